@@ -1,0 +1,28 @@
+"""The errors Ceiba raises for what a user gave it; each names the argument, file or line at fault."""
+
+
+class CeibaError(Exception):
+    """Base class of Ceiba's own errors; the command line prints one as a single line."""
+
+
+class InputError(CeibaError, ValueError):
+    """An argument or an array has a value that cannot be used."""
+
+
+class InputTypeError(CeibaError, TypeError):
+    """An argument has a type that cannot be used."""
+
+
+class DataFormatError(CeibaError, ValueError):
+    """A data file is damaged, of an unknown format, or lacks what was asked for."""
+
+
+class ModelFormatError(CeibaError, ValueError):
+    """A model folder is damaged, truncated, foreign, or of a newer format."""
+
+
+class MissingExtraError(CeibaError, ImportError):
+    """An optional dependency is not installed; the message gives the pip command."""
+
+    def __init__(self, package: str, extra: str, purpose: str):
+        super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'ceiba[{extra}]'")
