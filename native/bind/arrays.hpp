@@ -1,0 +1,97 @@
+// NumPy arrays in and out, checked once at this boundary.
+#pragma once
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/parallel.hpp"
+#include "core/views.hpp"
+
+namespace ceiba::bind {
+
+namespace nb = nanobind;
+
+template <class T>
+using Array = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+template <class T>
+using Matrix = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+inline void require(bool condition, const char* what) {
+    if (!condition) throw std::invalid_argument(what);
+}
+
+// A NumPy array that owns what was a vector.
+template <class T>
+nb::object to_numpy(std::vector<T>&& values) {
+    auto* held = new std::vector<T>(std::move(values));
+    nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(held->data(), {held->size()}, owner));
+}
+
+inline void require_offsets(const Array<int64_t>& ptr, size_t end, const char* what) {
+    require(ptr.shape(0) >= 1 && ptr.data()[0] == 0, what);
+    for (size_t i = 0; i + 1 < ptr.shape(0); ++i) require(ptr.data()[i] <= ptr.data()[i + 1], what);
+    require(ptr.data()[ptr.shape(0) - 1] == static_cast<int64_t>(end), what);
+}
+
+inline void require_ids(const Array<int32_t>& ids, int64_t limit, const char* what) {
+    uint32_t highest = 0;  // negative ids become large ones
+    for (size_t i = 0; i < ids.shape(0); ++i) highest = std::max(highest, static_cast<uint32_t>(ids.data()[i]));
+    require(ids.shape(0) == 0 || static_cast<int64_t>(highest) < limit, what);
+}
+
+inline Csr csr(const Array<int64_t>& indptr, const Array<int32_t>& indices, const Array<float>& data, int64_t cols) {
+    require_offsets(indptr, indices.shape(0), "CSR: indptr does not ascend from 0 to the number of entries");
+    require(data.shape(0) == indices.shape(0), "CSR: indices and data differ in length");
+    require_ids(indices, cols, "CSR: column index out of range");
+    return {static_cast<int64_t>(indptr.shape(0)) - 1, cols, indptr.data(), indices.data(), data.data()};
+}
+
+// `limit`: one more than the largest id allowed.
+inline Lists lists(const Array<int64_t>& ptr, const Array<int32_t>& items, int64_t limit) {
+    require_offsets(ptr, items.shape(0), "lists: ptr does not ascend from 0 to the number of items");
+    require_ids(items, limit, "lists: id out of range");
+    return {static_cast<int64_t>(ptr.shape(0)) - 1, ptr.data(), items.data(), nullptr};
+}
+
+// Polls Python's signals, and a callable with the work done so far, from the thread that waits for long work.
+class Watch {
+   public:
+    explicit Watch(nb::object progress)
+        : progress_(std::move(progress)), monitor_([this](int64_t done) { return poll(done); }) {}
+
+    // Runs `work(monitor)` without the interpreter lock; rethrows what Python raised meanwhile.
+    template <class Work>
+    void run(Work work) {
+        try {
+            nb::gil_scoped_release release;
+            work(monitor_);
+        } catch (const Stopped&) {
+            if (raised_) std::rethrow_exception(raised_);
+            throw;
+        }
+    }
+
+   private:
+    bool poll(int64_t done) {
+        nb::gil_scoped_acquire acquire;
+        try {
+            if (PyErr_CheckSignals() != 0) throw nb::python_error();
+            if (!progress_.is_none()) progress_(done);
+            return true;
+        } catch (...) {
+            raised_ = std::current_exception();
+            return false;
+        }
+    }
+
+    nb::object progress_;
+    Monitor monitor_;
+    std::exception_ptr raised_;
+};
+
+}  // namespace ceiba::bind

@@ -1,0 +1,96 @@
+#include "bind/arrays.hpp"
+#include "core/layer_trainer.hpp"
+
+namespace ceiba::bind {
+namespace {
+
+template <class T>
+std::vector<T> as_values(std::vector<uint8_t>&& bytes) {
+    std::vector<T> values(bytes.size() / sizeof(T));
+    if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+    bytes = {};
+    return values;
+}
+
+nb::object values_to_numpy(std::vector<uint8_t>&& bytes, ValueType type) {
+    if (type == ValueType::float32) return to_numpy(as_values<float>(std::move(bytes)));
+    if (type == ValueType::float16) return to_numpy(as_values<uint16_t>(std::move(bytes)));
+    return to_numpy(std::move(bytes));
+}
+
+nb::dict to_dict(LayerArrays&& layer) {
+    nb::dict d;
+    d["chunk_row"] = to_numpy(std::move(layer.chunk_row));
+    d["chunk_entry"] = to_numpy(std::move(layer.chunk_entry));
+    d["chunk_dense"] = to_numpy(std::move(layer.chunk_dense));
+    d["chunk_bucket"] = to_numpy(std::move(layer.chunk_bucket));
+    d["shift"] = to_numpy(std::move(layer.shift));
+    d["is_dense"] = to_numpy(std::move(layer.is_dense));
+    d["bucket"] = to_numpy(std::move(layer.bucket));
+    d["key"] = to_numpy(std::move(layer.key));
+    d["anchor"] = to_numpy(std::move(layer.anchor));
+    d["offset"] = layer.wide ? to_numpy(std::move(layer.offset32)) : to_numpy(std::move(layer.offset16));
+    d["child"] = layer.wide ? to_numpy(std::move(layer.child32)) : to_numpy(std::move(layer.child8));
+    d["value"] = values_to_numpy(std::move(layer.value_bytes), layer.value_type);
+    d["dense"] = values_to_numpy(std::move(layer.dense_bytes),
+                                 layer.value_type == ValueType::float32 ? ValueType::float32 : ValueType::float16);
+    d["codebook"] = to_numpy(std::move(layer.codebook));
+    d["bias"] = to_numpy(std::move(layer.bias));
+    return d;
+}
+
+}  // namespace
+
+void bind_layers(nb::module_& m) {
+    using namespace nb::literals;
+
+    m.def("train_layer",
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
+             Array<int64_t> matched_ptr, Array<int32_t> matched_items, Array<int64_t> positive_ptr,
+             Array<int32_t> positive_items, nb::object relevance, Array<int64_t> child_ptr, int loss,
+             float cost_positive, float cost_negative, float bias, float tolerance, int max_passes, float threshold,
+             int value_type, uint64_t seed, int threads, nb::object progress) {
+              const Csr x = csr(indptr, indices, data, cols);
+              const Lists matched = lists(matched_ptr, matched_items, x.rows);
+              Lists positive = lists(positive_ptr, positive_items, x.rows);
+              require_offsets(child_ptr, static_cast<size_t>(positive.count), "child offsets do not fit the children");
+              require(static_cast<int64_t>(child_ptr.shape(0)) - 1 == matched.count,
+                      "child offsets do not fit the parents");
+              require(loss >= 0 && loss <= 2 && value_type >= 0 && value_type <= 2, "unknown loss or value type");
+              for (int64_t p = 0; p < matched.count; ++p) {
+                  for (int64_t i = matched.ptr[p] + 1; i < matched.ptr[p + 1]; ++i) {
+                      require(matched.items[i - 1] < matched.items[i], "matched instances do not ascend");
+                  }
+              }
+              Array<float> held;
+              if (!relevance.is_none()) {
+                  held = nb::cast<Array<float>>(relevance, false);
+                  require(held.shape(0) == positive_items.shape(0), "relevance and positives differ in length");
+                  positive.weight = held.data();
+              }
+              LayerOptions options;
+              options.solver = {static_cast<Loss>(loss), cost_positive, cost_negative, bias, tolerance, max_passes};
+              options.threshold = threshold;
+              options.value_type = static_cast<ValueType>(value_type);
+              options.seed = seed;
+              options.threads = std::max(1, threads);
+              LayerArrays layer;
+              LayerWork work;
+              Watch(std::move(progress)).run([&](Monitor& monitor) {
+                  layer = train_layer(x, matched, positive, child_ptr.data(), options, monitor, work);
+              });
+              nb::dict counts;
+              counts["visits"] = work.visits;
+              counts["updates"] = work.updates;
+              counts["lines"] = work.lines;
+              counts["unconverged"] = work.unconverged;
+              return nb::make_tuple(to_dict(std::move(layer)), counts);
+          },
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a,
+          "matched_ptr"_a.noconvert(), "matched_items"_a.noconvert(), "positive_ptr"_a.noconvert(),
+          "positive_items"_a.noconvert(), "relevance"_a.none(), "child_ptr"_a.noconvert(), "loss"_a,
+          "cost_positive"_a, "cost_negative"_a, "bias"_a, "tolerance"_a, "max_passes"_a, "threshold"_a,
+          "value_type"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
+}
+
+}  // namespace ceiba::bind

@@ -1,0 +1,96 @@
+#include <nanobind/stl/vector.h>
+
+#include "bind/arrays.hpp"
+#include "core/cluster.hpp"
+#include "core/coarsen.hpp"
+#include "core/embed.hpp"
+
+namespace ceiba::bind {
+namespace {
+
+std::vector<std::vector<int64_t>> tree_levels(const std::vector<Array<int64_t>>& child_ptrs, int64_t labels) {
+    require(!child_ptrs.empty(), "a tree has at least one level");
+    std::vector<std::vector<int64_t>> levels;
+    size_t parents = 1;
+    for (const Array<int64_t>& ptr : child_ptrs) {
+        require(ptr.shape(0) == parents + 1, "tree: a level's offsets do not match the level above");
+        require_offsets(ptr, static_cast<size_t>(ptr.data()[parents]), "tree: child offsets do not ascend from 0");
+        levels.emplace_back(ptr.data(), ptr.data() + parents + 1);
+        parents = static_cast<size_t>(ptr.data()[parents]);
+    }
+    require(static_cast<int64_t>(parents) == labels, "tree: the last level does not have one place per label");
+    return levels;
+}
+
+}  // namespace
+
+void bind_tree(nb::module_& m) {
+    using namespace nb::literals;
+
+    m.def("pifa",
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols, Array<int64_t> ptr,
+             Array<int32_t> items, int threads, nb::object progress) {
+              const Csr x = csr(indptr, indices, data, cols);
+              const Lists positive = lists(ptr, items, x.rows);
+              CsrArrays z;
+              Watch(std::move(progress)).run([&](Monitor& monitor) { z = pifa(x, positive, threads, monitor); });
+              return nb::make_tuple(to_numpy(std::move(z.indptr)), to_numpy(std::move(z.indices)),
+                                    to_numpy(std::move(z.data)));
+          },
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a, "ptr"_a.noconvert(),
+          "items"_a.noconvert(), "threads"_a, "progress"_a = nb::none());
+
+    m.def("cluster_sparse",
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
+             std::vector<Array<int64_t>> child_ptrs, int iterations, uint64_t seed, int threads, nb::object progress) {
+              Embeddings z;
+              z.sparse = csr(indptr, indices, data, cols);
+              const auto levels = tree_levels(child_ptrs, z.rows());
+              std::vector<int32_t> order;
+              Watch(std::move(progress)).run([&](Monitor& monitor) {
+                  order = cluster(z, levels, {iterations, seed, threads}, monitor);
+              });
+              return to_numpy(std::move(order));
+          },
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a, "child_ptrs"_a,
+          "iterations"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
+
+    m.def("cluster_dense",
+          [](Matrix<float> rows, std::vector<Array<int64_t>> child_ptrs, int iterations, uint64_t seed, int threads,
+             nb::object progress) {
+              Embeddings z;
+              z.sparse.rows = static_cast<int64_t>(rows.shape(0));
+              z.sparse.cols = static_cast<int64_t>(rows.shape(1));
+              z.dense = rows.data();
+              const auto levels = tree_levels(child_ptrs, z.rows());
+              std::vector<int32_t> order;
+              Watch(std::move(progress)).run([&](Monitor& monitor) {
+                  order = cluster(z, levels, {iterations, seed, threads}, monitor);
+              });
+              return to_numpy(std::move(order));
+          },
+          "rows"_a.noconvert(), "child_ptrs"_a, "iterations"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
+
+    m.def("coarsen",
+          [](Array<int64_t> ptr, Array<int32_t> items, nb::object weight, int64_t instances,
+             Array<int64_t> child_ptr, int threads) {
+              Lists children = lists(ptr, items, instances);
+              Array<float> held;
+              if (!weight.is_none()) {
+                  held = nb::cast<Array<float>>(weight, false);
+                  require(held.shape(0) == items.shape(0), "lists: weight and items differ in length");
+                  children.weight = held.data();
+              }
+              require_offsets(child_ptr, static_cast<size_t>(children.count), "child offsets do not fit the lists");
+              ListArrays parents;
+              Watch(nb::none()).run([&](Monitor& monitor) {
+                  parents = coarsen(children, child_ptr.data(), child_ptr.shape(0) - 1, threads, monitor);
+              });
+              nb::object weights = weight.is_none() ? nb::none() : to_numpy(std::move(parents.weight));
+              return nb::make_tuple(to_numpy(std::move(parents.ptr)), to_numpy(std::move(parents.items)), weights);
+          },
+          "ptr"_a.noconvert(), "items"_a.noconvert(), "weight"_a.none(), "instances"_a, "child_ptr"_a.noconvert(),
+          "threads"_a);
+}
+
+}  // namespace ceiba::bind

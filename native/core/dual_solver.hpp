@@ -1,0 +1,309 @@
+// Lane-batched dual coordinate descent: one linear classifier per lane, all lanes on the same instances.
+//
+// The dual coordinate descent of Hsieh et al. (ICML 2008, "A Dual Coordinate Descent Method for Large-scale Linear
+// SVM") for L siblings at once (../../ARCHITECTURE.md, "The solver"). Weights are feature-major, so a stored feature of
+// an instance costs one line of L weights, and margin, gradient and step are the same instructions for every lane.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+
+#include "core/parallel.hpp"
+#include "core/random.hpp"
+#include "core/simd.hpp"
+#include "core/workspace.hpp"
+
+namespace ceiba {
+
+enum class Loss : int { squared_hinge = 0, hinge = 1, logistic = 2 };
+
+struct SolverOptions {
+    Loss loss = Loss::squared_hinge;
+    float cost_positive = 1.0f;  // C times the cost of a positive
+    float cost_negative = 1.0f;
+    float bias = 1.0f;  // value of the constant feature; 0 leaves it out
+    float tolerance = 0.1f;
+    int max_passes = 100;
+};
+
+// The instances of one parent: rows of `feature`/`value`, and the squared norm of each without the bias.
+struct LocalInstances {
+    int64_t count = 0;
+    int64_t features = 0;
+    const int64_t* ptr = nullptr;
+    const int32_t* feature = nullptr;
+    const float* value = nullptr;
+    const float* norm2 = nullptr;
+};
+
+// What the lanes learn: for instance i, bit l of positive[i] says whether it is a positive of lane l. `relevance`
+// (count x L, or null) multiplies the cost of an instance in a lane.
+template <int L>
+struct LaneTargets {
+    const uint16_t* positive = nullptr;
+    const float* relevance = nullptr;
+};
+
+// An instance whose violation is below this share of the tolerance in every lane is put aside, whatever its alpha, until
+// the next pass over all instances; the stopping rule is checked on such a pass only. LIBLINEAR puts aside instances at a
+// bound alone, but with a bias most negatives of a rare label hold a tiny alpha and would be visited in every pass.
+inline constexpr float kSettledShare = 0.3f;
+
+// One thread's memory. `weight` (features x L) is all zero between groups: who reads it out clears it.
+struct SolverSpace {
+    Scratch<float> weight;
+    Scratch<float> alpha;
+    Scratch<float> diagonal;
+    Scratch<uint32_t> order;
+    Scratch<uint8_t> updated;  // per instance: whether it ever changed the weights
+};
+
+struct SolverReport {
+    int64_t visits = 0;    // instance visits, the unit of the solver's work
+    int64_t updates = 0;   // visits that changed weights
+    int passes = 0;
+    bool converged = false;
+};
+
+// Margin of an instance in every lane, without the bias. The sums are kept apart because one would wait for the other.
+template <int L>
+inline Lanes<L> margin(const LocalInstances& x, int64_t begin, int64_t end, const float* weight) {
+    Lanes<L> a = Lanes<L>::all(0.0f), b = a, c = a, d = a;
+    auto term = [&](int64_t j) { return Lanes<L>::load(weight + int64_t{L} * x.feature[j]) * x.value[j]; };
+    int64_t j = begin;
+    for (; j + 3 < end; j += 4) {
+        a = a + term(j);
+        b = b + term(j + 1);
+        c = c + term(j + 2);
+        d = d + term(j + 3);
+    }
+    for (; j < end; ++j) a = a + term(j);
+    return (a + b) + (c + d);
+}
+
+template <int L>
+inline void add_instance(const LocalInstances& x, int64_t begin, int64_t end, float* weight, const Lanes<L>& step) {
+    for (int64_t j = begin; j < end; ++j) {
+        float* line = weight + int64_t{L} * x.feature[j];
+        (Lanes<L>::load(line) + step * x.value[j]).store(line);
+    }
+}
+
+// Squared hinge and hinge. Leaves the weights in space.weight and the bias weights in bias_out[L].
+template <int L>
+SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets, uint32_t lanes_in_use,
+                         const SolverOptions& options, Random random, SolverSpace& space, const Monitor& monitor,
+                         float* bias_out) {
+    using F = Lanes<L>;
+    using M = MaskLanes<L>;
+    const float infinity = std::numeric_limits<float>::infinity();
+    const bool squared = options.loss == Loss::squared_hinge;
+    const F zero = F::all(0.0f), one = F::all(1.0f), minus_one = F::all(-1.0f);
+    const float bias_value = options.bias;
+
+    float* weight = space.weight.reserve(x.features * L);
+    float* alpha = space.alpha.reserve(x.count * L);
+    uint32_t* order = space.order.reserve(x.count);
+    uint8_t* updated = space.updated.reserve(x.count);
+    std::fill_n(alpha, x.count * L, 0.0f);
+    std::fill_n(updated, x.count, uint8_t{0});
+    std::iota(order, order + x.count, 0u);
+
+    // diagonal of the dual's Hessian beyond x'x, and upper bound of alpha, for positives and negatives
+    const F diagonal_positive = F::all(squared ? 0.5f / options.cost_positive : 0.0f);
+    const F diagonal_negative = F::all(squared ? 0.5f / options.cost_negative : 0.0f);
+    const F upper_positive = F::all(squared ? infinity : options.cost_positive);
+    const F upper_negative = F::all(squared ? infinity : options.cost_negative);
+
+    SolverReport report;
+    F bias = zero;
+    M live = M::from_bits(lanes_in_use);
+    const F settled = F::all(kSettledShare * options.tolerance);
+    const F tolerance = F::all(options.tolerance);
+    int64_t active = x.count;
+
+    while (report.passes < options.max_passes) {
+        monitor.check();
+        const bool whole = active == x.count;
+        F highest = F::all(-infinity), lowest = F::all(infinity);
+        random.shuffle(order, static_cast<uint32_t>(active));
+        for (int64_t s = 0; s < active; ++s) {
+            if ((s & 0xffff) == 0xffff) monitor.check();
+            const uint32_t i = order[s];
+            if (s + 3 < active) {
+                const int64_t ahead = x.ptr[order[s + 3]];
+                __builtin_prefetch(x.feature + ahead);
+                __builtin_prefetch(x.value + ahead);
+                __builtin_prefetch(alpha + int64_t{L} * order[s + 3]);
+                const uint32_t next = order[s + 1];
+                for (int64_t j = x.ptr[next]; j < x.ptr[next + 1]; ++j) {
+                    __builtin_prefetch(weight + int64_t{L} * x.feature[j]);
+                }
+            }
+            const int64_t begin = x.ptr[i], end = x.ptr[i + 1];
+            ++report.visits;
+
+            const M positive = M::from_bits(targets.positive[i]);
+            const F sign = select(positive, one, minus_one);
+            F diagonal = select(positive, diagonal_positive, diagonal_negative);
+            F upper = select(positive, upper_positive, upper_negative);
+            if (targets.relevance != nullptr) {
+                const F relevance = F::load(targets.relevance + int64_t{L} * i);
+                if (squared) {
+                    for (int p = 0; p < F::kParts; ++p) diagonal.part[p] /= relevance.part[p];
+                } else {
+                    upper = upper * relevance;
+                }
+            }
+            const F a = F::load(alpha + int64_t{L} * i);
+            const F score = margin<L>(x, begin, end, weight) + bias * bias_value;
+            const F gradient = score * sign - one + diagonal * a;
+
+            const M at_zero = a == zero;
+            const M at_upper = (a > upper) | (a == upper);
+            F projected = select(at_zero, min(gradient, zero), gradient);
+            projected = select(at_upper, max(gradient, zero), projected);
+            projected = select(live, projected, zero);
+            highest = max(highest, projected);
+            lowest = min(lowest, projected);
+            if ((abs(projected) > settled).bits() == 0) {
+                if (report.passes > 0) {
+                    --active;
+                    std::swap(order[s], order[active]);
+                    --s;
+                }
+                continue;
+            }
+
+            const float norm2 = x.norm2[i] + bias_value * bias_value;
+            F next = zero;
+            for (int p = 0; p < F::kParts; ++p) {
+                next.part[p] = a.part[p] - projected.part[p] / (norm2 + diagonal.part[p]);
+            }
+            next = min(max(next, zero), upper);
+            const F step = (next - a) * sign;
+            next.store(alpha + int64_t{L} * i);
+            bias = bias + step * bias_value;
+            add_instance<L>(x, begin, end, weight, step);
+            updated[i] = 1;
+            ++report.updates;
+        }
+        ++report.passes;
+
+        const F gap = highest - lowest;
+        const M closed = (gap < tolerance) | (gap == tolerance) | (highest < lowest);
+        const uint32_t open = live.bits() & ~closed.bits();
+        if (whole) {  // a lane that is optimal over all its instances stays as it is
+            live = M::from_bits(open);
+            if (open == 0) {
+                report.converged = true;
+                break;
+            }
+        }
+        if (open == 0) {
+            active = x.count;
+        }
+    }
+    (bias * bias_value).store(bias_out);
+    return report;
+}
+
+// Logistic loss. Alpha = cost * sigmoid(u) with u unbounded, so that each coordinate's optimality condition
+// norm2 * (alpha - alpha_before) + margin + u = 0 is a monotone equation in u with slope >= 1, which Newton's
+// method solves in a few steps without leaving alpha's open interval. The dual is that of Yu, Huang and Lin
+// (Machine Learning 2011, "Dual coordinate descent methods for logistic regression and maximum entropy models").
+template <int L>
+SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targets, uint32_t lanes_in_use,
+                            const SolverOptions& options, Random random, SolverSpace& space, const Monitor& monitor,
+                            float* bias_out) {
+    using F = Lanes<L>;
+    constexpr float kFirst = -6.0f;  // alpha starts small but inside its interval
+    float* weight = space.weight.reserve(x.features * L);
+    float* logit = space.alpha.reserve(x.count * L);
+    uint32_t* order = space.order.reserve(x.count);
+    uint8_t* updated = space.updated.reserve(x.count);
+    std::fill_n(logit, x.count * L, kFirst);
+    std::fill_n(updated, x.count, uint8_t{1});
+    std::iota(order, order + x.count, 0u);
+
+    auto sigmoid = [](float u) { return 1.0f / (1.0f + std::exp(-u)); };
+    auto cost_of = [&](int64_t i, int l) {
+        const float base = (targets.positive[i] >> l) & 1 ? options.cost_positive : options.cost_negative;
+        return targets.relevance == nullptr ? base : base * targets.relevance[i * L + l];
+    };
+    F bias = F::all(0.0f);
+    for (int64_t i = 0; i < x.count; ++i) {
+        F step;
+        float lane[L];
+        for (int l = 0; l < L; ++l) {
+            const bool used = (lanes_in_use >> l) & 1;
+            lane[l] = used ? cost_of(i, l) * sigmoid(kFirst) * ((targets.positive[i] >> l) & 1 ? 1.0f : -1.0f) : 0.0f;
+        }
+        step = F::load(lane);
+        bias = bias + step * options.bias;
+        add_instance<L>(x, x.ptr[i], x.ptr[i + 1], weight, step);
+    }
+
+    SolverReport report;
+    while (report.passes < options.max_passes) {
+        float worst = 0.0f;
+        random.shuffle(order, static_cast<uint32_t>(x.count));
+        for (int64_t s = 0; s < x.count; ++s) {
+            if ((s & 0xfff) == 0) monitor.check();
+            const uint32_t i = order[s];
+            const int64_t begin = x.ptr[i], end = x.ptr[i + 1];
+            ++report.visits;
+            float score[L], step[L];
+            (margin<L>(x, begin, end, weight) + bias * options.bias).store(score);
+            const float norm2 = x.norm2[i] + options.bias * options.bias;
+            bool changed = false;
+            for (int l = 0; l < L; ++l) {
+                step[l] = 0.0f;
+                if (!((lanes_in_use >> l) & 1)) continue;
+                const float sign = (targets.positive[i] >> l) & 1 ? 1.0f : -1.0f;
+                const float cost = cost_of(i, l);
+                float& u = logit[int64_t{i} * L + l];
+                const float before = cost * sigmoid(u);
+                float residual = sign * score[l] + u;
+                worst = std::max(worst, std::abs(residual));
+                if (std::abs(residual) < 0.01f * options.tolerance) continue;
+                float alpha = before;
+                for (int k = 0; k < 20; ++k) {
+                    const float slope = 1.0f + norm2 * alpha * (1.0f - alpha / cost);
+                    u -= residual / slope;
+                    alpha = cost * sigmoid(u);
+                    residual = norm2 * (alpha - before) + sign * score[l] + u;
+                    if (std::abs(residual) < 1e-3f * options.tolerance) break;
+                }
+                step[l] = sign * (alpha - before);
+                changed = true;
+            }
+            if (!changed) continue;
+            const F delta = F::load(step);
+            bias = bias + delta * options.bias;
+            add_instance<L>(x, begin, end, weight, delta);
+            ++report.updates;
+        }
+        ++report.passes;
+        if (worst <= options.tolerance) {
+            report.converged = true;
+            break;
+        }
+    }
+    (bias * options.bias).store(bias_out);
+    return report;
+}
+
+template <int L>
+SolverReport solve(const LocalInstances& x, const LaneTargets<L>& targets, uint32_t lanes_in_use,
+                   const SolverOptions& options, Random random, SolverSpace& space, const Monitor& monitor,
+                   float* bias_out) {
+    if (options.loss == Loss::logistic) {
+        return solve_logistic<L>(x, targets, lanes_in_use, options, random, space, monitor, bias_out);
+    }
+    return solve_hinge<L>(x, targets, lanes_in_use, options, random, space, monitor, bias_out);
+}
+
+}  // namespace ceiba
