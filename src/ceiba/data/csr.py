@@ -49,7 +49,7 @@ class CsrBuilder:
         self._counts = Growable(np.int64)
         self._indices = Growable(np.int32)
         self._values = Growable(np.float32) if values else None
-        self.max_index = -1
+        self.min_index, self.max_index = MAX_INDEX, -1
 
     @property
     def n_rows(self) -> int:
@@ -60,25 +60,37 @@ class CsrBuilder:
         self._counts.extend(counts)
         self._indices.extend(indices)
         if len(indices):
+            self.min_index = min(self.min_index, int(indices.min()))
             self.max_index = max(self.max_index, int(indices.max()))
         if self._values is not None:
             self._values.extend(np.empty(0, np.float32) if values is None else values)
 
-    def finish(self, n_columns: int, *, columns: NDArray | None = None) -> csr_array:
-        """Return the canonical CSR; ``columns`` renames column j to ``columns[j]``.
+    def finish(self, n_columns: int, *, columns: NDArray | None = None, first: int = 0) -> csr_array:
+        """Return the canonical CSR; the builder is spent after that.
 
+        ``first`` is the number of the leftmost column; ``columns`` puts column j at ``columns[j]``.
         Entries that name the same column of a row are summed, or are one positive in an indicator.
         """
-        counts = self._counts.finish()
         indices = self._indices.finish()
+        if first:
+            indices -= first
         if columns is not None:
             indices = columns[indices]
+        return self._finish(indices, n_columns)
+
+    def finish_named(self) -> tuple[csr_array, NDArray]:
+        """Return the canonical CSR with a column for each index that occurs, and these indices, sorted."""
+        names, columns = np.unique(self._indices.finish(), return_inverse=True)
+        return self._finish(columns, len(names)), names
+
+    def _finish(self, indices: NDArray, n_columns: int) -> csr_array:
         dtype = index_dtype(len(indices), n_columns)
-        indices = indices.astype(dtype, copy=False)
+        counts = self._counts.finish()
         indptr = np.zeros(len(counts) + 1, dtype)
         np.cumsum(counts, out=indptr[1:])
         data = np.ones(len(indices), np.float32) if self._values is None else self._values.finish()
-        matrix = csr_array((data, indices, indptr), shape=(len(counts), n_columns))
+        shape = len(counts), n_columns
+        matrix = csr_array((data, indices.astype(dtype, copy=False), indptr), shape=shape)
         matrix.sum_duplicates()
         if self._values is None:
             matrix.data.fill(1.0)

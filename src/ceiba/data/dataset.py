@@ -1,0 +1,143 @@
+"""What the reader returns: texts that are streamed, features and labels that are held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from ceiba.data.files import fail
+
+
+class TextSource(Protocol):
+    """Where a `TextColumn` gets its texts; each call of ``batches`` starts from the beginning."""
+
+    path: Path
+
+    def batches(self) -> Iterator[list[str]]: ...
+
+
+class TextColumn:
+    """The texts of a file, one per row, read from the file again on every iteration.
+
+    Only a block of them is in memory at a time, so a file may be larger than the memory. It has a length and
+    can be iterated any number of times, but not indexed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from ceiba.data import read
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "texts.txt")
+    >>> _ = path.write_text("a red fox\\na grey seal\\n", encoding="utf-8")
+    >>> texts = read(path).texts
+    >>> len(texts), list(texts), list(texts)
+    (2, ['a red fox', 'a grey seal'], ['a red fox', 'a grey seal'])
+    """
+
+    def __init__(self, source: TextSource, n: int):
+        self._source, self._n = source, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[str]:
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[list[str]]:
+        """Yield the texts in lists of a size that suits the file."""
+        seen = 0
+        for batch in self._source.batches():
+            seen += len(batch)
+            if seen > self._n:
+                break
+            yield batch
+        if seen != self._n:
+            fail(self._source.path, None, f"had {self._n} rows when it was opened, but has changed since.")
+
+    def __repr__(self) -> str:
+        return f"<TextColumn of {self._n} texts from {self._source.path}>"
+
+
+class Dataset:
+    """Texts or features, and labels, of one file (or of a pair of files).
+
+    Attributes
+    ----------
+    n : int
+        Rows, N.
+    texts : TextColumn or None
+        The texts, streamed from the file on each iteration; None for files of features.
+    X : csr_array of shape (N, D), float32, or None
+        The features, canonical and finite; None for files of texts.
+    Y : csr_array of shape (N, L), float32, or None
+        1 for a positive; None where the input has no labels.
+    label_names : list of L str or int, or None
+        The names of Y's columns, sorted; None where the file holds column numbers, as those of the
+        XMC repository do.
+    path : Path
+        The file that was read ("-" is standard input).
+    format : str
+        How it was read, such as "jsonl" or "xmc".
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        format: str,
+        n: int,
+        *,
+        texts: TextColumn | None = None,
+        X: csr_array | None = None,
+        Y: csr_array | None = None,
+        label_names: list[Any] | None = None,
+        label_texts: Callable[[], list[str]] | None = None,
+    ):
+        self.path, self.format, self.n = path, format, n
+        self.texts, self.X, self.Y, self.label_names = texts, X, Y, label_names
+        self._read_label_texts = label_texts
+        self._label_texts: list[str] | None = None
+
+    @property
+    def label_texts(self) -> list[str] | None:
+        """A text for each column of Y, from ``lbl.json.gz`` or ``output-items.txt`` beside the file, or None.
+
+        Read on first use. Unlike names, texts of different labels may be equal.
+        """
+        if self._label_texts is None and self._read_label_texts is not None:
+            texts = self._read_label_texts()
+            if self.Y is not None and len(texts) != self.Y.shape[1]:
+                fail(
+                    self.path,
+                    None,
+                    f"has {self.Y.shape[1]} labels, but {len(texts)} label texts are beside it.",
+                )
+            self._label_texts = texts
+        return self._label_texts
+
+    @property
+    def classes(self) -> NDArray | None:
+        """The names of Y's columns as an array, or 0 to L - 1 where they are numbers; None without labels."""
+        if self.Y is None:
+            return None
+        if self.label_names is None:
+            return np.arange(self.Y.shape[1], dtype=np.int64)
+        if self.label_names and isinstance(self.label_names[0], int):
+            return np.array(self.label_names, np.int64)
+        names = np.empty(len(self.label_names), object)
+        names[:] = self.label_names
+        return names
+
+    def __repr__(self) -> str:
+        parts = [f"{self.n} rows"]
+        if self.texts is not None:
+            parts.append("texts")
+        if self.X is not None:
+            parts.append(f"{self.X.shape[1]} features")
+        if self.Y is not None:
+            parts.append(f"{self.Y.shape[1]} labels")
+        return f"<Dataset {self.path} ({self.format}): {', '.join(parts)}>"
