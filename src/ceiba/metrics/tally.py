@@ -1,0 +1,122 @@
+"""One pass over the rows that gathers every sum the metrics are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ceiba.metrics.containers import IntArray, Pattern
+from ceiba.metrics.ranking import CELLS, best_of_sparse, hits
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass
+class Tally:
+    """Sums over rows, one entry for each k of ``ks``; per label in the last axis where there are two.
+
+    Written for a row i with the positives y_i, the weights w (inverse propensities), the discount
+    d_j = 1 / log2(j + 1) of place j, and D_j = d_1 + ... + d_j, the DCG of j hits at the top.
+    """
+
+    ks: tuple[int, ...]
+    n: int
+    n_with_positives: int
+    hits: Vector  # hits in the first k places
+    recall: Vector  # hits in the first k places / |y_i|
+    ndcg: Vector  # discounted hits in the first k places / D_min(k, |y_i|)
+    gain: Vector  # w of the hits in the first k places
+    best_gain: Vector  # the largest gain that any ranking reaches
+    discounted_gain: Vector  # discounted w of the hits in the first k places / D_min(k, |y_i|)
+    best_discounted_gain: Vector  # the largest of those that any ranking reaches
+    true_positives: IntArray  # (len(ks), L): rows where label l is a hit in the first k places
+    returned: IntArray  # (len(ks), L): rows where label l stands in the first k places
+    positives: IntArray  # (L,): rows where label l is a positive
+
+
+def tally(top: IntArray, positives: Pattern, ks: Sequence[int], weights: Vector | None = None) -> Tally:
+    """Gather the sums for rankings (n, places) against positives; without weights the gains stay 0."""
+    n, n_labels = positives.n, positives.n_labels
+    sums = {name: np.zeros(len(ks)) for name in ("hits", "recall", "ndcg", "gain", "best_gain")}
+    sums |= {name: np.zeros(len(ks)) for name in ("discounted_gain", "best_discounted_gain")}
+    true_positives = np.zeros((len(ks), n_labels), dtype=np.int64)
+    returned = np.zeros_like(true_positives)
+    discount = 1 / np.log2(np.arange(2, max(ks) + 2))
+    ideal = np.concatenate([[1.0], np.cumsum(discount)])  # D_0 is divided by, for rows without positives
+    step = max(1, CELLS // max(ks))
+    for start in range(0, n, step):
+        block = top[start : start + step]
+        offsets = positives.indptr[start : start + len(block) + 1]
+        columns = positives.indices[offsets[0] : offsets[-1]]
+        hit = hits(block, offsets - offsets[0], columns, n_labels)
+        counts = np.diff(offsets)
+        _add_rows(sums, hit, counts, ks, discount, ideal)
+        if weights is not None:
+            gain = np.zeros(block.shape)
+            gain[hit] = weights[block[hit]]
+            best = best_of_sparse(offsets - offsets[0], columns, weights[columns], max(ks))[1]
+            _add_gains(sums, gain, np.maximum(best, 0.0), counts, ks, discount, ideal)
+        _add_labels(true_positives, returned, block, hit, ks)
+    return Tally(
+        ks=tuple(ks),
+        n=n,
+        n_with_positives=int(np.count_nonzero(np.diff(positives.indptr))),
+        true_positives=np.cumsum(true_positives, axis=0),
+        returned=np.cumsum(returned, axis=0),
+        positives=np.bincount(positives.indices, minlength=n_labels),
+        **sums,
+    )
+
+
+def _add_rows(
+    sums: dict[str, Vector],
+    hit: npt.NDArray[np.bool_],
+    counts: IntArray,
+    ks: Sequence[int],
+    discount: Vector,
+    ideal: Vector,
+) -> None:
+    right = _first(np.asarray(hit, dtype=np.float64), ks)
+    dcg = _first(hit * discount[: hit.shape[1]], ks)
+    for j, k in enumerate(ks):
+        sums["hits"][j] += right[j].sum()
+        sums["recall"][j] += (right[j] / np.maximum(counts, 1)).sum()
+        sums["ndcg"][j] += (dcg[j] / ideal[np.minimum(counts, k)]).sum()
+
+
+def _add_gains(
+    sums: dict[str, Vector],
+    gain: Vector,
+    best: Vector,
+    counts: IntArray,
+    ks: Sequence[int],
+    discount: Vector,
+    ideal: Vector,
+) -> None:
+    for prefix, values in (("", gain), ("best_", best)):
+        whole, discounted = _first(values, ks), _first(values * discount[: values.shape[1]], ks)
+        for j, k in enumerate(ks):
+            sums[f"{prefix}gain"][j] += whole[j].sum()
+            sums[f"{prefix}discounted_gain"][j] += (discounted[j] / ideal[np.minimum(counts, k)]).sum()
+
+
+def _first(values: Vector, ks: Sequence[int]) -> list[Vector]:
+    """Return, for each k, the sum of each row's first k values.
+
+    Added up place by place, so that empty places at the end change no bit of a figure.
+    """
+    running = np.cumsum(values, axis=1)
+    return [running[:, min(k, values.shape[1]) - 1] for k in ks]
+
+
+def _add_labels(
+    true_positives: IntArray, returned: IntArray, top: IntArray, hit: npt.NDArray[np.bool_], ks: Sequence[int]
+) -> None:
+    # Each k adds only the places since the k before it; the caller sums them up.
+    for j, (before, k) in enumerate(zip([0, *ks], ks, strict=False)):
+        labels, right = top[:, before:k], hit[:, before:k]
+        np.add.at(true_positives[j], labels[right], 1)
+        np.add.at(returned[j], labels[labels >= 0], 1)
