@@ -171,6 +171,12 @@ def broken_csr(**parts):
     return Y
 
 
+def broken_coo():
+    Y = coo_array(np.eye(3))
+    Y.coords[0][0] = 99
+    return Y
+
+
 @pytest.mark.parametrize(
     ("Y", "message"),
     [
@@ -182,6 +188,9 @@ def broken_csr(**parts):
         (broken_csr(indices=[0, 1, 9]), "not a valid sparse matrix"),
         (broken_csr(indices=[0, -1, 2]), "not a valid sparse matrix"),
         (broken_csr(indptr=[0, 2, 1, 3]), "not a valid sparse matrix"),
+        (broken_csr(indptr=[0, 9, 9, 0], indices=[], data=[]), "not a valid sparse matrix"),
+        (broken_csr(indptr=[0, 2, 1, 3]).T, "not a valid sparse matrix"),
+        (broken_coo(), "not a valid sparse matrix"),
         ([[2**63]], "64 bits"),
         ([[1], [-(2**63) - 1]], "row 1: .*64 bits"),
     ],

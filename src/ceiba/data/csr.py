@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.sparse import csr_array
@@ -95,6 +97,43 @@ class CsrBuilder:
         if self._values is None:
             matrix.data.fill(1.0)
         return matrix
+
+
+def compressed_fault(
+    indptr: NDArray, indices: NDArray, data: NDArray, n_major: int, n_minor: int
+) -> str | None:
+    """Return what is wrong with the arrays of a CSR (or, axes swapped, CSC), None where they are sound.
+
+    SciPy's own ``check_format(full_check=True)`` does not look at ``indptr`` where its last entry is 0, and
+    its native code then reads out of bounds.
+    """
+    if any(part.ndim != 1 for part in (indptr, indices, data)):
+        return "an array has several axes"
+    if indptr.dtype.kind not in "iu" or indices.dtype.kind not in "iu":
+        return f"its indices are of type {indices.dtype} and {indptr.dtype}, not whole numbers"
+    if len(indptr) != n_major + 1 or indptr[0] != 0:
+        return f"indptr has {len(indptr)} entries for {n_major} rows, or does not begin with 0"
+    if (indptr[1:] < indptr[:-1]).any():
+        return "indptr is not ascending"
+    if not len(indices) == len(data) == indptr[-1]:
+        return f"it has {len(data)} values, {len(indices)} indices, and indptr ends at {indptr[-1]}"
+    if len(indices) and (indices.min() < 0 or indices.max() >= n_minor):
+        return f"an index is outside 0 to {n_minor - 1}"
+    return None
+
+
+def coordinate_fault(coords: Sequence[NDArray], data: NDArray, shape: Sequence[int]) -> str | None:
+    """Return what is wrong with the arrays of a COO matrix, None where they are sound."""
+    for part, size in zip(coords, shape, strict=True):
+        if part.ndim != 1 or data.ndim != 1:
+            return "an array has several axes"
+        if part.dtype.kind not in "iu":
+            return f"its indices are of type {part.dtype}, not whole numbers"
+        if len(part) != len(data):
+            return f"it has {len(data)} values, but {len(part)} indices"
+        if len(part) and (part.min() < 0 or part.max() >= size):
+            return f"an index is outside 0 to {size - 1}"
+    return None
 
 
 def as_indicator(Y: csr_array, name: str = "Y") -> csr_array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, issparse
 
-from ceiba.data.csr import CsrBuilder, as_indicator, index_dtype
+from ceiba.data.csr import CsrBuilder, as_indicator, compressed_fault, coordinate_fault, index_dtype
 from ceiba.errors import CeibaError, InputError, InputTypeError
 
 _ROWS_AT_ONCE = 65_536
@@ -141,12 +141,16 @@ def _as_matrix(Y: Any) -> csr_array | None:
         sparse: Any = Y
         if sparse.ndim != 2:
             raise InputError(f"Y must have two axes (N, L), not {sparse.ndim}.")
-        matrix = csr_array(sparse)
-        try:
-            matrix.check_format(full_check=True)  # an index out of range would end the process later
-        except ValueError as error:
-            raise InputError(f"Y is not a valid sparse matrix: {error}.") from None
-        return as_indicator(matrix)
+        # before any conversion: an index out of range would end the process in SciPy's native code
+        fault = None
+        if sparse.format == "coo":
+            fault = coordinate_fault(sparse.coords, sparse.data, sparse.shape)
+        elif sparse.format in ("csr", "csc"):
+            sizes = sparse.shape if sparse.format == "csr" else sparse.shape[::-1]
+            fault = compressed_fault(sparse.indptr, sparse.indices, sparse.data, *sizes)
+        if fault is not None:
+            raise InputError(f"Y is not a valid sparse matrix: {fault}.")
+        return as_indicator(csr_array(sparse))
     if not isinstance(Y, np.ndarray) and hasattr(Y, "to_numpy") and getattr(Y, "ndim", 1) == 2:
         Y = Y.to_numpy()
     if isinstance(Y, np.ndarray) and Y.ndim == 2 and Y.dtype.kind in "buifc":
@@ -173,7 +177,7 @@ def _collect(Y: Iterable[Any]) -> tuple[csr_array, NDArray]:
     return collector.finish()
 
 
-def _check_classes(classes: Any) -> NDArray:
+def check_classes(classes: Any) -> NDArray:
     """Return the classes as an int64 or an object array of distinct labels."""
     if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
         raise InputTypeError(f"classes must be a sequence of label names, not {describe(classes)}.")
@@ -234,11 +238,11 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     if matrix is None and classes is None:
         return _collect(Y)
     if matrix is None:
-        names = _check_classes(classes)
+        names = check_classes(classes)
         return encode_with(Y, names, unknown="error")[0], names
     if classes is None:
         return matrix, np.arange(matrix.shape[1], dtype=np.int64)
-    names = _check_classes(classes)
+    names = check_classes(classes)
     if len(names) != matrix.shape[1]:
         raise InputError(f"Y has {matrix.shape[1]} columns, but classes has {len(names)} names.")
     return matrix, names
@@ -281,14 +285,14 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     """
     if unknown not in ("drop", "error"):
         raise InputError(f"The 'unknown' parameter must be 'drop' or 'error'. Got {unknown!r} instead.")
-    known = _check_classes(classes)
+    known = check_classes(classes)
     matrix = _as_matrix(Y)
     if matrix is None:
         if names is not None:
             raise InputError("names is for an indicator Y; labels given as lists carry their own names.")
         matrix, own = _collect(Y)
     elif names is not None:
-        own = _check_classes(names)
+        own = check_classes(names)
         if len(own) != matrix.shape[1]:
             raise InputError(f"Y has {matrix.shape[1]} columns, but names has {len(own)}.")
     elif matrix.shape[1] != len(known):
