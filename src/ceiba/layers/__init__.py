@@ -1,0 +1,1 @@
+"""The linear layers: which instances a level learns from, and its classifiers."""

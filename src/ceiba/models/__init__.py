@@ -1,0 +1,8 @@
+"""The models: trees, layers and search put together."""
+
+from ceiba.models.saving import load
+from ceiba.models.xr_linear import XRLinear
+
+MODELS = {"XRLinear": XRLinear}
+
+__all__ = ["MODELS", "XRLinear", "load"]

@@ -1,0 +1,344 @@
+"""What every partitioned classifier answers once it is fitted: ranked labels, scores, explanations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from ceiba._params import Constraints, Exactly, Interval, check
+from ceiba.data.labels import encode_with
+from ceiba.errors import InputError
+from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.search.beam import ALL_NODES, BeamSearcher, Ranked
+
+if TYPE_CHECKING:
+    from ceiba.models.explain import Explanation
+    from ceiba.models.partition import Partition
+
+_K = [Interval(int, 1, None)]
+_K_OR_NONE = [Interval(int, 1, None), Exactly(None)]
+_BEAM = [Interval(int, 1, None), Exactly(None)]
+
+
+def threads(n_jobs: int | None) -> int:
+    """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n_jobs is None or n_jobs == -1:
+        return available
+    return n_jobs
+
+
+class PartitionedClassifier(BaseEstimator):
+    """Base of the models that walk a label tree; not to be used by itself.
+
+    A subclass has the parameters `beam_size`, `combine`, `prediction_threshold` and `n_jobs`, and its ``fit`` sets
+    ``partitions_``, ``classes_``, ``n_features_in_``, ``vectorizer_``, ``label_counts_`` and ``n_train_``.
+    """
+
+    _constraints: Constraints
+    beam_size: int
+    combine: str
+    prediction_threshold: float
+    n_jobs: int | None
+    partitions_: list[Partition]
+    classes_: NDArray
+    n_features_in_: int
+    vectorizer_: Any
+
+    # ------------------------------------------------------------------ answers
+
+    def predict_topk(
+        self,
+        X: Any,
+        k: int = 5,
+        *,
+        beam_size: int | None = None,
+        filter: Any = None,
+        progress: Callable[[str, int, int], Any] | None = None,
+    ) -> tuple[NDArray, NDArray[np.float32]]:
+        """Rank the k best labels of each row.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts, for a model fitted on texts, or features.
+        k : int, default=5
+            Labels per row.
+        beam_size : int or None, default=None
+            Nodes kept per level; the model's own when None.
+        filter : sequence of N collections of labels, or (N, L) indicator, default=None
+            Labels that a row must not get, such as the row itself where documents are labels too. Unknown labels are
+            passed over.
+        progress : callable or None, default=None
+            ``progress("predict", done, N)``, called now and then.
+
+        Returns
+        -------
+        labels : ndarray of shape (N, k), object
+            The labels, best first; None where the search reached fewer than k.
+        scores : ndarray of shape (N, k), float32
+            Their scores in (0, 1], or logarithms where `combine` is a "log-" form; -inf where there is no label.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            When X does not fit the model, k is below 1, or `filter` has another number of rows.
+        """
+        check("k", k, _K, "predict_topk")
+        ids, scores = self._search(X, k, beam_size, filter, progress).to_rectangle(k)
+        return self._label_objects()[ids], scores
+
+    def decision_function(
+        self, X: Any, k: int | None = None, *, beam_size: int | None = None
+    ) -> sp.csr_array:
+        """Return the scores of the labels that the search reaches.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+        k : int or None, default=None
+            Keep the k best labels of each row; None keeps all that the beam reaches.
+        beam_size : int or None, default=None
+            Nodes kept per level; the model's own when None.
+
+        Returns
+        -------
+        csr_array of shape (N, L), float32
+            Column l belongs to ``classes_[l]``. A stored value is a score; labels without one were not reached.
+        """
+        check("k", k, _K_OR_NONE, "decision_function")
+        found = self._search(X, k, beam_size, None, None)
+        scores = sp.csr_array(
+            (found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_))
+        )
+        scores.sort_indices()
+        return scores
+
+    def predict(self, X: Any) -> sp.csr_array:
+        """Return the labels whose score reaches `prediction_threshold`.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+
+        Returns
+        -------
+        csr_array of shape (N, L), int8
+            An indicator, as scikit-learn's multi-label metrics take it.
+        """
+        scores = self.decision_function(X)
+        limit = self.prediction_threshold
+        if self.combine.startswith("log-"):
+            limit = np.log(limit)
+        scores.data = (scores.data >= limit).astype(np.int8)
+        scores.eliminate_zeros()
+        return scores.astype(np.int8)
+
+    def score_labels(self, X: Any, candidates: Any) -> Any:
+        """Score given labels only, whatever a search would reach.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+        candidates : sequence of N sequences of labels, or (N, L) sparse indicator
+            The labels to score for each row.
+
+        Returns
+        -------
+        list of N ndarray of float32, or csr_array of shape (N, L)
+            Lists give the scores in the order of the labels given; an indicator gives a matrix with a stored score
+            for each of its non-zeros.
+
+        Raises
+        ------
+        InputError
+            When a label is unknown, or `candidates` has another number of rows than X.
+        """
+        features = self._features(X)
+        searcher = self._searcher()
+        n_threads = threads(self.n_jobs)
+        if sp.issparse(candidates):
+            wanted, _ = encode_with(candidates, self.classes_)
+            self._check_rows("candidates", wanted.shape[0], features.n_rows)
+            ptr, ids = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
+            data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
+            return sp.csr_array((data, ids, ptr), shape=wanted.shape)
+        rows = [list(row) for row in candidates]
+        self._check_rows("candidates", len(rows), features.n_rows)
+        column = self._columns()
+        try:
+            ids = np.array([column[label] for row in rows for label in row], np.int32)
+        except KeyError as error:
+            raise InputError(
+                f"candidates holds the label {error.args[0]!r}, which the model does not know."
+            ) from None
+        ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
+        return np.split(data, ptr[1:-1])
+
+    def score(self, X: Any, Y: Any) -> float:
+        """Return precision at 1 as a share, so that grid search has something to maximise.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+        Y : sequence of N collections of labels, or (N, L) indicator
+            The true labels; those the model does not know count as not found.
+        """
+        from ceiba.metrics import precision_at_k
+
+        found = self._search(X, 1, None, None, None)
+        truth, _ = encode_with(Y, self.classes_)
+        self._check_rows("Y", truth.shape[0], len(found.ptr) - 1)
+        return precision_at_k(truth, found.to_rectangle(1)[0], 1) / 100
+
+    def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> Explanation:
+        """Explain a label's score for one text: the path down the tree and the features that carried it.
+
+        Parameters
+        ----------
+        X : str, or features of shape (1, D)
+            One instance.
+        label : str or int
+            A label of ``classes_``.
+        n_features : int, default=10
+            Features to show per node, the largest contributions first.
+        tree : int or None, default=None
+            Which tree of an ensemble; None takes the one that gives the label its best score.
+
+        Returns
+        -------
+        Explanation
+            Prints as a table; its ``steps`` hold the nodes with margin, score and contributions.
+        """
+        from ceiba.models.explain import explain
+
+        features = self._features([X] if isinstance(X, str) else X)
+        if features.n_rows != 1:
+            raise InputError(f"explain takes one instance. Got {features.n_rows} instead.")
+        if label not in self._columns():
+            raise InputError(f"The label {label!r} is not among the model's classes.")
+        return explain(self, features, label, self._columns()[label], n_features=n_features, tree=tree)
+
+    @property
+    def trees_(self) -> list[Any]:
+        """The label tree of each member of the ensemble."""
+        check_is_fitted(self)
+        return [partition.tree for partition in self.partitions_]
+
+    def save(self, folder: str | Path) -> None:
+        """Save the model to a folder, which is replaced at once and as a whole.
+
+        Parameters
+        ----------
+        folder : str or Path
+            A new folder, an empty one, or that of an older model.
+
+        Raises
+        ------
+        InputError
+            When the folder holds something else.
+        """
+        from ceiba.models.saving import save
+
+        check_is_fitted(self)
+        save(self, Path(folder))
+
+    # ------------------------------------------------------------------ parts
+
+    def _search(
+        self, X: Any, k: int | None, beam_size: int | None, filter: Any, progress: Callable | None
+    ) -> Ranked:
+        check("beam_size", beam_size, _BEAM, "predict_topk")
+        features = self._features(X)
+        excluded = None
+        if filter is not None:
+            pairs, _ = encode_with(filter, self.classes_)
+            self._check_rows("filter", pairs.shape[0], features.n_rows)
+            excluded = (pairs.indptr.astype(np.int64), pairs.indices.astype(np.int32))
+        report = None
+        if progress is not None:
+            progress("predict", 0, features.n_rows)
+            report = lambda done: progress("predict", done, features.n_rows)  # noqa: E731
+        beam = self.beam_size if beam_size is None else beam_size
+        return self._searcher().top_k(
+            features,
+            k,
+            min(beam, ALL_NODES),
+            filter=excluded,
+            n_threads=threads(self.n_jobs),
+            progress=report,
+        )
+
+    def _features(self, X: Any) -> Features:
+        check_is_fitted(self)
+        vectorizer = self.vectorizer_
+        if vectorizer is not None:
+            if isinstance(X, (list, tuple)) and not X:
+                return as_features(sp.csr_array((0, self.n_features_in_)), allow_empty=True)
+            if is_text(X):
+                X = vectorizer.transform(X)
+        elif not sp.issparse(X) and is_text(X):
+            raise InputError("X holds texts, but the model was fitted on features.")
+        return as_features(X, self.n_features_in_, allow_empty=True)
+
+    def _searcher(self) -> BeamSearcher:
+        searcher = self.__dict__.get("_searcher_")
+        if searcher is None or searcher[0] != self.combine:
+            trees = [(partition.layers, partition.tree.slot_label) for partition in self.partitions_]
+            searcher = (self.combine, BeamSearcher(trees, len(self.classes_), self.combine))
+            self._searcher_ = searcher
+        return searcher[1]
+
+    def _label_objects(self) -> NDArray:
+        """Return the classes as objects with None at the end, where the index -1 finds it."""
+        objects = self.__dict__.get("_objects_")
+        if objects is None:
+            objects = np.append(self.classes_.astype(object), None)
+            self._objects_ = objects
+        return objects
+
+    def _columns(self) -> dict[Any, int]:
+        columns = self.__dict__.get("_columns_")
+        if columns is None:
+            columns = {label: column for column, label in enumerate(self.classes_.tolist())}
+            self._columns_ = columns
+        return columns
+
+    def _forget(self) -> None:
+        """Drop what is derived from the fitted attributes."""
+        for name in ("_searcher_", "_objects_", "_columns_"):
+            self.__dict__.pop(name, None)
+
+    @staticmethod
+    def _check_rows(name: str, given: int, expected: int) -> None:
+        if given != expected:
+            raise InputError(f"{name} has {given} rows, X has {expected}.")
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        for name in ("_searcher_", "_objects_", "_columns_"):
+            state.pop(name, None)
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "partitions_")
+
+    def __sklearn_tags__(self) -> Any:
+        # Not tagged a classifier: scikit-learn's splitters for classifiers refuse lists of label lists.
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = False
+        tags.target_tags.two_d_labels = True
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,111 @@
+"""Why a label got its score: the path down the tree and the features that carried it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ceiba.errors import InputError
+from ceiba.features.matrix import Features
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A feature's share of a margin: its value in the instance times the node's weight."""
+
+    feature: Any
+    value: float
+    weight: float
+
+    @property
+    def amount(self) -> float:
+        """The product of value and weight."""
+        return self.value * self.weight
+
+
+@dataclass(frozen=True)
+class Step:
+    """A node on the path: its margin is the bias plus all contributions, of which the largest are listed."""
+
+    level: int
+    node: int
+    n_labels: int
+    bias: float
+    margin: float
+    contributions: list[Contribution]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The path to a label in one tree, from the root down; the last step is the label itself."""
+
+    label: Any
+    tree: int
+    score: float
+    steps: list[Step]
+
+    def __str__(self) -> str:
+        lines = [f"{self.label!r}: score {self.score:.4f} in tree {self.tree}"]
+        for step in self.steps:
+            what = "label" if step is self.steps[-1] else f"cluster of {step.n_labels} labels"
+            lines.append(f"level {step.level}, node {step.node} ({what}): margin {step.margin:+.3f}")
+            lines.append(f"    {step.bias:+.3f}  (bias)")
+            for part in step.contributions:
+                lines.append(
+                    f"    {part.amount:+.3f}  {part.feature} ({part.value:.3f} x {part.weight:+.3f})"
+                )
+        return "\n".join(lines)
+
+
+def explain(
+    model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None
+) -> Explanation:
+    """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
+    from ceiba.search.beam import BeamSearcher
+
+    def score_in(t: int) -> float:
+        partition = model.partitions_[t]
+        searcher = BeamSearcher(
+            [(partition.layers, partition.tree.slot_label)], len(model.classes_), model.combine
+        )
+        ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)
+        return float(searcher.score_labels(X, ptr, labels)[0])
+
+    if tree is None:
+        tree = int(np.argmax([score_in(t) for t in range(len(model.partitions_))]))
+    elif not 0 <= tree < len(model.partitions_):
+        raise InputError(f"The model has {len(model.partitions_)} trees, there is no tree {tree}.")
+    partition = model.partitions_[tree]
+    name_of = _feature_names(model)
+    dense = np.zeros(X.n_features, np.float32)
+    np.add.at(dense, X.indices, X.data)
+
+    best: list[Step] = []
+    best_total = -np.inf
+    for index, slot in enumerate(partition.tree.slots(column)):
+        nodes = [*partition.tree.path(column, index), int(slot)]
+        steps = []
+        for level, (layer, node) in enumerate(zip(partition.layers, nodes, strict=True), start=1):
+            features, weights, bias = layer.column(node)
+            amounts = dense[features] * weights
+            order = np.argsort(-np.abs(amounts), kind="stable")[:n_features]
+            parts = [
+                Contribution(name_of(int(features[i])), float(dense[features[i]]), float(weights[i]))
+                for i in order
+                if amounts[i] != 0
+            ]
+            n_labels = 1 if level == len(nodes) else len(partition.tree.labels_under(level, node))
+            steps.append(Step(level, node, n_labels, bias, float(bias + amounts.sum()), parts))
+        total = sum(min(step.margin, 1.0) for step in steps)
+        if total > best_total:
+            best, best_total = steps, total
+    return Explanation(label, tree, score_in(tree), best)
+
+
+def _feature_names(model: Any) -> Any:
+    if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
+        names = model.vectorizer_.get_feature_names_out()
+        return lambda feature: names[feature]
+    return lambda feature: feature

@@ -1,0 +1,110 @@
+"""One tree with its trained layers: what XR-Linear is made of, and any model that partitions its labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ceiba.features.matrix import Features
+from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.layers.layer import Layer, SolverSettings, train_layer
+from ceiba.layers.negatives import match
+from ceiba.tree.label_tree import LabelTree
+
+Progress = Callable[[str, int, int], Any]
+
+
+@dataclass
+class Partition:
+    """A label tree and the layer of classifiers of each of its levels."""
+
+    tree: LabelTree
+    layers: list[Layer]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def work(self) -> dict[str, int]:
+        """Return what training did, summed over the levels."""
+        total: dict[str, int] = {}
+        for layer in self.layers:
+            for name, count in layer.work.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+
+def stage(progress: Progress | None, name: str, total: int) -> Callable[[int], None] | None:
+    """Bind a stage's name and size to a progress callable; report its start."""
+    if progress is None:
+        return None
+    progress(name, 0, total)
+    return lambda done: progress(name, min(done, total), total)
+
+
+def train_partition(
+    X: Features,
+    positives: InstanceLists,
+    tree: LabelTree,
+    settings: SolverSettings,
+    *,
+    negatives: str = "tfn",
+    matched: InstanceLists | None = None,
+    beam_size: int = 10,
+    combine: str = "l3-hinge",
+    seed: int = 0,
+    n_threads: int = 1,
+    progress: Progress | None = None,
+    name: str = "tree",
+) -> Partition:
+    """Train every level of a tree, from the root down.
+
+    Parameters
+    ----------
+    X : Features of N rows
+    positives : InstanceLists of L lists
+        The positives of each label; weights are relevance.
+    tree : LabelTree
+    settings : SolverSettings
+    negatives : {"tfn", "man", "tfn+man"}, default="tfn"
+        See `ceiba.layers.negatives.match`.
+    matched : InstanceLists or None, default=None
+        Instances to match to the bottom clusters besides those of `negatives`.
+    beam_size, combine : int, str
+        The beam of "man".
+    seed : int, default=0
+    n_threads : int, default=1
+    progress : callable or None, default=None
+        ``progress(stage, done, total)``, called now and then.
+    name : str, default="tree"
+        What the tree is called in stages.
+
+    Returns
+    -------
+    Partition
+    """
+    levels = positives_per_level(tree, positives, X.n_rows, n_threads)
+    partition = Partition(tree, [])
+    row_sizes = np.diff(X.indptr)
+    for t, child_ptr in enumerate(tree.child_ptrs):
+        started = time.perf_counter()
+        above = levels[t - 1] if t else None
+        lists = match(
+            negatives, X, partition.layers, above, beam_size=beam_size, combine=combine, n_threads=n_threads
+        )
+        if matched is not None and t == tree.depth - 1:
+            lists = lists.union(matched, X.n_rows)
+        lanes = 8 if len(child_ptr) == 2 else 16
+        groups = -(-np.diff(child_ptr) // lanes)
+        per_list = np.add.reduceat(
+            np.append(4 + row_sizes[lists.items], 0), np.minimum(lists.ptr[:-1], len(lists.items))
+        ) * (np.diff(lists.ptr) > 0)
+        report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", int((per_list * groups).sum()))
+        partition.layers.append(
+            train_layer(
+                X, child_ptr, lists, levels[t], settings, seed=seed, n_threads=n_threads, progress=report
+            )
+        )
+        partition.seconds[f"level {t + 1}"] = time.perf_counter() - started
+    return partition

@@ -1,0 +1,192 @@
+"""Models to folders and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from ceiba._params import check_all
+from ceiba.errors import CeibaError, ModelFormatError
+from ceiba.features.store import load_vectorizer, save_vectorizer
+from ceiba.layers.layer import Layer
+from ceiba.models.partition import Partition
+from ceiba.models.storage import (
+    MODEL_FILE,
+    atomic_folder,
+    read_manifest,
+    read_tensors,
+    write_manifest,
+    write_tensors,
+)
+from ceiba.tree.label_tree import LabelTree
+
+_LABELS_FILE = "labels.json"
+_COUNTS_FILE = "labels.safetensors"
+_EMBEDDING_FILE = "label_embedding.safetensors"
+
+# parameters that are objects: how each comes back is said where it is read
+_OBJECTS = ("vectorizer", "tree", "label_embedding")
+
+
+def save(model: Any, folder: Path) -> None:
+    """Write a fitted model; see `PartitionedClassifier.save`."""
+    with atomic_folder(folder) as new:
+        params = model.get_params(deep=False)
+        manifest: dict[str, Any] = {
+            "class": type(model).__name__,
+            "params": {name: _plain(value) for name, value in params.items() if name not in _OBJECTS},
+            "n_features": model.n_features_in_,
+            "n_labels": len(model.classes_),
+            "n_train": model.n_train_,
+            "n_trees": len(model.partitions_),
+            "own_tree": params["tree"] is not None,
+            "vectorizer": None,
+            "vectorizer_param": params["vectorizer"] if isinstance(params["vectorizer"], str) else None,
+            "label_embedding": params["label_embedding"]
+            if isinstance(params["label_embedding"], str)
+            else "array",
+        }
+        if model.vectorizer_ is not None:
+            manifest["vectorizer"] = save_vectorizer(model.vectorizer_, new)
+            if not isinstance(params["vectorizer"], str):
+                manifest["vectorizer_param"] = "fitted"
+        if manifest["label_embedding"] == "array":
+            write_tensors(new / _EMBEDDING_FILE, _embedding_arrays(params["label_embedding"]))
+        (new / _LABELS_FILE).write_text(
+            json.dumps(model.classes_.tolist(), ensure_ascii=False), encoding="utf-8"
+        )
+        write_tensors(new / _COUNTS_FILE, {"counts": model.label_counts_.astype(np.int64)})
+        for t, partition in enumerate(model.partitions_):
+            arrays = {f"tree.{name}": array for name, array in partition.tree.to_arrays().items()}
+            for level, layer in enumerate(partition.layers):
+                arrays.update({f"layer.{level}.{name}": array for name, array in layer.arrays.items()})
+            write_tensors(new / f"tree-{t}.safetensors", arrays)
+        write_manifest(new, manifest)
+
+
+def load(folder: str | Path) -> Any:
+    """Load a saved model.
+
+    Weights are mapped, not read: they come into memory as they are used, shared by all processes that map them. All
+    checksums and offsets are verified first.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder that ``model.save`` wrote.
+
+    Returns
+    -------
+    XRLinear
+        The fitted model.
+
+    Raises
+    ------
+    ModelFormatError
+        When the folder holds no model, a damaged one, or one of a newer format; the message names the file.
+    """
+    from ceiba.models import MODELS
+
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    try:
+        return _load(folder, manifest, MODELS)
+    except ModelFormatError:
+        raise
+    except (CeibaError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        # json and tensors of the right checksums that still do not make a model: written by something else
+        raise ModelFormatError(f"{folder / MODEL_FILE} does not describe a model: {error!r}") from error
+
+
+def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type]) -> Any:
+    if manifest["class"] not in models:
+        raise ModelFormatError(
+            f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known."
+        )
+    kind: Any = models[manifest["class"]]
+    params = dict(manifest["params"])
+    model = kind(**params)
+    check_all(model.get_params(deep=False), kind._constraints, kind.__name__)
+
+    names = _read_json(folder / _LABELS_FILE)
+    model.classes_ = (
+        np.array(names, dtype=np.int64) if isinstance(names[0], int) else np.array(names, dtype=object)
+    )
+    model.label_counts_ = np.array(read_tensors(folder / _COUNTS_FILE)["counts"])
+    model.n_train_ = int(manifest["n_train"])
+    model.n_features_in_ = int(manifest["n_features"])
+    n_labels = int(manifest["n_labels"])
+    if model.classes_.shape != (n_labels,) or model.label_counts_.shape != (n_labels,):
+        raise ModelFormatError(f"{folder / _LABELS_FILE} does not have {n_labels} labels.")
+
+    model.partitions_ = []
+    for t in range(int(manifest["n_trees"])):
+        path = folder / f"tree-{t}.safetensors"
+        try:
+            model.partitions_.append(_partition(read_tensors(path), model.n_features_in_, n_labels))
+        except CeibaError as error:
+            raise ModelFormatError(f"{path}: {error}") from error
+    try:
+        model._searcher()
+    except ValueError as error:
+        raise ModelFormatError(f"{folder}: {error}") from error
+
+    model.vectorizer_ = None
+    if manifest["vectorizer"] is not None:
+        model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder)
+    model.vectorizer = (
+        model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
+    )
+    model.tree = model.partitions_[0].tree if manifest["own_tree"] else None
+    model.label_embedding = manifest["label_embedding"]
+    if model.label_embedding == "array":
+        model.label_embedding = _embedding(read_tensors(folder / _EMBEDDING_FILE))
+    return model
+
+
+def _partition(arrays: dict[str, np.ndarray], n_features: int, n_labels: int) -> Partition:
+    tree = LabelTree.from_arrays(
+        {name.removeprefix("tree."): array for name, array in arrays.items() if name.startswith("tree.")}
+    )
+    if tree.n_labels != n_labels:
+        raise ModelFormatError(f"the tree has {tree.n_labels} labels in place of {n_labels}")
+    layers = []
+    for level, child_ptr in enumerate(tree.child_ptrs):
+        prefix = f"layer.{level}."
+        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        layers.append(Layer.from_arrays(child_ptr, n_features, own))
+    return Partition(tree, layers)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{path} is damaged: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _embedding_arrays(embedding: Any) -> dict[str, np.ndarray]:
+    if not sp.issparse(embedding):
+        return {"dense": np.asarray(embedding, np.float32)}
+    matrix = sp.csr_array(embedding)
+    return {
+        "indptr": matrix.indptr.astype(np.int64),
+        "indices": matrix.indices.astype(np.int32),
+        "data": matrix.data.astype(np.float32),
+        "shape": np.array(matrix.shape, np.int64),
+    }
+
+
+def _embedding(arrays: dict[str, np.ndarray]) -> Any:
+    if "dense" in arrays:
+        return np.array(arrays["dense"])
+    parts = tuple(np.array(arrays[name]) for name in ("data", "indices", "indptr"))
+    return sp.csr_array(parts, shape=tuple(arrays["shape"].tolist()))

@@ -1,0 +1,427 @@
+"""XR-Linear: a recursive linear matcher and ranker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ceiba._params import Constraint, Exactly, Instance, Interval, Options, check_all
+from ceiba.data.labels import encode_labels
+from ceiba.errors import InputError, InputTypeError
+from ceiba.features import TfidfVectorizer
+from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.layers.instances import InstanceLists
+from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
+from ceiba.layers.negatives import NEGATIVES
+from ceiba.models.classifier import PartitionedClassifier, threads
+from ceiba.models.partition import Partition, Progress, stage, train_partition
+from ceiba.search.beam import COMBINE_NAMES
+from ceiba.tree.clustering import cluster_labels
+from ceiba.tree.embeddings import pifa, pii, unit_rows
+from ceiba.tree.label_tree import LabelTree
+
+_POSITIVE = Interval(float, 0, None, closed="neither")
+_COUNT = Interval(int, 1, None)
+
+
+class XRLinear(PartitionedClassifier):
+    """Recursive linear matcher and ranker on sparse features: many labels, ranked in microseconds.
+
+    Labels are clustered into a tree; every node has a linear classifier, trained on the instances that reach its
+    parent; a beam search walks the tree.
+
+    Parameters
+    ----------
+    n_trees : int, default=1
+        Trees of different seeds, whose scores are averaged. Three are more accurate than one, at three times the cost.
+    branching_factor : int, default=16
+        The most children of a node above the bottom clusters.
+    max_leaf_size : int, default=100
+        The most labels of a bottom cluster. As large as the number of labels: one level, that is one-vs-all.
+    label_embedding : {"pifa", "pii", "text", "pifa+text"} or array of shape (L, d), default="pifa"
+        What labels are clustered by: the sum of their positives' features, the positives themselves, the features of
+        `label_texts`, the first and the third side by side, or given rows (dense or sparse).
+    tree : LabelTree or None, default=None
+        A tree of your own, used in place of clustering by every member of the ensemble.
+    negatives : {"tfn", "man", "tfn+man"}, default="tfn"
+        Which instances a node's children learn from: those with a positive below the node (teacher-forced), those the
+        levels above lead there (matcher-aware), or both.
+    loss : {"squared_hinge", "hinge", "logistic"}, default="squared_hinge"
+        The loss of the classifiers.
+    C : float, default=1.0
+        The cost of an error beside the squared length of the weights; larger fits the training set more closely.
+    cost_positive, cost_negative : float, default=1.0
+        Multiply C for positives and for negatives.
+    bias : float, default=1.0
+        The value of a constant feature; 0 leaves the intercept out.
+    tolerance : float, default=0.1
+        A classifier is done when no dual coordinate violates optimality by more than about this.
+    max_iter : int, default=100
+        The most passes over the instances.
+    threshold : float, default=0.1
+        Weights of smaller magnitude are dropped.
+    weight_dtype : {"float32", "float16", "uint8"}, default="float16"
+        How weights are kept, in memory and on disk. "uint8" keeps each as a code of a logarithmic scale of 255 values.
+    beam_size : int, default=10
+        Nodes kept per level when predicting, and when training with "man".
+    combine : {"l1-hinge", "l2-hinge", "l3-hinge", "sigmoid", "log-l1-hinge", ...}, default="l3-hinge"
+        A node's score from its margin m, multiplied down the path: exp(-max(0, 1 - m)^p), or 1 / (1 + exp(-m)). The
+        "log-" forms return logarithms.
+    prediction_threshold : float, default=0.5
+        The score from which ``predict`` returns a label.
+    vectorizer : "tfidf", transformer or None, default="tfidf"
+        Turns texts into features: Ceiba's TfidfVectorizer with its defaults, or any scikit-learn transformer, which
+        is cloned. None: texts are an error.
+    empty_labels : {"error", "keep"}, default="error"
+        What to do about a column of an indicator Y that is never positive: refuse it, or keep it as a label that is
+        practically never predicted (for splits of a set that as a whole has positives, in a grid search for example).
+    random_state : int, default=0
+        Seeds the clustering and the solver. The same seed gives the same model, bit for bit, for any `n_jobs`.
+    n_jobs : int or None, default=None
+        Threads for training and batches; None and -1 are all cores this process may use.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (L,)
+        The labels, in the order of columns; int64, or str objects.
+    n_features_in_ : int
+        D.
+    partitions_ : list of Partition
+        Each tree with its layers.
+    trees_ : list of LabelTree
+    vectorizer_ : transformer or None
+        The fitted vectorizer of a model fitted on texts.
+    label_counts_ : ndarray of shape (L,), int64
+        Positives of each label in training.
+    n_train_ : int
+        N, the rows of training.
+    fit_report_ : dict
+        Seconds of each stage of training, and the solver's work. Not saved.
+
+    See Also
+    --------
+    ceiba.load : Load a saved model.
+    ceiba.metrics.evaluate : Measure one.
+
+    References
+    ----------
+    - Yu, Zhong, Zhang, Chang and Dhillon, "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022:
+      XR-Linear.
+    - Prabhu et al., "Parabel", WWW 2018: balanced label trees and teacher-forced negatives.
+
+    Examples
+    --------
+    >>> from ceiba import XRLinear
+    >>> texts = ["a ripe red apple", "a green apple", "fast red car", "a green car", "apple pie"]
+    >>> labels = [["fruit", "red"], ["fruit"], ["vehicle", "red"], ["vehicle"], ["fruit", "dish"]]
+    >>> model = XRLinear(random_state=0).fit(texts, labels)
+    >>> top, scores = model.predict_topk(["the red car"], k=2)
+    >>> top.tolist()
+    [['vehicle', 'red']]
+    """
+
+    _constraints: ClassVar[dict[str, list[Constraint]]] = {
+        "n_trees": [_COUNT],
+        "branching_factor": [Interval(int, 2, None)],
+        "max_leaf_size": [_COUNT],
+        "label_embedding": [
+            Options("pifa", "pii", "text", "pifa+text"),
+            Instance("an array of shape (L, d)", np.ndarray, sp.sparray, sp.spmatrix),
+        ],
+        "tree": [Exactly(None), Instance("a LabelTree", LabelTree)],
+        "negatives": [Options(*NEGATIVES)],
+        "loss": [Options(*LOSSES)],
+        "C": [_POSITIVE],
+        "cost_positive": [_POSITIVE],
+        "cost_negative": [_POSITIVE],
+        "bias": [Interval(float, 0, None)],
+        "tolerance": [_POSITIVE],
+        "max_iter": [_COUNT],
+        "threshold": [Interval(float, 0, None)],
+        "weight_dtype": [Options(*WEIGHT_DTYPES)],
+        "beam_size": [_COUNT],
+        "combine": [Options(*COMBINE_NAMES)],
+        "prediction_threshold": [Interval(float, 0, 1)],
+        "vectorizer": [
+            Options("tfidf"),
+            Exactly(None),
+            Instance("a transformer with fit and transform", methods=("fit", "transform")),
+        ],
+        "empty_labels": [Options("error", "keep")],
+        "random_state": [Interval(int, 0, 2**32 - 1)],
+        "n_jobs": [Exactly(None), Interval(int, -1, -1), _COUNT],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_trees: int = 1,
+        branching_factor: int = 16,
+        max_leaf_size: int = 100,
+        label_embedding: Any = "pifa",
+        tree: LabelTree | None = None,
+        negatives: str = "tfn",
+        loss: str = "squared_hinge",
+        C: float = 1.0,
+        cost_positive: float = 1.0,
+        cost_negative: float = 1.0,
+        bias: float = 1.0,
+        tolerance: float = 0.1,
+        max_iter: int = 100,
+        threshold: float = 0.1,
+        weight_dtype: str = "float16",
+        beam_size: int = 10,
+        combine: str = "l3-hinge",
+        prediction_threshold: float = 0.5,
+        vectorizer: Any = "tfidf",
+        empty_labels: str = "error",
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ):
+        self.n_trees = n_trees
+        self.branching_factor = branching_factor
+        self.max_leaf_size = max_leaf_size
+        self.label_embedding = label_embedding
+        self.tree = tree
+        self.negatives = negatives
+        self.loss = loss
+        self.C = C
+        self.cost_positive = cost_positive
+        self.cost_negative = cost_negative
+        self.bias = bias
+        self.tolerance = tolerance
+        self.max_iter = max_iter
+        self.threshold = threshold
+        self.weight_dtype = weight_dtype
+        self.beam_size = beam_size
+        self.combine = combine
+        self.prediction_threshold = prediction_threshold
+        self.vectorizer = vectorizer
+        self.empty_labels = empty_labels
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        classes: Any = None,
+        relevance: Any = None,
+        label_texts: Sequence[str] | None = None,
+        matched: Any = None,
+        progress: Progress | None = None,
+    ) -> XRLinear:
+        """Train the model.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts, read once, or features.
+        Y : sequence of N collections of str or int, or (N, L) indicator
+            The positives of each row. Rows without labels are legal (they are negatives for all), as are repeated
+            labels and stored zeros (which are no positives).
+        classes : sequence of L str or int, default=None
+            Names of the columns of an indicator.
+        relevance : (N, L) sparse matrix, default=None
+            Multiplies the cost of an instance for a label; above 0 at every positive of Y, ignored elsewhere.
+        label_texts : sequence of L str, default=None
+            A text per label, in the order of the classes (sorted, where Y is lists), for ``label_embedding="text"``.
+        matched : (N, K) sparse matrix, default=None
+            With `tree`: instances that the labels of the tree's K bottom clusters also learn from, as negatives or
+            positives by Y.
+        progress : callable or None, default=None
+            ``progress(stage, done, total)``, called a few times a second.
+
+        Returns
+        -------
+        XRLinear
+            The model itself.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            When a parameter or an argument cannot be used; nothing has been trained then.
+        """
+        check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
+        if Y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        Y, classes = encode_labels(Y, classes)
+        self._check_labels(Y, classes)
+        seconds: dict[str, float] = {}
+        started = time.perf_counter()
+        features, vectorizer = self._fit_features(X, Y.shape[0], progress)
+        seconds["features"] = time.perf_counter() - started
+
+        if relevance is None:
+            positives = InstanceLists.from_columns(Y)
+        else:
+            positives = InstanceLists.from_columns(_relevance(relevance, Y), weighted=True)
+        extra = self._matched(matched, Y.shape)
+        embeddings = (
+            None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
+        )
+        partitions = []
+        for t, seed in enumerate(np.random.SeedSequence(self.random_state).generate_state(self.n_trees)):
+            name = "tree" if self.n_trees == 1 else f"tree {t + 1}/{self.n_trees}"
+            partitions.append(
+                self._fit_tree(features, positives, embeddings, extra, int(seed), name, progress)
+            )
+
+        self._forget()
+        self.partitions_, self.vectorizer_ = partitions, vectorizer
+        self.classes_, self.n_features_in_ = classes, features.n_features
+        self.label_counts_, self.n_train_ = np.diff(positives.ptr), Y.shape[0]
+        for t, partition in enumerate(partitions):
+            seconds.update({f"tree {t + 1} {name}": value for name, value in partition.seconds.items()})
+        self.fit_report_ = {"seconds": seconds, "work": [partition.work() for partition in partitions]}
+        return self
+
+    def _fit_tree(
+        self,
+        X: Features,
+        positives: InstanceLists,
+        embeddings: Any,
+        matched: InstanceLists | None,
+        seed: int,
+        name: str,
+        progress: Progress | None,
+    ) -> Partition:
+        n_threads = threads(self.n_jobs)
+        started = time.perf_counter()
+        tree = self.tree
+        if tree is None:
+            tree = cluster_labels(
+                embeddings,
+                branching_factor=self.branching_factor,
+                max_leaf_size=self.max_leaf_size,
+                random_state=seed,
+                n_threads=n_threads,
+                progress=stage(progress, f"clustering of {name}", positives.n_nodes),
+            )
+        clustered = time.perf_counter() - started
+        partition = train_partition(
+            X,
+            positives,
+            tree,
+            SolverSettings(
+                loss=self.loss,
+                C=self.C,
+                cost_positive=self.cost_positive,
+                cost_negative=self.cost_negative,
+                bias=self.bias,
+                tolerance=self.tolerance,
+                max_iter=self.max_iter,
+                threshold=self.threshold,
+                weight_dtype=self.weight_dtype,
+            ),
+            negatives=self.negatives,
+            matched=matched,
+            beam_size=self.beam_size,
+            combine=self.combine,
+            seed=seed,
+            n_threads=n_threads,
+            progress=progress,
+            name=name,
+        )
+        partition.seconds = {"clustering": clustered, **partition.seconds}
+        return partition
+
+    def _check_labels(self, Y: sp.csr_array, classes: NDArray) -> None:
+        if Y.shape[0] == 0:
+            raise InputError("Y is empty: it has 0 rows.")
+        if len(classes) == 0:
+            raise InputError("Y holds no labels at all.")
+        counts = np.bincount(Y.indices, minlength=len(classes))
+        empty = np.flatnonzero(counts == 0)
+        if len(empty) and (self.empty_labels == "error" or len(empty) == len(classes)):
+            raise InputError(
+                f"{len(empty)} of the {len(classes)} labels in Y are never positive, {classes[empty[0]]!r} for one; "
+                'drop their columns, or set empty_labels="keep".'
+            )
+        if self.tree is not None and self.tree.n_labels != len(classes):
+            raise InputError(f"tree has {self.tree.n_labels} labels, Y has {len(classes)}.")
+
+    def _fit_features(self, X: Any, n_rows: int, progress: Progress | None) -> tuple[Features, Any]:
+        vectorizer = None
+        if not sp.issparse(X) and is_text(X):
+            if self.vectorizer is None:
+                raise InputError("X holds texts, but vectorizer is None.")
+            vectorizer = TfidfVectorizer() if isinstance(self.vectorizer, str) else clone(self.vectorizer)
+            stage(progress, "features", n_rows)
+            X = vectorizer.fit_transform(X)
+            if progress is not None:
+                progress("features", n_rows, n_rows)
+        features = as_features(X)
+        self._check_rows("Y", n_rows, features.n_rows)
+        return features, vectorizer
+
+    def _embed(self, X: Features, positives: InstanceLists, label_texts: Any, vectorizer: Any) -> Any:
+        n_labels = positives.n_nodes
+        kind = self.label_embedding
+        if not isinstance(kind, str):
+            if kind.ndim != 2 or kind.shape[0] != n_labels:
+                raise InputError(
+                    f"label_embedding must have {n_labels} rows, one per label; its shape is {kind.shape}."
+                )
+            rows = as_features(kind)
+            if sp.issparse(kind):
+                return unit_rows(rows.to_scipy())
+            dense = np.asarray(kind, np.float32)
+            lengths = np.linalg.norm(dense, axis=1, keepdims=True)
+            return np.ascontiguousarray(dense / np.where(lengths > 0, lengths, 1))
+        if kind == "pii":
+            return pii(positives, X.n_rows)
+        parts = []
+        if "pifa" in kind:
+            parts.append(
+                pifa(X, InstanceLists(positives.ptr, positives.items), n_threads=threads(self.n_jobs))
+            )
+        if "text" in kind:
+            if vectorizer is None:
+                raise InputError(f"label_embedding={kind!r} needs X to be texts.")
+            if label_texts is None or len(label_texts) != n_labels:
+                given = "none" if label_texts is None else len(label_texts)
+                raise InputError(
+                    f"label_embedding={kind!r} needs label_texts, one for each of the {n_labels} labels; got {given}."
+                )
+            parts.append(as_features(vectorizer.transform(label_texts)))
+        if len(parts) == 1 and "text" not in kind:
+            return parts[0]
+        return unit_rows(sp.hstack([part.to_scipy() for part in parts], format="csr"))
+
+    def _matched(self, matched: Any, shape: tuple[int, int]) -> InstanceLists | None:
+        if matched is None:
+            return None
+        if self.tree is None:
+            raise InputError("matched names clusters of a tree of your own: give tree too.")
+        if not sp.issparse(matched):
+            raise InputTypeError("matched must be a sparse matrix of shape (N, K).")
+        expected = (shape[0], len(self.tree.child_ptrs[-1]) - 1)
+        if matched.shape != expected:
+            raise InputError(f"matched must have shape {expected}, has {matched.shape}.")
+        pattern = sp.csr_array(matched)
+        pattern.sum_duplicates()
+        pattern.eliminate_zeros()
+        return InstanceLists.from_columns(pattern)
+
+
+def _relevance(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
+    """Return the relevance at the positives of Y, in Y's pattern."""
+    if not sp.issparse(relevance):
+        raise InputTypeError("relevance must be a sparse matrix of Y's shape.")
+    if relevance.shape != Y.shape:
+        raise InputError(f"relevance must have Y's shape {Y.shape}, has {relevance.shape}.")
+    given = sp.csr_array(relevance).astype(np.float32)
+    picked = given.multiply(Y).tocsr()
+    picked.sum_duplicates()
+    picked.eliminate_zeros()
+    if picked.nnz != Y.nnz or not np.isfinite(picked.data).all() or picked.data.min(initial=1) <= 0:
+        raise InputError("relevance must be finite and above 0 at every positive of Y.")
+    return picked

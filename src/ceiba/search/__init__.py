@@ -1,0 +1,1 @@
+"""Search: the beam down the trees."""

@@ -1,0 +1,120 @@
+"""Beam search through one tree or several: from features to ranked labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._native import core
+from ceiba.features.matrix import Features
+from ceiba.layers.layer import Layer
+
+# A node's score from its margin m; "log-" forms return logarithms. The number is the core's.
+COMBINE = {"l1-hinge": 0, "l2-hinge": 1, "l3-hinge": 2, "sigmoid": 3}
+COMBINE_NAMES = (*COMBINE, *(f"log-{name}" for name in COMBINE))
+
+ALL_NODES = 2**31 - 1  # a beam wider than any level: search is exhaustive
+
+
+class Ranked(NamedTuple):
+    """Labels (or nodes) of each row, best first, as CSR-like arrays."""
+
+    ptr: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    def to_rectangle(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return (n, k) ids and scores; short rows end in -1 and -inf."""
+        n = len(self.ptr) - 1
+        if len(self.ids) == n * k:  # every row is full
+            return self.ids.reshape(n, k), self.scores.reshape(n, k)
+        ids = np.full((n, k), -1, np.int32)
+        scores = np.full((n, k), -np.inf, np.float32)
+        sizes = np.diff(self.ptr)
+        row = np.repeat(np.arange(n), sizes)
+        column = np.arange(len(self.ids)) - np.repeat(self.ptr[:-1], sizes)
+        ids[row, column] = self.ids
+        scores[row, column] = self.scores
+        return ids, scores
+
+
+class BeamSearcher:
+    """Searches trees of trained layers.
+
+    Parameters
+    ----------
+    trees : sequence of (layers, slot_label)
+        Per tree its layers from the root down and the label at each slot of the bottom.
+    n_labels : int
+        L.
+    combine : str
+        How a margin becomes a score and scores combine down the tree, see `XRLinear`.
+
+    Raises
+    ------
+    ValueError
+        When an array of a layer is inconsistent; the message says which.
+
+    Notes
+    -----
+    Chunk by chunk for a batch (each chunk is visited once per block of rows) and row by row for a few rows; both give
+    the same result bit for bit. Scores are kept as logarithms, in which all the combine functions are sums of terms
+    that are at most 0. A node below the k-th best score found so far can then be left out, children and all, without
+    changing the result.
+    """
+
+    def __init__(
+        self, trees: Sequence[tuple[Sequence[Layer], NDArray[np.int32]]], n_labels: int, combine: str
+    ):
+        self._core = core.Searcher(
+            [
+                {
+                    "features": layers[0].n_features,
+                    "layers": [layer.for_core() for layer in layers],
+                    "slot_label": slot_label,
+                }
+                for layers, slot_label in trees
+            ],
+            n_labels,
+        )
+        self._logarithms = combine.startswith("log-")
+        self._combine = COMBINE[combine.removeprefix("log-")]
+
+    def top_k(
+        self,
+        X: Features,
+        k: int | None,
+        beam_size: int,
+        *,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        n_threads: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ranked:
+        """Return the k best labels of each row, or with k None all that the beam reaches.
+
+        `filter` gives, per row, ascending labels that it must not get, as offsets and labels.
+        """
+        found = self._core.top_k(*X.arrays(), beam_size, k or 0, self._combine, filter, n_threads, progress)
+        return Ranked(found[0], found[1], self._finish(found[2]))
+
+    def work(self, X: Features, k: int, beam_size: int) -> dict[str, int]:
+        """Count the chunks visited and the features looked up by `top_k`."""
+        found = self._core.top_k(*X.arrays(), beam_size, k, self._combine)
+        return {"visits": found[3], "lookups": found[4]}
+
+    def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
+        """Return the beam of nodes after `depth` levels of one tree."""
+        found = self._core.beam_nodes(tree, depth, *X.arrays(), beam_size, self._combine, n_threads)
+        return Ranked(found[0], found[1], self._finish(found[2]))
+
+    def score_labels(
+        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the score of given labels, in their order, whatever a beam would reach."""
+        return self._finish(self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads))
+
+    def _finish(self, logarithms: NDArray[np.float32]) -> NDArray[np.float32]:
+        return logarithms if self._logarithms else np.exp(logarithms)

@@ -1,0 +1,96 @@
+"""Label embeddings to a label tree: balanced hierarchical spherical k-means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._native import core
+from ceiba.features.matrix import Features
+from ceiba.tree.label_tree import LabelTree
+
+
+def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list[NDArray[np.int64]]:
+    """Lay out a balanced tree: how many children every node has.
+
+    There are as few bottom clusters as hold at most `max_leaf_size` labels each, and every level above has as few
+    nodes as have at most `branching_factor` children each. Siblings differ by at most one child.
+
+    Parameters
+    ----------
+    n_labels : int
+        L, at least 1.
+    branching_factor, max_leaf_size : int
+        The most children of a node, and the most labels of a cluster.
+
+    Returns
+    -------
+    list of ndarray of int64
+        The offsets of each level, as ``LabelTree.child_ptrs``; one array when a single cluster holds all labels.
+
+    Examples
+    --------
+    >>> [len(ptr) - 1 for ptr in tree_shape(20_000, branching_factor=16, max_leaf_size=100)]
+    [1, 13, 200]
+    """
+    sizes = [n_labels]
+    clusters = -(-n_labels // max_leaf_size)
+    while clusters > 1:
+        sizes.append(clusters)
+        clusters = -(-clusters // branching_factor)
+    sizes.append(1)
+    sizes.reverse()
+    return [
+        np.arange(parents + 1, dtype=np.int64) * children // parents
+        for parents, children in zip(sizes, sizes[1:], strict=False)
+    ]
+
+
+def cluster_labels(
+    Z: Features | NDArray[np.float32],
+    *,
+    branching_factor: int = 16,
+    max_leaf_size: int = 100,
+    max_iterations: int = 20,
+    random_state: int = 0,
+    n_threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> LabelTree:
+    """Cluster label embeddings into a balanced tree.
+
+    Parameters
+    ----------
+    Z : Features or ndarray of shape (L, d), float32
+        Label embeddings with rows of length 1 or 0, sparse or dense.
+    branching_factor, max_leaf_size : int
+        The shape of the tree, see `tree_shape`.
+    max_iterations : int, default=20
+        The most k-means rounds of one split.
+    random_state : int, default=0
+        Seeds the first centroids.
+    n_threads : int, default=1
+        The tree does not depend on it.
+    progress : callable or None, default=None
+        Called now and then with the number of labels placed.
+
+    Returns
+    -------
+    LabelTree
+
+    Notes
+    -----
+    The labels of a node are divided among its children by splitting in two with balanced spherical 2-means until
+    every part is one child; the two parts get labels in proportion to their children (Prabhu et al., "Parabel",
+    WWW 2018, section 3.3).
+    """
+    n_labels = Z.n_rows if isinstance(Z, Features) else len(Z)
+    child_ptrs = tree_shape(n_labels, branching_factor, max_leaf_size)
+    if isinstance(Z, Features):
+        order = core.cluster_sparse(
+            *Z.arrays(), Z.n_features, child_ptrs, max_iterations, random_state, n_threads, progress
+        )
+    else:
+        order = core.cluster_dense(Z, child_ptrs, max_iterations, random_state, n_threads, progress)
+    return LabelTree(child_ptrs, order)
