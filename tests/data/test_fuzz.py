@@ -152,9 +152,7 @@ def mutations(draw, raw):
 
 
 def mutated_files():
-    return st.sampled_from(sorted(SEEDS)).flatmap(
-        lambda name: st.tuples(st.just(name), mutations(SEEDS[name]))
-    )
+    return st.sampled_from(sorted(SEEDS)).flatmap(lambda name: st.tuples(st.just(name), mutations(SEEDS[name])))
 
 
 def check_mutated(folder, file):
@@ -215,9 +213,7 @@ JSONISH = st.recursive(
     max_leaves=8,
 )
 RECORDS = st.lists(
-    st.fixed_dictionaries(
-        {}, optional=dict.fromkeys(("text", "title", "labels", "target_ind", "target_rel"), JSONISH)
-    ),
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("text", "title", "labels", "target_ind", "target_rel"), JSONISH)),
     min_size=1,
     max_size=4,
 ).map(lambda rows: "\n".join(map(json.dumps, rows)).encode())

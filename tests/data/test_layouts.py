@@ -34,9 +34,7 @@ TEXTS = ["A kettle Boils water.", "A pot", "A lid"]
 def raw_set(tmp_path, request):
     write_json(tmp_path / f"trn.json{request.param}", ROWS)
     write_json(tmp_path / f"tst.json{request.param}", ROWS[:1])
-    write_json(
-        tmp_path / f"lbl.json{request.param}", [{"uid": f"l{i}", "title": f"label {i}"} for i in range(5)]
-    )
+    write_json(tmp_path / f"lbl.json{request.param}", [{"uid": f"l{i}", "title": f"label {i}"} for i in range(5)])
     return tmp_path
 
 
@@ -149,9 +147,7 @@ def test_a_folder_with_one_training_file(tmp_path, name):
     write_json(tmp_path / name, [{"text": "a", "labels": ["x"]}])
     write_json(tmp_path / "labels.jsonl", [{"label": "x", "text": "the x"}])
     assert read(tmp_path).path.name == name
-    with pytest.raises(
-        DataFormatError, match=f"no test data found under a known name. The files are: .*{name}"
-    ):
+    with pytest.raises(DataFormatError, match=f"no test data found under a known name. The files are: .*{name}"):
         read(tmp_path, split="test")
 
 
@@ -160,9 +156,7 @@ def test_a_folder_with_several_candidates_or_none(tmp_path):
         read(tmp_path)
     write_json(tmp_path / "train.jsonl", [{"text": "a"}])
     (tmp_path / "train.txt").write_text("1 1 1\n0 0:1\n")
-    with pytest.raises(
-        DataFormatError, match=r"several files could be the train data: train.jsonl, train.txt"
-    ):
+    with pytest.raises(DataFormatError, match=r"several files could be the train data: train.jsonl, train.txt"):
         read(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read(tmp_path / "nowhere")

@@ -238,9 +238,7 @@ def test_svmlight_as_scikit_learn_writes_it(tmp_path, name, zero_based):
     X = sparse.csr_array(X + sparse.csr_array(([1.0], ([0], [0])), X.shape)).astype(np.float32)
     path = tmp_path / name
     with path.open("wb") as file:
-        dump_svmlight_file(
-            sparse.csr_matrix(X), Y.toarray().astype(int), file, multilabel=True, zero_based=zero_based
-        )
+        dump_svmlight_file(sparse.csr_matrix(X), Y.toarray().astype(int), file, multilabel=True, zero_based=zero_based)
     data = read(path)
     theirs, their_labels = load_svmlight_file(str(path), multilabel=True)
     assert data.format == "svmlight"
@@ -289,9 +287,7 @@ PAIRS = [
 def test_npz_pairs(tmp_path, names, kind):
     X, Y = random_pair()
     sparse.save_npz(tmp_path / names[0], X.astype(np.float64).asformat(kind))
-    sparse.save_npz(
-        tmp_path / names[1], sparse.csr_matrix(Y).astype(np.int8).asformat(kind), compressed=False
-    )
+    sparse.save_npz(tmp_path / names[1], sparse.csr_matrix(Y).astype(np.int8).asformat(kind), compressed=False)
     data = read(tmp_path / names[0])
     assert data.format == "npz"
     assert_same(data.X, X)

@@ -102,9 +102,7 @@ def test_parquet_of_other_string_types(tmp_path):
 def test_int_labels_are_sorted_as_numbers(tmp_path):
     labels = [[10, 9], [], [-3], [9], []]
     check_round_trip(read(write_jsonl(tmp_path / "a.jsonl", labels=labels)), labels=labels)
-    check_round_trip(
-        read(write_parquet(tmp_path / "a.parquet", labels=labels, kind=pa.int32())), labels=labels
-    )
+    check_round_trip(read(write_parquet(tmp_path / "a.parquet", labels=labels, kind=pa.int32())), labels=labels)
     check_round_trip(read(write_csv(tmp_path / "a.csv", labels=labels)), labels=labels)
 
 
@@ -208,9 +206,7 @@ def write_parquet_strings(path, cells):
 def test_missing_and_ambiguous_columns_list_what_there_is(tmp_path, make):
     ending = {write_jsonl: "jsonl", write_csv: "csv", write_parquet: "parquet"}[make]
     path = make(tmp_path / f"a.{ending}")
-    with pytest.raises(
-        DataFormatError, match=r"text_column 'body' is not among the columns: .*'text', 'labels'"
-    ):
+    with pytest.raises(DataFormatError, match=r"text_column 'body' is not among the columns: .*'text', 'labels'"):
         read(path, text_column="body")
     with pytest.raises(DataFormatError, match=r"label_column 'tags' is not among"):
         read(path, label_column="tags")

@@ -53,15 +53,11 @@ def pick_text(path: Path, columns: list[str], wanted: str | Sequence[str] | None
         return names
     found = _one_of(path, columns, "text", TEXT_NAMES, "text_column")
     if found is None:
-        fail(
-            path, None, f"no text column found; choose with text_column. The columns are: {_listed(columns)}."
-        )
+        fail(path, None, f"no text column found; choose with text_column. The columns are: {_listed(columns)}.")
     return [found]
 
 
-def pick_labels(
-    path: Path, columns: list[str], text: list[str], wanted: str | None, *, required: bool
-) -> str | None:
+def pick_labels(path: Path, columns: list[str], text: list[str], wanted: str | None, *, required: bool) -> str | None:
     """Return the name of the label column; None where there is none and none is required."""
     if wanted is not None:
         _must_have(path, columns, wanted, "label_column")
@@ -145,9 +141,7 @@ class LabelCells:
                 labels = json.loads(cell)
             except (ValueError, RecursionError):
                 reason = "begins with '[' but is no JSON list; give a separator if it is meant so"
-                fail(
-                    self._path, rows.where(i), f"the label column {self._name!r} {reason}: {describe(cell)}."
-                )
+                fail(self._path, rows.where(i), f"the label column {self._name!r} {reason}: {describe(cell)}.")
             return labels if isinstance(labels, list) else [labels]
         if cell:
             self._strings += 1

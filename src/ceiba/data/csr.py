@@ -99,9 +99,7 @@ class CsrBuilder:
         return matrix
 
 
-def compressed_fault(
-    indptr: NDArray, indices: NDArray, data: NDArray, n_major: int, n_minor: int
-) -> str | None:
+def compressed_fault(indptr: NDArray, indices: NDArray, data: NDArray, n_major: int, n_minor: int) -> str | None:
     """Return what is wrong with the arrays of a CSR (or, axes swapped, CSC), None where they are sound.
 
     SciPy's own ``check_format(full_check=True)`` does not look at ``indptr`` where its last entry is 0, and

@@ -161,8 +161,7 @@ def _as_matrix(Y: Any) -> csr_array | None:
         raise InputError(f"Y must be a list of label lists or an (N, L) indicator, not of shape {Y.shape}.")
     if isinstance(Y, (str, bytes, Mapping)) or not isinstance(Y, Iterable):
         raise InputTypeError(
-            "Y must be a list of label lists (str or int) or an (N, L) indicator, dense or sparse, "
-            f"not {describe(Y)}."
+            f"Y must be a list of label lists (str or int) or an (N, L) indicator, dense or sparse, not {describe(Y)}."
         )
     return None
 

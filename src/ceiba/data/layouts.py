@@ -71,9 +71,7 @@ def data_file(folder: Path, split: str) -> Path:
         If there is no such file, or several; the message lists the files.
     """
     word = _SPLITS[split]
-    split_names = (
-        rf"({word})_X_Xf\.txt|X[._-]({word})\.(npz|txt)|({word})[._-]X\.(npz|txt)|({word})\.({_TABLES})"
-    )
+    split_names = rf"({word})_X_Xf\.txt|X[._-]({word})\.(npz|txt)|({word})[._-]X\.(npz|txt)|({word})\.({_TABLES})"
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file())
     except PermissionError:

@@ -174,9 +174,7 @@ def read(
         if not is_xmc(columns) or text_column is not None or label_column is not None:
             for name in ("n_labels", "label_names"):
                 if given[name] is not None:
-                    raise InputError(
-                        f"{name} is for files that number their labels; those of {path} have names."
-                    )
+                    raise InputError(f"{name} is for files that number their labels; those of {path} have names.")
             return read_table(
                 table,
                 format,
@@ -221,9 +219,7 @@ def detect(path: Path) -> str:
     if first.startswith(b"{"):
         return "jsonl"
     known_suffixes = ", ".join((*_BY_SUFFIX, ".txt"))
-    return fail(
-        path, None, f"of unknown format; give it with format=, or a name that ends in {known_suffixes}."
-    )
+    return fail(path, None, f"of unknown format; give it with format=, or a name that ends in {known_suffixes}.")
 
 
 def _table(path: Path, format: str) -> Table:
@@ -273,9 +269,7 @@ def _read_labels_beside(path: Path, n: int, *, required: bool) -> csr_array | No
 def _name_labels(data: Dataset, names: Sequence[Any] | str | Path) -> None:
     if data.Y is None:
         raise InputError(f"label_names is given, but {data.path} has no labels.")
-    known = check_classes(
-        layouts.text_lines(Path(names)) if isinstance(names, (str, Path)) else names
-    ).tolist()
+    known = check_classes(layouts.text_lines(Path(names)) if isinstance(names, (str, Path)) else names).tolist()
     if len(known) != data.Y.shape[1]:
         raise InputError(f"{data.path} has {data.Y.shape[1]} labels, but label_names has {len(known)} names.")
     data.label_names = known

@@ -141,9 +141,7 @@ class JsonLines:
             table = arrow_json.read_json(
                 pa.BufferReader(block),
                 read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(block) + 1),
-                parse_options=arrow_json.ParseOptions(
-                    explicit_schema=schema, unexpected_field_behavior="ignore"
-                ),
+                parse_options=arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
             )
             if table.num_rows != n:  # blank lines, or several objects on one
                 return None
@@ -213,9 +211,7 @@ class Csv:
                 f"a row is longer than {_CSV_BLOCK >> 20} MiB; is a quotation mark left open?",
             )
         place = re.search(r"Row #(\d+)", message)
-        reason = re.sub(r"^(CSV parse error: |In CSV column #\d+: )?(Row #\d+: )?", "", message).splitlines()[
-            0
-        ]
+        reason = re.sub(r"^(CSV parse error: |In CSV column #\d+: )?(Row #\d+: )?", "", message).splitlines()[0]
         fail(self.path, f"row {place[1]}" if place else None, f"{reason[:200]}.")
 
 

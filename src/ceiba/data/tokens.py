@@ -56,9 +56,7 @@ class Limits:
     n_labels: int = MAX_INDEX
 
     def hold(self, block: Block) -> bool:
-        return _within(block.indices, self.low, self.n_columns) and _within(
-            block.labels, self.low_label, self.n_labels
-        )
+        return _within(block.indices, self.low, self.n_columns) and _within(block.labels, self.low_label, self.n_labels)
 
 
 def _within(numbers: NDArray, low: int, end: int) -> bool:
@@ -117,9 +115,7 @@ def _parse(lines: list[bytes], labelled: bool) -> Block:
                 first, rest = b"", line
             heads.append(first)
             tails.append(rest)
-    label_counts = np.fromiter(
-        (first.count(b",") + 1 if first else 0 for first in heads), np.int64, len(lines)
-    )
+    label_counts = np.fromiter((first.count(b",") + 1 if first else 0 for first in heads), np.int64, len(lines))
     counts = np.fromiter((rest.count(b":") for rest in tails), np.int64, len(lines))
     label_tokens = b"\n".join(heads)
     tokens = b"\n".join(tails)
@@ -145,11 +141,7 @@ def _explain(path: Path, first: int, lines: list[bytes], labelled: bool, limits:
             if not colon:
                 fail(path, number, f"expected column:value, found {show(token)}.")
             _explain_index(path, number, "column", index, limits.low, limits.n_columns)
-            if (
-                not _FLOAT.fullmatch(value)
-                or not math.isfinite(float(value))
-                or abs(float(value)) > _FLOAT32_MAX
-            ):
+            if not _FLOAT.fullmatch(value) or not math.isfinite(float(value)) or abs(float(value)) > _FLOAT32_MAX:
                 fail(path, number, f"the value of {show(token)} is not a finite number.")
     fail(path, f"lines {first} to {first + len(lines) - 1}", "cannot be read as sparse rows.")
 
