@@ -162,6 +162,19 @@ def test_a_folder_with_several_candidates_or_none(tmp_path):
         read(tmp_path / "nowhere")
 
 
+def test_texts_of_named_labels(tmp_path):
+    write_json(tmp_path / "train.jsonl", [{"text": "a", "labels": ["y", "x", "w"]}])
+    assert read(tmp_path).label_texts is None
+    write_json(tmp_path / "labels.jsonl.gz", [{"label": "x", "text": "the x"}, {"label": "w", "text": "a w"}])
+    assert read(tmp_path).label_texts == ["a w", "the x", "y"]
+    write_json(tmp_path / "labels.jsonl.gz", [{"label": "x", "text": "the x"}, {"label": None, "text": "a w"}])
+    with pytest.raises(DataFormatError, match=r"labels.jsonl.gz, line 2: the column 'label' holds None"):
+        _ = read(tmp_path).label_texts
+    write_json(tmp_path / "labels.jsonl.gz", [{"name": "x", "text": "the x"}])
+    with pytest.raises(DataFormatError, match=r"expected rows with a label and a text.*'name', 'text'"):
+        _ = read(tmp_path).label_texts
+
+
 def test_filter_and_label_files_are_not_taken_for_data(tmp_path):
     (tmp_path / "train.txt").write_text("1 1 1\n0 0:1\n")
     (tmp_path / "filter_labels_train.txt").write_text("0 0\n")

@@ -104,9 +104,10 @@ class Dataset:
 
     @property
     def label_texts(self) -> list[str] | None:
-        """A text for each column of Y, from ``lbl.json.gz`` or ``output-items.txt`` beside the file, or None.
+        """A text for each column of Y, from a file beside the data, or None; read on first use.
 
-        Read on first use. Unlike names, texts of different labels may be equal.
+        The file is ``lbl.json`` or ``output-items.txt``, in the order of the labels' numbers, or ``labels.jsonl``
+        with a ``label`` and a ``text`` per row. Unlike names, texts of different labels may be equal.
         """
         if self._label_texts is None and self._read_label_texts is not None:
             texts = self._read_label_texts()

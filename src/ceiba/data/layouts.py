@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ceiba.data.columns import pick_text, texts_of
 from ceiba.data.files import fail, plain_name, text_blocks
+from ceiba.data.labels import describe
 from ceiba.data.tables import JsonLines
 from ceiba.errors import InputError
 
@@ -47,6 +49,30 @@ def label_texts(path: Path) -> Callable[[], list[str]] | None:
         if (items := folder / "output-items.txt").is_file():
             return lambda: text_lines(items)
     return None
+
+
+def named_label_texts(path: Path, names: list[Any]) -> Callable[[], list[str]] | None:
+    """Return what reads the texts of labels that have names, from a ``labels.jsonl`` beside the data file.
+
+    Its rows have a ``label`` and a text; a label that has no row there has its name for a text.
+    """
+    found = _existing(path.parent, "labels.jsonl")
+    return None if found is None or found == path else lambda: _texts_by_name(found, names)
+
+
+def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
+    table = JsonLines(path)
+    columns = table.columns()
+    if "label" not in columns:
+        fail(path, None, f"expected rows with a label and a text. The columns are: {', '.join(map(repr, columns))}.")
+    text = pick_text(path, [name for name in columns if name != "label"], None)
+    texts: dict[Any, str] = {}
+    for rows in table.batches([*text, "label"]):
+        for i, label in enumerate(rows.values[-1]):
+            if type(label) not in (str, int):
+                fail(path, rows.where(i), f"the column 'label' holds {describe(label)}.")
+        texts.update(zip(rows.values[-1], texts_of(path, rows, text, optional=True), strict=True))
+    return [texts.get(name, str(name)) for name in names]
 
 
 def text_lines(path: Path) -> list[str]:

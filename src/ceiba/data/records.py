@@ -60,7 +60,9 @@ def read_table(
         return Dataset(path, format, n, texts=texts)
     cells.finish()
     Y, classes = collector.finish()
-    return Dataset(path, format, n, texts=texts, Y=Y, label_names=classes.tolist())
+    names = classes.tolist()
+    label_texts = layouts.named_label_texts(path, names)
+    return Dataset(path, format, n, texts=texts, Y=Y, label_names=names, label_texts=label_texts)
 
 
 def read_xmc_table(
