@@ -1,0 +1,56 @@
+# `make demo` and `make test` set up everything they need in .venv, from a Python 3.11 or newer and a C++20 compiler.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(shell find native src -type f -not -name '*.so' -not -path '*/__pycache__/*')
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test test-slow test-peers sanitize check format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/ceiba demo
+
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -m "not slow and not peers" tests --pyargs ceiba
+
+# minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow and not peers" tests
+
+# agreement with PECOS on the data sets of ../shared, where those are
+test-peers: $(VENV)/.dev .peers-env/.ready
+	$(BIN)/python -m pytest -m peers tests
+
+# the tests of the native core under AddressSanitizer and UBSan
+sanitize: $(VENV)/.dev
+	PYTHON=$(CURDIR)/$(BIN)/python tests/sanitize.sh
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	@command -v c++ g++ clang++ >/dev/null || { echo "a C++20 compiler is needed (g++ 11 or clang 14 at least)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python $(SOURCES)
+	$(PIP) install ".[demo]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python $(SOURCES)
+	$(PIP) install ".[dev]"
+	@touch $@ $(VENV)/.demo
+
+.peers-env/.ready: benchmarks/peers_env.sh
+	benchmarks/peers_env.sh .peers-env
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
