@@ -1,0 +1,45 @@
+"""The typer application: one function per command, each in a file of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ceiba.cli import datasets
+from ceiba.cli.demo import demo
+from ceiba.cli.evaluate import evaluate
+from ceiba.cli.inspect import inspect
+from ceiba.cli.params import params
+from ceiba.cli.predict import predict
+from ceiba.cli.train import train
+
+app = typer.Typer(
+    name="ceiba",
+    help="Extreme multi-label classification: text in, the few right labels out of millions, ranked.",
+    epilog="Start with: ceiba demo",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+@app.callback(invoke_without_command=True)
+def ceiba(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from ceiba import __version__
+
+        print(f"ceiba {__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+for command in (train, predict, evaluate, inspect, params, demo):
+    app.command()(command)
+app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

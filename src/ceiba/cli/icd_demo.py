@@ -1,0 +1,71 @@
+"""Medical coding with ICD-10-CM: what `ceiba demo` does, apart from showing it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ceiba.data.icd import IcdCoding
+
+DEFAULT_FOLDER = Path("ceiba-icd10cm")
+
+# As ``--set`` would have them. Descriptions are a few words long: pairs of words tell codes apart, pieces of words
+# find "diabetic" for "diabetes", and trees of different seeds make different mistakes.
+DEMO_SETTINGS = (
+    "n_trees=3",
+    "vectorizer__word_ngrams=[1,2]",
+    "vectorizer__char_ngrams=[2,5]",
+    "vectorizer__char_weight=0.5",
+)
+
+QUESTIONS = (
+    "struck by turtle",
+    "type 2 diabetes with kidney disease",
+    "broken wrist after falling off a skateboard",
+    "high blood pressure during pregnancy",
+    "allergic reaction to peanuts",
+    "cannot fall asleep at night",
+)
+
+KS = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A code for a text, with what it stands for."""
+
+    code: str
+    score: float
+    description: str
+
+
+def train(coding: IcdCoding, *, seed: int | None, threads: int | None, progress: Any) -> tuple[Any, float]:
+    """Train the demo's model; return it and the seconds it took."""
+    from ceiba.cli.settings import build
+
+    model = build("xr-linear", DEMO_SETTINGS, seed=seed, threads=threads)
+    started = time.perf_counter()
+    model.fit(coding.train_texts, coding.train_labels, progress=progress)
+    return model, time.perf_counter() - started
+
+
+def evaluate(model: Any, coding: IcdCoding) -> tuple[dict[str, float], float]:
+    """Return the metrics on the test terms, and the seconds their prediction took."""
+    from ceiba.cli.evaluate import score
+
+    started = time.perf_counter()
+    labels, _ = model.predict_topk(coding.test_texts, max(KS))
+    seconds = time.perf_counter() - started
+    return score(model, coding.test_labels, [labels], KS, (0.55, 1.5)), seconds
+
+
+def answer(model: Any, texts: Iterable[str], descriptions: dict[str, str], k: int = 5) -> Iterator[list[Answer]]:
+    """Yield the k best codes of each text."""
+    from ceiba.cli.inputs import ranked
+
+    for codes, scores in ranked(model, list(texts), k):
+        yield [Answer(code, score, descriptions.get(code, "")) for code, score in zip(codes, scores, strict=True)]

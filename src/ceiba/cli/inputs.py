@@ -1,0 +1,55 @@
+"""Models and rows for the commands that predict: a saved model, and a file's rows in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ceiba.errors import InputError
+
+ROWS_AT_ONCE = 16_384
+
+
+def open_model(folder: Path, threads: int | None = None) -> Any:
+    """Load a model; `threads` takes the place of its own n_jobs, which was for the machine it was trained on."""
+    from ceiba import load
+
+    return load(folder).set_params(n_jobs=threads)
+
+
+def open_rows(path: Path, model: Any, *, labels: bool, given: dict[str, Any], progress: Any) -> Any:
+    """Read a file for a model: with texts where the model was trained on texts, else with its number of features."""
+    from ceiba.data import read
+    from ceiba.data.reader import detect
+
+    svmlight = path.is_file() and (given.get("format") or detect(path)) == "svmlight"
+    extra: dict[str, Any] = {"n_features": model.n_features_in_} if svmlight else {}
+    dataset: Any = read(
+        path, split="test" if path.is_dir() else "train", labels=labels, progress=progress, **given, **extra
+    )
+    if dataset.texts is None and model.vectorizer_ is not None and dataset.X.shape[1] != model.n_features_in_:
+        raise InputError(f"{dataset.path} holds features, but the model was trained on texts.")
+    if dataset.texts is not None and model.vectorizer_ is None:
+        raise InputError(f"{dataset.path} holds texts, but the model was trained on features.")
+    return dataset
+
+
+def batches(dataset: Any) -> Iterator[Any]:
+    """Yield the rows of a data set, a bounded number at a time: lists of texts, or slices of X."""
+    if dataset.texts is None:
+        for first in range(0, dataset.n, ROWS_AT_ONCE):
+            yield dataset.X[first : first + ROWS_AT_ONCE]
+        return
+    for texts in dataset.texts.batches():
+        for first in range(0, len(texts), ROWS_AT_ONCE):
+            yield texts[first : first + ROWS_AT_ONCE]
+
+
+def ranked(model: Any, rows: Any, k: int, beam_size: int | None = None) -> Iterator[tuple[list[Any], list[float]]]:
+    """Yield labels and scores of each row, best first, without the empty places of short rows."""
+    labels, scores = model.predict_topk(rows, min(k, len(model.classes_)), beam_size=beam_size)
+    # As words first: a float32 then keeps its few digits in place of the many of the float64 nearest to it.
+    for names, words in zip(labels.tolist(), scores.astype("U").tolist(), strict=True):
+        kept = sum(name is not None for name in names)
+        yield names[:kept], [float(word) for word in words[:kept]]

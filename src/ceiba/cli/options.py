@@ -1,0 +1,44 @@
+"""Options that several commands have, so that they read the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `ceiba train` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")]
+BeamSize = Annotated[
+    int | None, typer.Option(min=1, help="Nodes kept per level of a tree.", show_default="the model's")
+]
+TextColumn = Annotated[
+    list[str] | None,
+    typer.Option(help="Column of the texts; repeat it to join several.", show_default="found by its name"),
+]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="found by its name")]
+LabelSeparator = Annotated[str | None, typer.Option(help="What stands between the labels of a cell.", show_default=";")]
+Format = Annotated[str | None, typer.Option(help="Format of the file.", show_default="told by its name and content")]
+ZeroBased = Annotated[
+    bool | None,
+    typer.Option(help="Whether the features of an SVMlight file count from 0.", show_default="told by the file"),
+]
+
+
+def read_options(
+    text_column: list[str] | None,
+    label_column: str | None,
+    label_separator: str | None,
+    format: str | None,
+    zero_based: bool | None,
+) -> dict[str, Any]:
+    """Return the options of `ceiba.data.read` that were given."""
+    given = {
+        "text_column": text_column[0] if text_column and len(text_column) == 1 else text_column or None,
+        "label_column": label_column,
+        "label_separator": label_separator,
+        "format": format,
+        "zero_based": zero_based,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,92 @@
+"""``ceiba train``: a file of texts or features with labels to a model folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ceiba.cli import options
+
+
+def train(
+    data: Annotated[Path, typer.Argument(metavar="TRAIN", help="A file with labels, or the folder of a data set.")],
+    model_dir: Annotated[Path, typer.Option(help="Folder to save the model to.", show_default=False)],
+    model: Annotated[str, typer.Option(help="What to train.")] = "xr-linear",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable. `ceiba params` lists them."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,
+    threads: options.Threads = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    label_separator: options.LabelSeparator = None,
+    format: options.Format = None,
+    zero_based: options.ZeroBased = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in --model-dir.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Train a model on texts or features with labels.
+
+    The file is JSONL, CSV, TSV, Parquet or one of the field's sparse formats, told by its name and content; the model
+    is saved to a folder. Its parameters are set with --set, such as --set n_trees=3 --set C=2; those of the TF-IDF
+    with the prefix vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params xr-linear` lists all of
+    them with their defaults.
+    """
+    from ceiba.cli import folders, output
+    from ceiba.cli.progress import Stages
+    from ceiba.cli.settings import build
+
+    estimator = build(model, settings or [], seed=seed, threads=threads)
+    folders.check_target(model_dir, overwrite=overwrite)
+
+    from ceiba.data import read
+
+    given = options.read_options(text_column, label_column, label_separator, format, zero_based)
+    seconds: dict[str, float] = {}
+    started = time.perf_counter()
+    with Stages(quiet=json) as stages:
+        dataset: Any = read(data, labels=True, progress=stages, **given)
+        seconds["reading"] = time.perf_counter() - started
+        fit(estimator, dataset, stages)
+        seconds["training"] = time.perf_counter() - started - seconds["reading"]
+        stages("saving", 0, 0)
+        estimator.save(model_dir)
+    seconds["total"] = time.perf_counter() - started
+
+    report: dict[str, Any] = {
+        "model": type(estimator).__name__,
+        "model_dir": str(model_dir),
+        "rows": dataset.n,
+        "features": estimator.n_features_in_,
+        "labels": len(estimator.classes_),
+        "positives": int(dataset.Y.nnz),
+        "trees": len(estimator.trees_),
+        "bytes": folders.folder_size(model_dir),
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+    }
+    if json:
+        output.emit_json(report)
+        return
+    report["size"] = output.size(report.pop("bytes"))
+    report["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    output.print_facts(report)
+
+
+def fit(estimator: Any, dataset: Any, progress: Any) -> None:
+    """Fit an estimator to a data set: its texts where it has any, else its features."""
+    from ceiba.errors import InputError
+
+    extra: dict[str, Any] = {}
+    if "text" in str(estimator.label_embedding):
+        if dataset.label_texts is None:
+            raise InputError(
+                f"{dataset.path}: label_embedding={estimator.label_embedding!r} needs a text for each label, from "
+                "lbl.json.gz or output-items.txt beside the file."
+            )
+        extra["label_texts"] = dataset.label_texts
+    X = dataset.X if dataset.texts is None else dataset.texts
+    estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)

@@ -1,0 +1,99 @@
+"""`ceiba evaluate`: the figures of `ceiba.metrics`, from files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ceiba import load, metrics
+
+
+def read(path):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row["text"] for row in rows], [row["labels"] for row in rows]
+
+
+def test_figures_are_those_of_the_metrics(run, corpus, model):
+    report = run("evaluate", model, corpus / "test.jsonl", "-k", "1", "-k", "4", "--json").json
+    fitted, (texts, labels), (_, trained) = load(model), read(corpus / "test.jsonl"), read(corpus / "train.jsonl")
+    top, _ = fitted.predict_topk(texts, 4)
+    expected = metrics.evaluate(labels, top, (1, 4), trained, classes=fitted.classes_)
+    figures = {name: value for name, value in report.items() if "@" in name}
+    assert figures == pytest.approx(expected, abs=1e-4)
+    assert report["P@1"] > 90
+    assert {name: report[name] for name in report if "@" not in name and name != "seconds"} == {
+        "n": 80,
+        "unknown_labels": 0,
+    }
+    assert report["seconds"] > 0
+
+
+def test_ranks_are_1_3_and_5_unless_given(run, corpus, model):
+    report = run("evaluate", model, corpus / "test.jsonl", "--json").json
+    assert [name for name in report if name.startswith("P@")] == ["P@1", "P@3", "P@5"]
+
+
+def test_propensity_of_another_set(run, corpus, model):
+    default = run("evaluate", model, corpus / "test.jsonl", "-k", "1", "--json").json
+    amazon = run("evaluate", model, corpus / "test.jsonl", "-k", "1", "--json", "--propensity", "0.6", "2.6").json
+    assert default["PSP@1"] != amazon["PSP@1"]
+    assert default["P@1"] == amazon["P@1"]
+
+
+def test_labels_the_model_does_not_know_are_counted(run, corpus, model, write_jsonl, tmp_path):
+    rows = [
+        {"text": "harbour violin", "labels": ["harbour", "unheard", "harbour"]},
+        {"text": "bakery falcon", "labels": ["unheard", "of", "bakery", "falcon"]},
+        {"text": "glacier", "labels": ["of"]},
+    ]
+    path = write_jsonl(tmp_path / "test.jsonl", rows)
+    report = run("evaluate", model, path, "-k", "2", "--json").json
+    assert (report["n"], report["unknown_labels"]) == (3, 4)
+    # hits 1, 2 and 0 of 2 places; the third row has no positive left
+    assert report["P@2"] == 50
+    assert report["R@2"] == 100
+
+
+def test_table_for_people(run, corpus, model):
+    result = run("evaluate", model, corpus / "test.jsonl", "-k", "1", "-k", "10")
+    assert (result.code, result.err) == (0, "")
+    report = run("evaluate", model, corpus / "test.jsonl", "-k", "1", "-k", "10", "--json").json
+    rows = {line.split()[0]: line.split()[1:] for line in result.out.splitlines() if line.split()}
+    for name in ("P", "PSP", "nDCG", "R"):
+        assert rows[name] == [f"{report[f'{name}@{k}']:.2f}" for k in (1, 10)]
+    assert rows["n"] == ["80"]
+
+
+def test_filter_leaves_pairs_out_of_answers_and_positives(run, tmp_path):
+    """Four items that are rows and labels at once; row 1 must not be given label 1."""
+    rows = "4 4 4\n" + "".join(f"{label} {label}:1\n" for label in range(4))
+    (tmp_path / "train.txt").write_text(rows)
+    (tmp_path / "test.txt").write_text("4 4 4\n0 0:1\n1,2 1:1\n2 2:1\n3 3:1\n")
+    (tmp_path / "filter.txt").write_text("1 1\n")
+    folder = tmp_path / "m"
+    assert run("train", tmp_path / "train.txt", "--model-dir", folder, "--set", "threshold=0").code == 0
+    words = ["evaluate", folder, tmp_path / "test.txt", "-k", "1", "-k", "4", "--json"]
+    plain, filtered = run(*words).json, run(*words, "--filter", tmp_path / "filter.txt").json
+    assert (plain["P@1"], plain["P@4"]) == (100, 500 / 16)
+    assert (filtered["P@1"], filtered["P@4"]) in {(75, 25), (100, 25)}
+    (tmp_path / "bad.txt").write_text("9 1\n")
+    assert "line 1" in run(*words, "--filter", tmp_path / "bad.txt").error()
+
+
+def test_filter_of_named_labels_is_an_error(run, corpus, model, tmp_path):
+    (tmp_path / "filter.txt").write_text("1 1\n")
+    message = run("evaluate", model, corpus / "test.jsonl", "--filter", tmp_path / "filter.txt").error()
+    assert "filter.txt" in message
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ([{"text": "harbour"}], "label column"),
+        ([{"text": "harbour", "labels": [3]}], "type int"),
+        ([{"labels": ["harbour"]}], "text column"),
+    ],
+)
+def test_files_that_do_not_fit(run, model, write_jsonl, tmp_path, rows, named):
+    assert named in run("evaluate", model, write_jsonl(tmp_path / "test.jsonl", rows)).error()

@@ -1,0 +1,141 @@
+"""`ceiba train`: every kind of file to a model, and nothing begun that cannot end well."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ceiba import load
+
+SMALL = ("--threads", "1", "--set", "max_leaf_size=10")
+
+
+def test_report(run, corpus, tmp_path):
+    folder = tmp_path / "new" / "model"
+    report = run("train", corpus / "train.jsonl", "--model-dir", folder, "--json", *SMALL, "--set", "n_trees=2").json
+    model = load(folder)
+    assert {name: report[name] for name in ("model", "model_dir", "rows", "labels", "positives", "trees")} == {
+        "model": "XRLinear",
+        "model_dir": str(folder),
+        "rows": 600,
+        "labels": 50,
+        "positives": 1800,
+        "trees": 2,
+    }
+    assert report["features"] == model.n_features_in_
+    assert report["bytes"] == sum(path.stat().st_size for path in folder.iterdir())
+    seconds = report["seconds"]
+    assert 0 <= seconds["reading"] <= seconds["total"]
+    assert 0 < seconds["training"] <= seconds["total"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_report_for_people_is_silent_on_stderr(run, corpus, tmp_path):
+    result = run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL)
+    assert (result.code, result.err) == (0, "")
+    assert "labels     50" in result.out
+
+
+def test_settings_and_seed_reach_the_model(run, corpus, tmp_path):
+    words = ["--seed", "3", "--set", "C=0.5", "--set", "vectorizer__char_ngrams=[2,3]"]
+    assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL, *words).code == 0
+    model = load(tmp_path / "m")
+    assert (model.random_state, model.C) == (3, 0.5)
+    assert set(model.vectorizer_.vocabularies_) == {"word", "char"}
+
+
+def test_same_seed_same_model_with_any_threads(run, corpus, tmp_path):
+    for name, threads in (("one", 1), ("two", 2)):
+        words = ["--seed", "3", "--threads", threads, "--set", "max_leaf_size=10"]
+        assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / name, *words).code == 0
+    one, two = ((tmp_path / name / "tree-0.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_columns_and_separator(run, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("id,head,body,subject\n" + "1,red,apple,fruit|red\n2,green,leaf,plant\n3,red,leaf,plant|red\n" * 3)
+    words = ["--text-column", "head", "--text-column", "body", "--label-column", "subject", "--label-separator", "|"]
+    assert run("train", path, "--model-dir", tmp_path / "m", *words).code == 0
+    model = load(tmp_path / "m")
+    assert model.classes_.tolist() == ["fruit", "plant", "red"]
+    assert model.vectorizer_.get_feature_names_out().tolist() == ["apple", "green", "leaf", "red"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--label-column", "tags"], "'tags'"),
+        (["--text-column", "title"], "'title'"),
+        (["--format", "docx"], "'docx'"),
+        (["--zero-based"], "zero_based"),
+        (["--model", "fasttext"], "'fasttext'"),
+        (["--set", "beam=3"], "'beam'"),
+        (["--set", "C=-1"], "'C'"),
+        (["--set", "vectorizer__word_ngrams=[2,1]"], "'word_ngrams'"),
+        (["--set", "label_embedding=text"], "label_embedding"),
+        (["--set", "vectorizer=none"], "vectorizer"),
+    ],
+)
+def test_bad_options_are_one_line_and_leave_nothing(run, corpus, tmp_path, words, named):
+    assert named in run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *words).error()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("empty.jsonl", "", "empty.jsonl"),
+        ("cut.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": "b", "lab', "line 2"),
+        ("none.jsonl", '{"text": "a", "labels": []}\n', "labels"),
+        ("bare.jsonl", '{"text": "a"}\n', "label column"),
+        ("mixed.jsonl", '{"text": "a", "labels": ["x"]}\n{"text": "a", "labels": [1.5]}\n', "line 2"),
+        ("nan.svm", "0 1:0.5\n1 1:nan\n", "nan.svm, line 2"),
+    ],
+)
+def test_bad_files_are_one_line_and_leave_nothing(run, tmp_path, name, content, named):
+    (tmp_path / name).write_text(content)
+    assert named in run("train", tmp_path / name, "--model-dir", tmp_path / "m").error()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_missing_file(run, tmp_path):
+    assert "no such file" in run("train", tmp_path / "no.jsonl", "--model-dir", tmp_path / "m").error()
+
+
+def test_model_is_only_replaced_when_asked(run, corpus, tmp_path):
+    words = ["train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL]
+    (tmp_path / "m").mkdir()
+    assert run(*words, "--seed", "1").code == 0
+    assert "--overwrite" in run(*words, "--seed", "2").error()
+    assert load(tmp_path / "m").random_state == 1
+    assert run(*words, "--seed", "2", "--overwrite").code == 0
+    assert load(tmp_path / "m").random_state == 2
+
+
+def test_other_folders_and_files_are_left_alone(run, tmp_path):
+    (tmp_path / "thesis.tex").write_text("my only copy")
+    # the data does not exist: the folder is looked at first
+    words = ["train", tmp_path / "no.jsonl", "--overwrite", "--model-dir"]
+    assert "holds other files" in run(*words, tmp_path).error()
+    assert "is a file" in run(*words, tmp_path / "thesis.tex").error()
+    assert "no folder can be made" in run(*words, tmp_path / "thesis.tex" / "m").error()
+    assert (tmp_path / "thesis.tex").read_text() == "my only copy"
+
+
+def test_sparse_features_from_training_to_prediction(run, tmp_path):
+    train = "".join(f"{label} {label + 1}:1 {8 + i % 3}:0.5\n" for i in range(30) for label in range(6))
+    (tmp_path / "train.svm").write_text(train)
+    # features 7 to 10 do not occur here: the width is the model's
+    (tmp_path / "test.svm").write_text("2 3:1\n4,99 5:1\n")
+    folder = tmp_path / "m"
+    assert run("train", tmp_path / "train.svm", "--model-dir", folder, *SMALL).code == 0
+    result = run("evaluate", folder, tmp_path / "test.svm", "-k", "1", "--json").json
+    assert (result["P@1"], result["n"], result["unknown_labels"]) == (100, 2, 1)
+    found = run("predict", folder, tmp_path / "test.svm", "-k", "1").lines
+    assert [answer["labels"] for answer in found] == [[2], [4]]
+    (tmp_path / "wide.svm").write_text("2 30:1\n")
+    assert "wide.svm" in run("predict", folder, tmp_path / "wide.svm").error()
+    (tmp_path / "text.jsonl").write_text(json.dumps({"text": "red", "labels": [1]}) + "\n")
+    assert "trained on features" in run("predict", folder, tmp_path / "text.jsonl").error()
