@@ -49,7 +49,7 @@ class SolverSettings:
     cost_positive: float = 1.0
     cost_negative: float = 1.0
     bias: float = 1.0
-    tolerance: float = 0.1
+    tolerance: float = 0.3
     max_iter: int = 100
     threshold: float = 0.1
     weight_dtype: str = "float16"

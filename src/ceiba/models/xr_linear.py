@@ -60,7 +60,7 @@ class XRLinear(PartitionedClassifier):
         Multiply C for positives and for negatives.
     bias : float, default=1.0
         The value of a constant feature; 0 leaves the intercept out.
-    tolerance : float, default=0.1
+    tolerance : float, default=0.3
         A classifier is done when no dual coordinate violates optimality by more than about this.
     max_iter : int, default=100
         The most passes over the instances.
@@ -172,7 +172,7 @@ class XRLinear(PartitionedClassifier):
         cost_positive: float = 1.0,
         cost_negative: float = 1.0,
         bias: float = 1.0,
-        tolerance: float = 0.1,
+        tolerance: float = 0.3,
         max_iter: int = 100,
         threshold: float = 0.1,
         weight_dtype: str = "float16",
@@ -299,6 +299,7 @@ class XRLinear(PartitionedClassifier):
         if tree is None:
             tree = cluster_labels(
                 embeddings,
+                label_counts=np.diff(positives.ptr),
                 branching_factor=self.branching_factor,
                 max_leaf_size=self.max_leaf_size,
                 random_state=seed,
