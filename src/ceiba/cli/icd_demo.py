@@ -45,11 +45,12 @@ class Answer:
 
 def train(coding: IcdCoding, *, seed: int | None, threads: int | None, progress: Any) -> tuple[Any, float]:
     """Train the demo's model; return it and the seconds it took."""
+    from ceiba.cli.progress import Counted
     from ceiba.cli.settings import build
 
     model = build("xr-linear", DEMO_SETTINGS, seed=seed, threads=threads)
     started = time.perf_counter()
-    model.fit(coding.train_texts, coding.train_labels, progress=progress)
+    model.fit(Counted(coding.train_texts, progress), coding.train_labels, progress=progress)
     return model, time.perf_counter() - started
 
 

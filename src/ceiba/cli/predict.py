@@ -36,7 +36,8 @@ def predict(
 
     from ceiba.cli import inputs, output
 
-    if data == "-" and not json and out is None and sys.stdin.isatty():
+    typed = data == "-" and sys.stdin.isatty()
+    if typed:
         output.say("A text per line; Ctrl-D ends.")
     model = inputs.open_model(model_dir, threads)
 
@@ -46,7 +47,7 @@ def predict(
     pretty = not json and out is None and sys.stdout.isatty()
     target: Any = nullcontext(sys.stdout) if out is None else output.replacing(out)
     with target as file:
-        write = _writer(file, pretty=pretty, with_text=with_text)
+        write = _writer(file, pretty=pretty, with_text=with_text or (pretty and not typed))
         if data == "-":
             _predict_stdin(model, answer, write, file)
         else:
@@ -66,7 +67,7 @@ def _writer(file: Any, *, pretty: bool, with_text: bool) -> Callable[[Answer, st
     def write_pretty(answer: Answer, text: str | None) -> None:
         from ceiba.cli.output import printable
 
-        if text is not None:
+        if with_text and text is not None:
             file.write(f"{printable(text)}\n")
         for label, score in zip(*answer, strict=True):
             file.write(f"  {score:8.4g}  {printable(str(label))}\n")
@@ -101,7 +102,9 @@ def _predict_stdin(model: Any, answer: Callable, write: Callable, file: Any) -> 
 
     if model.vectorizer_ is None:
         raise InputError("Standard input holds texts, but the model was trained on features.")
-    for texts in arriving_lines(sys.stdin.buffer):
+    typed = sys.stdin.isatty()
+    for lines in arriving_lines(sys.stdin.buffer):
+        texts = [line for line in lines if line.strip()] if typed else lines
         for found, text in zip(answer(texts), texts, strict=True):
             write(found, text)
         file.flush()

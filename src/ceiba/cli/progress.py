@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
+
+_TEXTS_AT_ONCE = 1024
 
 
 class Stages:
@@ -53,3 +56,19 @@ class Stages:
             total = self._bars.tasks[-1].total or 1
             self._bars.update(self._task, completed=total, total=total)
         self._task = None
+
+
+class Counted:
+    """Texts that tell how many of them have been read, for a vectorizer that does not."""
+
+    def __init__(self, texts: Any, progress: Callable[[str, int, int], Any], stage: str = "features"):
+        self._texts, self._progress, self._stage = texts, progress, stage
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[str]:
+        for row, text in enumerate(self._texts):
+            if row % _TEXTS_AT_ONCE == 0:
+                self._progress(self._stage, row, len(self))
+            yield text

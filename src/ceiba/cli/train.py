@@ -78,6 +78,7 @@ def train(
 
 def fit(estimator: Any, dataset: Any, progress: Any) -> None:
     """Fit an estimator to a data set: its texts where it has any, else its features."""
+    from ceiba.cli.progress import Counted
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
@@ -88,5 +89,5 @@ def fit(estimator: Any, dataset: Any, progress: Any) -> None:
                 "lbl.json.gz or output-items.txt beside the file."
             )
         extra["label_texts"] = dataset.label_texts
-    X = dataset.X if dataset.texts is None else dataset.texts
+    X = dataset.X if dataset.texts is None else Counted(dataset.texts, progress)
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)
