@@ -158,9 +158,7 @@ class TestSkops:
         [
             SklearnTfidf(ngram_range=(1, 2), dtype=np.float32),
             HashingVectorizer(n_features=32),
-            make_pipeline(
-                CountVectorizer(stop_words="english"), TfidfTransformer(), TruncatedSVD(2, random_state=0)
-            ),
+            make_pipeline(CountVectorizer(stop_words="english"), TfidfTransformer(), TruncatedSVD(2, random_state=0)),
             make_union(SklearnTfidf(), SklearnTfidf(analyzer="char")),
             make_pipeline(TfidfVectorizer(char_ngrams=(2, 3)), TruncatedSVD(2, random_state=0)),
         ],

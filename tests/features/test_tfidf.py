@@ -97,9 +97,7 @@ def test_max_features_keeps_the_most_frequent_and_breaks_ties_by_name():
 
 
 def test_kinds_stand_side_by_side_with_their_weights():
-    both = TfidfVectorizer(word_ngrams=(1, 2), char_ngrams=(2, 4), char_weight=0.5, max_features=20).fit(
-        TEXTS
-    )
+    both = TfidfVectorizer(word_ngrams=(1, 2), char_ngrams=(2, 4), char_weight=0.5, max_features=20).fit(TEXTS)
     words = TfidfVectorizer(word_ngrams=(1, 2), max_features=20).fit(TEXTS)
     chars = TfidfVectorizer(word_ngrams=None, char_ngrams=(2, 4), max_features=20).fit(TEXTS)
     X = both.transform(TEXTS)

@@ -31,9 +31,7 @@ def text_batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """
     if isinstance(texts, (str, bytes)):
         kind = type(texts).__name__
-        raise InputTypeError(
-            f"X must be an iterable of texts. Got a single {kind}; wrap it in a list: [text]."
-        )
+        raise InputTypeError(f"X must be an iterable of texts. Got a single {kind}; wrap it in a list: [text].")
     if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
         raise InputTypeError(f"X must be an iterable of texts (str). Got {type(texts).__name__}.")
     batch: list[str] = []

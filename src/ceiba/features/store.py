@@ -70,9 +70,7 @@ def save_vectorizer(vectorizer: Any, folder: str | Path) -> dict[str, Any]:
     }
 
 
-def load_vectorizer(
-    description: Mapping[str, Any], folder: str | Path, *, trusted: Sequence[str | type] = ()
-) -> Any:
+def load_vectorizer(description: Mapping[str, Any], folder: str | Path, *, trusted: Sequence[str | type] = ()) -> Any:
     """Read back what ``save_vectorizer`` wrote.
 
     Parameters
@@ -103,8 +101,7 @@ def load_vectorizer(
         return _load_with_skops(folder / _SKOPS_FILE, trusted)
     if kind != "tfidf":
         raise ModelFormatError(
-            f"{folder}: the vectorizer's kind must be 'tfidf' or 'skops'. Got {kind!r}; "
-            "is the model of a newer Ceiba?"
+            f"{folder}: the vectorizer's kind must be 'tfidf' or 'skops'. Got {kind!r}; is the model of a newer Ceiba?"
         )
     return _load_tfidf(description, folder)
 
@@ -119,9 +116,7 @@ def _load_tfidf(description: Mapping[str, Any], folder: Path) -> TfidfVectorizer
         raise ModelFormatError(f"{folder}: the vectorizer's parameters cannot be used: {error}") from None
     kinds = list(vectorizer._sizes())
     if description.get("parts") != kinds:
-        raise ModelFormatError(
-            f"{folder}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}."
-        )
+        raise ModelFormatError(f"{folder}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}.")
     vocabularies: dict[str, dict[str, int]] = {}
     n_columns = 0
     for kind in kinds:
@@ -182,8 +177,7 @@ def _load_with_skops(path: Path, trusted: Sequence[str | type]) -> Any:
         raise ModelFormatError(f"{path}: cannot read the vectorizer: {error}") from error
     if unknown:
         raise ModelFormatError(
-            f"{path}: holds types that are not trusted: {', '.join(unknown)}. "
-            "If you know them, name them in trusted=."
+            f"{path}: holds types that are not trusted: {', '.join(unknown)}. If you know them, name them in trusted=."
         )
     try:
         return skops_io.load(path, trusted=trusted_types)
