@@ -21,7 +21,7 @@ nb::object values_to_numpy(std::vector<uint8_t>&& bytes, ValueType type) {
 nb::dict to_dict(LayerArrays&& layer) {
     nb::dict d;
     d["chunk_row"] = to_numpy(std::move(layer.chunk_row));
-    d["chunk_entry"] = to_numpy(std::move(layer.chunk_entry));
+    d["chunk_byte"] = to_numpy(std::move(layer.chunk_byte));
     d["chunk_dense"] = to_numpy(std::move(layer.chunk_dense));
     d["chunk_bucket"] = to_numpy(std::move(layer.chunk_bucket));
     d["shift"] = to_numpy(std::move(layer.shift));
@@ -30,8 +30,8 @@ nb::dict to_dict(LayerArrays&& layer) {
     d["key"] = to_numpy(std::move(layer.key));
     d["anchor"] = to_numpy(std::move(layer.anchor));
     d["offset"] = layer.wide ? to_numpy(std::move(layer.offset32)) : to_numpy(std::move(layer.offset16));
-    d["child"] = layer.wide ? to_numpy(std::move(layer.child32)) : to_numpy(std::move(layer.child8));
-    d["value"] = values_to_numpy(std::move(layer.value_bytes), layer.value_type);
+    d["stream"] = to_numpy(std::move(layer.stream));
+    d["value_type"] = static_cast<int>(layer.value_type);
     d["dense"] = values_to_numpy(std::move(layer.dense_bytes),
                                  layer.value_type == ValueType::float32 ? ValueType::float32 : ValueType::float16);
     d["codebook"] = to_numpy(std::move(layer.codebook));

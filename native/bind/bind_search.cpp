@@ -41,39 +41,31 @@ class BoundSearcher {
         v.parents = length - 1;
         v.bias = hold<float>(d["bias"], &v.children);
         v.chunk_row = hold_exactly<int64_t>(d["chunk_row"], v.parents + 1);
-        v.chunk_entry = hold_exactly<int64_t>(d["chunk_entry"], v.parents + 1);
+        v.chunk_byte = hold_exactly<int64_t>(d["chunk_byte"], v.parents + 1);
         v.chunk_dense = hold_exactly<int64_t>(d["chunk_dense"], v.parents + 1);
         v.chunk_bucket = hold_exactly<int64_t>(d["chunk_bucket"], v.parents + 1);
         v.shift = hold_exactly<uint8_t>(d["shift"], v.parents);
         v.is_dense = hold_exactly<uint8_t>(d["is_dense"], v.parents);
         v.bucket = hold<uint32_t>(d["bucket"], &v.buckets_length);
-        v.key = hold<uint16_t>(d["key"], &v.rows_length);
+        v.key = hold<uint16_t>(d["key"], &v.keys_length);
         v.anchor = hold<int64_t>(d["anchor"], &v.anchors_length);
-        Array<uint8_t> narrow;
-        v.wide = !nb::try_cast(d["child"], narrow, false);
+        v.stream = hold<uint8_t>(d["stream"], &v.stream_length);
+        Array<uint16_t> narrow;
+        v.wide = !nb::try_cast(d["offset"], narrow, false);
         if (v.wide) {
-            v.child32 = hold<uint32_t>(d["child"], &v.entries_length);
-            v.offset32 = hold_exactly<uint32_t>(d["offset"], v.rows_length);
+            v.offset32 = hold<uint32_t>(d["offset"], &v.rows_length);
         } else {
-            v.child8 = hold<uint8_t>(d["child"], &v.entries_length);
-            v.offset16 = hold_exactly<uint16_t>(d["offset"], v.rows_length);
+            v.offset16 = hold<uint16_t>(d["offset"], &v.rows_length);
         }
-        Array<float> single;
-        Array<uint16_t> half;
-        if (nb::try_cast(d["value"], single, false)) {
-            v.value_type = ValueType::float32;
-            v.value = hold_exactly<float>(d["value"], v.entries_length);
+        const int type = nb::cast<int>(d["value_type"]);
+        require(type >= 0 && type <= 2, "damaged model: unknown value type");
+        v.value_type = static_cast<ValueType>(type);
+        if (v.value_type == ValueType::float32) {
             v.dense = hold<float>(d["dense"], &v.dense_length);
-        } else if (nb::try_cast(d["value"], half, false)) {
-            v.value_type = ValueType::float16;
-            v.value = hold_exactly<uint16_t>(d["value"], v.entries_length);
-            v.dense = hold<uint16_t>(d["dense"], &v.dense_length);
         } else {
-            v.value_type = ValueType::code8;
-            v.value = hold_exactly<uint8_t>(d["value"], v.entries_length);
             v.dense = hold<uint16_t>(d["dense"], &v.dense_length);
-            v.codebook = hold_exactly<float>(d["codebook"], 256);
         }
+        if (v.value_type == ValueType::code8) v.codebook = hold_exactly<float>(d["codebook"], 256);
         return v;
     }
 
@@ -141,7 +133,12 @@ void bind_search(nb::module_& m) {
                      searcher.top_k(x, options, filter.is_none() ? nullptr : &excluded, monitor, row_ptr, hits, &work);
                  });
                  nb::tuple found = hits_to_numpy(std::move(row_ptr), hits);
-                 return nb::make_tuple(found[0], found[1], found[2], work.visits, work.lookups);
+                 nb::dict counts;
+                 counts["visits"] = work.visits;
+                 counts["lookups"] = work.lookups;
+                 counts["rows"] = work.rows;
+                 counts["weights"] = work.weights;
+                 return nb::make_tuple(found[0], found[1], found[2], counts);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a, "k"_a, "combine"_a,
              "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none())

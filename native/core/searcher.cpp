@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <numeric>
 #include <stdexcept>
 
-#include "core/chunk_scorer.hpp"
 #include "core/simd.hpp"
 
 namespace ceiba {
@@ -109,7 +109,7 @@ class TreeSearch {
         }
     }
 
-    SearchWork work;
+    const SearchWork& work() const { return scorer_.work; }
 
    private:
     // Scores only fall on the way down, so a parent below the bound has no child above it: visiting the best parents
@@ -160,8 +160,6 @@ class TreeSearch {
 
     void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent, bool labels) {
         float* margin = scorer_.score(tree_.layers[level], parent, x, first + v.row);
-        ++work.visits;
-        work.lookups += x.nnz(first + v.row);
         switch (options_.combine) {
             case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, first, v, parent, margin, labels);
             case Combine::l2_hinge: return offer<Combine::l2_hinge>(level, first, v, parent, margin, labels);
@@ -372,15 +370,16 @@ void Searcher::top_k(const Csr& x, const SearchOptions& options, const Lists* fi
     SearchOptions per_tree = options;
     // a label high in the mean may stand lower in one tree's list
     if (trees_.size() > 1 && options.k > 0) per_tree.k = std::max(2 * options.k, options.k + 10);
-    std::atomic<int64_t> visits{0}, lookups{0};
+    SearchWork sum;
+    std::mutex mutex;
     in_blocks(x.rows, options.threads, monitor, row_ptr, hits,
               [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results) {
                   std::vector<std::vector<std::vector<Hit>>> found(trees_.size());
                   for (size_t t = 0; t < trees_.size(); ++t) {
                       TreeSearch search(trees_[t], trees_[t].layers.size(), per_tree, filter);
                       search.run(x, first, rows, found[t]);
-                      visits += search.work.visits;
-                      lookups += search.work.lookups;
+                      std::lock_guard<std::mutex> lock(mutex);
+                      sum += search.work();
                   }
                   if (trees_.size() == 1) {
                       results = std::move(found[0]);
@@ -389,7 +388,7 @@ void Searcher::top_k(const Csr& x, const SearchOptions& options, const Lists* fi
                   results.resize(rows);
                   for (int64_t i = 0; i < rows; ++i) average(found, i, options.k, results[i]);
               });
-    if (work != nullptr) *work = {visits, lookups};
+    if (work != nullptr) *work = sum;
 }
 
 void Searcher::beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options, Monitor& monitor,

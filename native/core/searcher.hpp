@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/chunk_scorer.hpp"
 #include "core/layer_view.hpp"
 #include "core/parallel.hpp"
 #include "core/views.hpp"
@@ -35,11 +36,6 @@ struct Hit {
 
 // Better first; equal scores by lower id, so that a result does not depend on the order of the visits.
 inline bool better(const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
-
-struct SearchWork {
-    int64_t visits = 0;   // chunks visited
-    int64_t lookups = 0;  // features looked up
-};
 
 class Searcher {
    public:

@@ -27,18 +27,24 @@ struct ChunkPlan {
     bool dense = false;
     int shift = 16;
     int64_t buckets = 1;
+    int64_t bytes = 0;  // of the rows, if sparse
 };
 
-ChunkPlan plan_chunk(const ParentWeights& parent, int64_t features, int sparse_value_bytes, int dense_value_bytes) {
+ChunkPlan plan_chunk(const ParentWeights& parent, int64_t features, bool wide, int value_bytes,
+                     int dense_value_bytes) {
     ChunkPlan plan;
-    const int64_t rows = parent.feature.size(), entries = parent.value.size();
+    const int64_t rows = parent.feature.size(), children = parent.bias.size();
     const int64_t wanted = std::max<int64_t>(1, rows / kRowsPerBucket);
     while (plan.shift > 0 && (features >> plan.shift) < wanted) --plan.shift;
     plan.buckets = (features >> plan.shift) + 1;
-    // Whole rows cost a multiplication each instead of a scattered addition, so they may take a little more room.
-    const double sparse_bytes = static_cast<double>(entries) * (sparse_value_bytes + 1) + 2.0 * rows;
-    const double dense_bytes = static_cast<double>(rows) * padded(parent.bias.size()) * dense_value_bytes;
-    plan.dense = rows > 0 && dense_bytes <= 1.25 * sparse_bytes;
+    uint32_t begin = 0;
+    for (uint32_t end : parent.row_end) {
+        plan.bytes += row_bytes(end - begin, children, wide, value_bytes);
+        begin = end;
+    }
+    // Whole rows are read faster, so they may take a little more room.
+    const double dense_bytes = static_cast<double>(rows) * padded(children) * dense_value_bytes;
+    plan.dense = rows > 0 && dense_bytes <= 1.25 * (plan.bytes + 2.0 * rows);
     return plan;
 }
 
@@ -65,24 +71,72 @@ struct Codebook {
 };
 
 template <class T>
-void write(std::vector<uint8_t>& bytes, int64_t index, T value) {
-    std::memcpy(bytes.data() + index * sizeof(T), &value, sizeof(T));
+uint8_t* put(uint8_t* to, T value) {
+    std::memcpy(to, &value, sizeof(T));
+    return to + sizeof(T);
 }
+
+// Writes rows of one chunk.
+class RowWriter {
+   public:
+    RowWriter(ValueType type, bool wide, const Codebook& codebook) : type_(type), wide_(wide), codebook_(codebook) {}
+
+    uint8_t* sparse(uint8_t* to, const uint32_t* child, const float* value, int64_t entries, int64_t children) const {
+        const int64_t mask_bytes = padded(children) / 8;
+        if (wide_) {
+            for (int64_t e = 0; e < entries; ++e) to = put(to, child[e]);
+        } else if (entries < mask_bytes) {
+            for (int64_t e = 0; e < entries; ++e) to = put(to, static_cast<uint8_t>(child[e]));
+        } else {
+            std::fill_n(to, mask_bytes, uint8_t{0});
+            for (int64_t e = 0; e < entries; ++e) to[child[e] / 8] |= static_cast<uint8_t>(1u << (child[e] % 8));
+            to += mask_bytes;
+        }
+        for (int64_t e = 0; e < entries; ++e) {
+            if (type_ == ValueType::float32) {
+                to = put(to, value[e]);
+            } else if (type_ == ValueType::float16) {
+                to = put(to, float_to_half(value[e]));
+            } else {
+                to = put(to, codebook_.code(value[e]));
+            }
+        }
+        return to;
+    }
+
+    void whole(uint8_t* to, const uint32_t* child, const float* value, int64_t entries) const {
+        for (int64_t e = 0; e < entries; ++e) {
+            if (type_ == ValueType::float32) {
+                put(to + 4 * child[e], value[e]);
+            } else {
+                put(to + 2 * child[e], float_to_half(value[e]));
+            }
+        }
+    }
+
+   private:
+    ValueType type_;
+    bool wide_;
+    const Codebook& codebook_;
+};
 
 }  // namespace
 
 LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueType type, int threads, Monitor& monitor) {
     const int64_t count = parents.size();
-    const int value_bytes = type == ValueType::float32 ? 4 : type == ValueType::float16 ? 2 : 1;
+    const int value_bytes = value_size(type);
     const int dense_value_bytes = type == ValueType::float32 ? 4 : 2;
 
     LayerArrays layer;
     layer.value_type = type;
+    for (const ParentWeights& parent : parents) {
+        layer.wide |= static_cast<int64_t>(parent.bias.size()) > kNarrowChildren;
+    }
     std::vector<ChunkPlan> plans(count);
     std::vector<int64_t> child_start(count + 1, 0), anchor_start(count + 1, 0);
     float smallest = std::numeric_limits<float>::max(), largest = 0.0f;
     layer.chunk_row.assign(count + 1, 0);
-    layer.chunk_entry.assign(count + 1, 0);
+    layer.chunk_byte.assign(count + 1, 0);
     layer.chunk_dense.assign(count + 1, 0);
     layer.chunk_bucket.assign(count + 1, 0);
     layer.shift.resize(count);
@@ -90,48 +144,42 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     for (int64_t p = 0; p < count; ++p) {
         const ParentWeights& parent = parents[p];
         const int64_t rows = parent.feature.size(), children = parent.bias.size();
-        layer.wide |= children > kNarrowChildren;
-        plans[p] = plan_chunk(parent, features, value_bytes, dense_value_bytes);
+        plans[p] = plan_chunk(parent, features, layer.wide, value_bytes, dense_value_bytes);
+        const bool dense = plans[p].dense;
         layer.shift[p] = static_cast<uint8_t>(plans[p].shift);
-        layer.is_dense[p] = plans[p].dense;
+        layer.is_dense[p] = dense;
         layer.chunk_row[p + 1] = layer.chunk_row[p] + rows;
         layer.chunk_bucket[p + 1] = layer.chunk_bucket[p] + plans[p].buckets + 1;
+        layer.chunk_byte[p + 1] = layer.chunk_byte[p] + (dense ? 0 : plans[p].bytes);
+        layer.chunk_dense[p + 1] = layer.chunk_dense[p] + (dense ? rows * padded(children) : 0);
         child_start[p + 1] = child_start[p] + children;
-        anchor_start[p + 1] = anchor_start[p];
-        layer.chunk_entry[p + 1] = layer.chunk_entry[p];
-        layer.chunk_dense[p + 1] = layer.chunk_dense[p];
-        if (plans[p].dense) {
-            layer.chunk_dense[p + 1] += rows * padded(children);
-        } else {
-            layer.chunk_entry[p + 1] += parent.value.size();
-            anchor_start[p + 1] += (rows + kAnchorRows - 1) / kAnchorRows;
-            if (type == ValueType::code8) {
-                for (float v : parent.value) {
-                    if (v == 0.0f) continue;
-                    smallest = std::min(smallest, std::abs(v));
-                    largest = std::max(largest, std::abs(v));
-                }
+        anchor_start[p + 1] = anchor_start[p] + (dense ? 0 : (rows + kAnchorRows - 1) / kAnchorRows);
+        if (type == ValueType::code8 && !dense) {
+            for (float v : parent.value) {
+                smallest = std::min(smallest, std::abs(v));
+                largest = std::max(largest, std::abs(v));
             }
         }
     }
 
-    const int64_t rows = layer.chunk_row[count], entries = layer.chunk_entry[count];
+    const int64_t rows = layer.chunk_row[count];
     layer.bucket.resize(layer.chunk_bucket[count]);
-    layer.key.resize(rows);
+    layer.key.resize(rows + kKeySlack);
     layer.anchor.resize(anchor_start[count]);
     (layer.wide ? layer.offset32.resize(rows) : layer.offset16.resize(rows));
-    (layer.wide ? layer.child32.resize(entries) : layer.child8.resize(entries));
-    layer.value_bytes.resize(entries * value_bytes);
+    layer.stream.resize(layer.chunk_byte[count] + kSlack);
     layer.dense_bytes.resize(layer.chunk_dense[count] * dense_value_bytes);
     layer.bias.resize(child_start[count]);
     const Codebook codebook(largest > 0 ? smallest : 1.0f, largest > 0 ? largest : 2.0f);
     if (type == ValueType::code8) layer.codebook = codebook.values;
+    const RowWriter writer(type, layer.wide, codebook);
 
     parallel_for(count, threads, monitor, [&](int64_t p, int) {
         ParentWeights parent = std::move(parents[p]);
         parents[p] = ParentWeights();
         const ChunkPlan& plan = plans[p];
         const int64_t chunk_rows = parent.feature.size(), first_row = layer.chunk_row[p];
+        const int64_t children = parent.bias.size(), stride = padded(children);
         uint32_t* bucket = layer.bucket.data() + layer.chunk_bucket[p];
         int64_t filled = 0;
         for (int64_t r = 0; r < chunk_rows; ++r) {
@@ -142,46 +190,29 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
         while (filled <= plan.buckets) bucket[filled++] = static_cast<uint32_t>(chunk_rows);
         std::copy(parent.bias.begin(), parent.bias.end(), layer.bias.begin() + child_start[p]);
 
-        const int64_t first = plan.dense ? layer.chunk_dense[p] : layer.chunk_entry[p], stride = padded(parent.bias.size());
-        uint32_t begin = 0, anchor = 0;
+        uint8_t* const chunk = layer.stream.data() + layer.chunk_byte[p];
+        uint8_t* const dense = layer.dense_bytes.data() + layer.chunk_dense[p] * dense_value_bytes;
+        uint8_t* to = chunk;
+        int64_t anchor = 0;
+        uint32_t begin = 0;
         for (int64_t r = 0; r < chunk_rows; ++r) {
             const uint32_t end = parent.row_end[r];
-            if (!plan.dense) {
+            const uint32_t* child = parent.child.data() + begin;
+            const float* value = parent.value.data() + begin;
+            if (plan.dense) {
+                writer.whole(dense + r * stride * dense_value_bytes, child, value, end - begin);
+            } else {
                 if (r % kAnchorRows == 0) {
-                    anchor = begin;
-                    layer.anchor[anchor_start[p] + r / kAnchorRows] = begin;
+                    anchor = to - chunk;
+                    layer.anchor[anchor_start[p] + r / kAnchorRows] = anchor;
                 }
+                const int64_t offset = to - chunk - anchor;
                 if (layer.wide) {
-                    layer.offset32[first_row + r] = begin - anchor;
+                    layer.offset32[first_row + r] = static_cast<uint32_t>(offset);
                 } else {
-                    layer.offset16[first_row + r] = static_cast<uint16_t>(begin - anchor);
+                    layer.offset16[first_row + r] = static_cast<uint16_t>(offset);
                 }
-            }
-            for (uint32_t e = begin; e < end; ++e) {
-                const float v = parent.value[e];
-                const uint32_t child = parent.child[e];
-                if (plan.dense) {
-                    const int64_t at = first + r * stride + child;
-                    if (type == ValueType::float32) {
-                        write(layer.dense_bytes, at, v);
-                    } else {
-                        write(layer.dense_bytes, at, float_to_half(v));
-                    }
-                    continue;
-                }
-                const int64_t at = first + e;
-                if (layer.wide) {
-                    layer.child32[at] = child;
-                } else {
-                    layer.child8[at] = static_cast<uint8_t>(child);
-                }
-                if (type == ValueType::float32) {
-                    write(layer.value_bytes, at, v);
-                } else if (type == ValueType::float16) {
-                    write(layer.value_bytes, at, float_to_half(v));
-                } else {
-                    write(layer.value_bytes, at, codebook.code(v));
-                }
+                to = writer.sparse(to, child, value, end - begin, children);
             }
             begin = end;
         }

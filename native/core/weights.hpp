@@ -1,11 +1,13 @@
 // The weights of one level in chunks, one chunk per parent: what the trainer writes, disk keeps and search maps.
 //
 // A chunk holds the rows (features) on which any child of the parent has a weight. Rows ascend by feature id and are
-// cut into buckets of 2^shift ids, about a dozen rows each, so that a row is found by one table look-up and a short
-// scan of 16-bit keys. A row's entries are (child, value) pairs; a chunk where most children have a weight in most rows
-// stores its rows whole instead, `stride` values each.
+// cut into buckets of 2^shift ids, about eight rows each, so that a row is found by one table look-up and a short
+// scan of 16-bit keys. A row is a run of bytes: first which children it has values for, then the values. Children are
+// a list of ids while that is shorter than a bit per child, else the bits; the row's length tells which. A chunk where
+// most children have a weight in most rows stores its rows whole instead, `stride` values each.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -13,29 +15,29 @@
 
 namespace ceiba {
 
-inline constexpr int kAnchorRows = 256;   // rows that share one absolute entry offset
-inline constexpr int kRowsPerBucket = 12; // wanted average
-inline constexpr int kDensePad = 16;      // rows of a dense chunk are padded to a multiple of this many children
+inline constexpr int kAnchorRows = 64;    // rows that share one absolute offset
+inline constexpr int kRowsPerBucket = 8;   // wanted average
+inline constexpr int kPad = 16;            // children are padded to a multiple of this where they are bits or whole rows
 inline constexpr int kNarrowChildren = 255;
+inline constexpr int kSlack = 64;          // bytes after the last row that vector loads may touch
+inline constexpr int kKeySlack = 32;       // keys after the last, likewise
 
 enum class ValueType : int { float32 = 0, float16 = 1, code8 = 2 };
 
 // Arrays of one level; the names are those of the tensors on disk.
 struct LayerArrays {
     std::vector<int64_t> chunk_row;     // parents + 1: first row of each chunk
-    std::vector<int64_t> chunk_entry;   // parents + 1: first entry of each sparse chunk
+    std::vector<int64_t> chunk_byte;    // parents + 1: first byte in `stream` of each sparse chunk
     std::vector<int64_t> chunk_dense;   // parents + 1: first value of each dense chunk
     std::vector<int64_t> chunk_bucket;  // parents + 1: first bucket offset
     std::vector<uint8_t> shift;         // parents: log2 of the feature ids in a bucket
     std::vector<uint8_t> is_dense;      // parents
     std::vector<uint32_t> bucket;       // rows of the chunk before each bucket, one more than buckets
-    std::vector<uint16_t> key;          // rows: low 16 bits of the feature id
-    std::vector<int64_t> anchor;        // entries of the chunk before every 256th row (sparse chunks)
-    std::vector<uint16_t> offset16;     // rows: entries since the anchor; narrow layers (at most 255 children)
-    std::vector<uint32_t> offset32;     // rows: the same for wide layers
-    std::vector<uint8_t> child8;        // entries: child index within the parent; narrow layers
-    std::vector<uint32_t> child32;      // entries: the same for wide layers
-    std::vector<uint8_t> value_bytes;   // entries: values of `value_type`
+    std::vector<uint16_t> key;          // rows: low 16 bits of the feature id; kKeySlack zeros follow
+    std::vector<int64_t> anchor;        // bytes of the chunk before every 64th row (sparse chunks)
+    std::vector<uint16_t> offset16;     // rows: bytes since the anchor; narrow layers (at most 255 children)
+    std::vector<uint32_t> offset32;     // rows: the same for wide layers, whose rows list children as 32-bit ids
+    std::vector<uint8_t> stream;        // the rows of all sparse chunks, and kSlack bytes more
     std::vector<uint8_t> dense_bytes;   // float32, or float16 when value_type is not float32
     std::vector<float> codebook;        // 256 values that the codes of code8 stand for
     std::vector<float> bias;            // children: intercepts
@@ -55,7 +57,15 @@ struct ParentWeights {
 // Packs and frees the parents' weights.
 LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueType type, int threads, Monitor& monitor);
 
-inline int64_t padded(int64_t children) { return (children + kDensePad - 1) / kDensePad * kDensePad; }
+inline int value_size(ValueType type) { return type == ValueType::float32 ? 4 : type == ValueType::float16 ? 2 : 1; }
+
+inline int64_t padded(int64_t children) { return (children + kPad - 1) / kPad * kPad; }
+
+// Bytes of a row with `entries` values in a chunk of `children`.
+inline int64_t row_bytes(int64_t entries, int64_t children, bool wide, int value_bytes) {
+    const int64_t ids = wide ? 4 * entries : std::min<int64_t>(entries, padded(children) / 8);
+    return ids + entries * value_bytes;
+}
 
 inline float half_to_float(uint16_t half) {
     // Shift exponent and mantissa into place; multiplying by 2^112 corrects the exponent bias, subnormals included.

@@ -17,13 +17,13 @@ from ceiba.layers.instances import InstanceLists
 LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
 WEIGHT_DTYPES = {"float32": 0, "float16": 1, "uint8": 2}
 
-_ANCHOR_ROWS = 256  # as in the core's weights.hpp
-_DENSE_PAD = 16
+_ANCHOR_ROWS = 64  # as in the core's weights.hpp
+_PAD = 16
 
-# Array name -> the types it may have. `value` and `dense` are float16 where their bits come from the core as uint16.
+# Array name -> the types it may have. `dense` is float16 where its bits come from the core as uint16.
 _ARRAYS: dict[str, tuple[type, ...]] = {
     "chunk_row": (np.int64,),
-    "chunk_entry": (np.int64,),
+    "chunk_byte": (np.int64,),
     "chunk_dense": (np.int64,),
     "chunk_bucket": (np.int64,),
     "shift": (np.uint8,),
@@ -32,11 +32,11 @@ _ARRAYS: dict[str, tuple[type, ...]] = {
     "key": (np.uint16,),
     "anchor": (np.int64,),
     "offset": (np.uint16, np.uint32),
-    "child": (np.uint8, np.uint32),
-    "value": (np.float32, np.float16, np.uint8),
+    "stream": (np.uint8,),
     "dense": (np.float32, np.float16),
     "codebook": (np.float32,),
     "bias": (np.float32,),
+    "value_type": (np.uint8,),
 }
 
 
@@ -79,8 +79,8 @@ class Layer:
 
     @property
     def n_weights(self) -> int:
-        """The number of weights stored, intercepts aside."""
-        return int(self.arrays["value"].size + np.count_nonzero(self.arrays["dense"]))
+        """The number of weights stored, intercepts aside. Decodes the whole layer."""
+        return sum(len(self.chunk(parent)[2]) for parent in range(len(self.child_ptr) - 1))
 
     @property
     def n_bytes(self) -> int:
@@ -90,37 +90,60 @@ class Layer:
     def for_core(self) -> dict[str, Any]:
         """Return the arrays as the core's searcher takes them: halves as their bits."""
         arrays: dict[str, Any] = dict(self.arrays, child_ptr=self.child_ptr)
-        for name in ("value", "dense"):
-            if arrays[name].dtype == np.float16:
-                arrays[name] = arrays[name].view(np.uint16)
+        arrays["value_type"] = int(self.arrays["value_type"][0])
+        if arrays["dense"].dtype == np.float16:
+            arrays["dense"] = arrays["dense"].view(np.uint16)
         return arrays
 
     def chunk(self, parent: int) -> tuple[NDArray, NDArray, NDArray]:
         """Return the stored weights of a parent's children as (features, children, values), in row order."""
         a = self.arrays
-        rows = slice(a["chunk_row"][parent], a["chunk_row"][parent + 1])
+        rows = slice(a["chunk_row"][parent], a["chunk_row"][parent + 1])  # of `key` and `offset`
         bucket = a["bucket"][a["chunk_bucket"][parent] : a["chunk_bucket"][parent + 1]]
         number = np.repeat(np.arange(len(bucket) - 1), np.diff(bucket.astype(np.int64)))
         feature = ((number << int(a["shift"][parent])) >> 16 << 16) | a["key"][rows]
         n_children = int(self.child_ptr[parent + 1] - self.child_ptr[parent])
+        stride = -(-n_children // _PAD) * _PAD
         if a["is_dense"][parent]:
-            stride = -(-n_children // _DENSE_PAD) * _DENSE_PAD
             whole = a["dense"][a["chunk_dense"][parent] : a["chunk_dense"][parent + 1]]
             whole = whole.reshape(-1, stride)[:, :n_children].astype(np.float32)
             row, child = np.nonzero(whole)
             return feature[row], child, whole[row, child]
-        first_anchor = sum(
-            -(-int(a["chunk_row"][p + 1] - a["chunk_row"][p]) // _ANCHOR_ROWS)
-            for p in range(parent)
-            if not a["is_dense"][p]
+        chunk = a["stream"][a["chunk_byte"][parent] : a["chunk_byte"][parent + 1]]
+        anchor = a["anchor"][self._first_anchor(parent) + np.arange(len(feature)) // _ANCHOR_ROWS]
+        start = np.append(anchor + a["offset"][rows], len(chunk))
+        parts = [self._row(chunk[begin:end], stride) for begin, end in zip(start, start[1:], strict=False)]
+        sizes = [len(children) for children, _ in parts]
+        if not parts:
+            return feature, np.empty(0, np.int64), np.empty(0, np.float32)
+        return (
+            np.repeat(feature, sizes),
+            np.concatenate([children for children, _ in parts]),
+            np.concatenate([values for _, values in parts]),
         )
-        n_rows = len(feature)
-        anchor = a["anchor"][first_anchor + np.arange(n_rows) // _ANCHOR_ROWS]
-        entries = slice(a["chunk_entry"][parent], a["chunk_entry"][parent + 1])
-        start = np.append(anchor + a["offset"][rows], entries.stop - entries.start)
-        value = a["value"][entries]
-        value = a["codebook"][value] if value.dtype == np.uint8 else value.astype(np.float32)
-        return np.repeat(feature, np.diff(start)), a["child"][entries].astype(np.int64), value
+
+    def _first_anchor(self, parent: int) -> int:
+        """Return the number of anchors of the chunks before one."""
+        sizes = np.diff(self.arrays["chunk_row"][: parent + 1])
+        return int((-(-sizes // _ANCHOR_ROWS) * (self.arrays["is_dense"][:parent] == 0)).sum())
+
+    def _row(self, row: NDArray[np.uint8], stride: int) -> tuple[NDArray, NDArray]:
+        """Decode one row into (children, values); the core's weights.hpp describes the bytes."""
+        value_type = (np.float32, np.float16, np.uint8)[self.arrays["value_type"][0]]
+        size = np.dtype(value_type).itemsize
+        if self.arrays["offset"].dtype == np.uint32:
+            split = len(row) // (4 + size) * 4
+            children = row[:split].view(np.uint32)
+        elif len(row) < stride // 8 * (1 + size):
+            split = len(row) // (1 + size)
+            children = row[:split]
+        else:
+            split = stride // 8
+            children = np.flatnonzero(np.unpackbits(row[:split], bitorder="little"))
+        values = row[split:].copy().view(value_type)
+        if value_type is np.uint8:
+            values = self.arrays["codebook"][values]
+        return children.astype(np.int64), values.astype(np.float32)
 
     def column(self, node: int) -> tuple[NDArray, NDArray, float]:
         """Return a node's weights as (features, values, bias), features ascending."""
@@ -137,6 +160,8 @@ class Layer:
                 raise ModelFormatError(f"the array {name!r} is missing")
             if arrays[name].dtype not in types or arrays[name].ndim != 1:
                 raise ModelFormatError(f"the array {name!r} has the wrong type {arrays[name].dtype}")
+        if arrays["value_type"].shape != (1,) or arrays["value_type"][0] >= len(WEIGHT_DTYPES):
+            raise ModelFormatError("the array 'value_type' does not name a known type")
         return cls(child_ptr, n_features, {name: arrays[name] for name in _ARRAYS})
 
 
@@ -199,7 +224,7 @@ def train_layer(
         n_threads,
         progress,
     )
-    for name in ("value", "dense"):
-        if arrays[name].dtype == np.uint16:
-            arrays[name] = arrays[name].view(np.float16)
+    arrays["value_type"] = np.array([arrays["value_type"]], np.uint8)
+    if arrays["dense"].dtype == np.uint16:
+        arrays["dense"] = arrays["dense"].view(np.float16)
     return Layer(child_ptr, X.n_features, arrays, work)

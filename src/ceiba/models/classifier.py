@@ -30,10 +30,9 @@ _BEAM = [Interval(int, 1, None), Exactly(None)]
 
 def threads(n_jobs: int | None) -> int:
     """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if n_jobs is None or n_jobs == -1:
-        return available
-    return n_jobs
+    if n_jobs is not None and n_jobs > 0:
+        return n_jobs
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PartitionedClassifier(BaseEstimator):

@@ -101,9 +101,8 @@ class BeamSearcher:
         return Ranked(found[0], found[1], self._finish(found[2]))
 
     def work(self, X: Features, k: int, beam_size: int) -> dict[str, int]:
-        """Count the chunks visited and the features looked up by `top_k`."""
-        found = self._core.top_k(*X.arrays(), beam_size, k, self._combine)
-        return {"visits": found[3], "lookups": found[4]}
+        """Count what `top_k` does: chunks visited, features looked up, those found, and weights added."""
+        return self._core.top_k(*X.arrays(), beam_size, k, self._combine)[3]
 
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
         """Return the beam of nodes after `depth` levels of one tree."""
