@@ -31,7 +31,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        print("Interrupted.", file=sys.stderr, flush=True)
+        print("\nInterrupted." if sys.stderr.isatty() else "Interrupted.", file=sys.stderr, flush=True)
         # What had to be cleaned up is; taking millions of objects apart would keep the user waiting for seconds.
         os._exit(INTERRUPTED)
     sys.exit(code)

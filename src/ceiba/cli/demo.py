@@ -77,15 +77,15 @@ def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -
     shown = {name: value for name, value in figures.items() if name.split("@")[0] in _SHOWN_METRICS}
     output.print_table(*output.metric_rows(shown), text=["metric (%)"])
     for text, best in answers.items():
-        _show(text, best)
+        print(text)
+        _show(best)
     print(f"The model is in {folder}. Ask it yourself:")
     where = "" if folder == icd_demo.DEFAULT_FOLDER else f" --model-dir {folder}"
     print(f"  ceiba demo --ask{where}")
     print(f"  echo 'bitten by a cat' | ceiba predict {folder} -")
 
 
-def _show(text: str, best: list[Any]) -> None:
-    print(text)
+def _show(best: list[Any]) -> None:
     for answer in best:
         print(f"  {answer.score:5.3f}  {answer.code:<8}  {answer.description}")
     print()
@@ -124,5 +124,7 @@ def _ask(folder: Path, *, seed: int | None, threads: int | None) -> None:
             return
         if text:
             (best,) = icd_demo.answer(model, [text], descriptions)
-            _show(text, best)
+            if not typed:
+                print(text)
+            _show(best)
             sys.stdout.flush()
