@@ -1,10 +1,34 @@
 """Ceiba: extreme multi-label classification. Text in, the few right labels out of millions, ranked."""
 
-from ceiba import metrics
-from ceiba.features import TfidfVectorizer
-from ceiba.models import XRLinear, load
-from ceiba.tree import LabelTree
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 __all__ = ["LabelTree", "TfidfVectorizer", "XRLinear", "load", "metrics"]
+
+# Loaded on first use, so that `ceiba --help` does not wait for NumPy, SciPy and scikit-learn.
+_HOMES = {
+    "LabelTree": "ceiba.tree",
+    "TfidfVectorizer": "ceiba.features",
+    "XRLinear": "ceiba.models",
+    "load": "ceiba.models",
+}
+
+if TYPE_CHECKING:
+    from ceiba import metrics
+    from ceiba.features import TfidfVectorizer
+    from ceiba.models import XRLinear, load
+    from ceiba.tree import LabelTree
+
+
+def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return import_module("ceiba.metrics")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'ceiba' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
