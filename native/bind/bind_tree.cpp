@@ -29,16 +29,17 @@ void bind_tree(nb::module_& m) {
 
     m.def("pifa",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols, Array<int64_t> ptr,
-             Array<int32_t> items, int threads, nb::object progress) {
+             Array<int32_t> items, int64_t keep, int threads, nb::object progress) {
               const Csr x = csr(indptr, indices, data, cols);
               const Lists positive = lists(ptr, items, x.rows);
+              require(keep >= 0, "pifa: keep is negative");
               CsrArrays z;
-              Watch(std::move(progress)).run([&](Monitor& monitor) { z = pifa(x, positive, threads, monitor); });
+              Watch(std::move(progress)).run([&](Monitor& monitor) { z = pifa(x, positive, keep, threads, monitor); });
               return nb::make_tuple(to_numpy(std::move(z.indptr)), to_numpy(std::move(z.indices)),
                                     to_numpy(std::move(z.data)));
           },
           "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a, "ptr"_a.noconvert(),
-          "items"_a.noconvert(), "threads"_a, "progress"_a = nb::none());
+          "items"_a.noconvert(), "keep"_a, "threads"_a, "progress"_a = nb::none());
 
     m.def("cluster_sparse",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,

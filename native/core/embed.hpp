@@ -17,6 +17,7 @@ struct CsrArrays {
 
 // PIFA (positive instance feature aggregation; Zhang et al. 2021, section 3): row l is the sum of the rows of x of
 // label l's positives, scaled to length 1. A label without positives, or whose positives are empty, has an empty row.
-CsrArrays pifa(const Csr& x, const Lists& positive, int threads, Monitor& monitor);
+// Only the `keep` entries of largest magnitude of a row are kept (0: all), of equal ones those of lower features.
+CsrArrays pifa(const Csr& x, const Lists& positive, int64_t keep, int threads, Monitor& monitor);
 
 }  // namespace ceiba

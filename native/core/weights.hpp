@@ -18,7 +18,7 @@ namespace ceiba {
 inline constexpr int kAnchorRows = 64;    // rows that share one absolute offset
 inline constexpr int kRowsPerBucket = 8;   // wanted average
 inline constexpr int kPad = 16;            // children are padded to a multiple of this where they are bits or whole rows
-inline constexpr int kNarrowChildren = 255;
+inline constexpr int kNarrowChildren = 240;
 inline constexpr int kSlack = 64;          // bytes after the last row that vector loads may touch
 inline constexpr int kKeySlack = 32;       // keys after the last, likewise
 
@@ -35,7 +35,7 @@ struct LayerArrays {
     std::vector<uint32_t> bucket;       // rows of the chunk before each bucket, one more than buckets
     std::vector<uint16_t> key;          // rows: low 16 bits of the feature id; kKeySlack zeros follow
     std::vector<int64_t> anchor;        // bytes of the chunk before every 64th row (sparse chunks)
-    std::vector<uint16_t> offset16;     // rows: bytes since the anchor; narrow layers (at most 255 children)
+    std::vector<uint16_t> offset16;     // rows: bytes since the anchor; narrow layers (at most 240 children)
     std::vector<uint32_t> offset32;     // rows: the same for wide layers, whose rows list children as 32-bit ids
     std::vector<uint8_t> stream;        // the rows of all sparse chunks, and kSlack bytes more
     std::vector<uint8_t> dense_bytes;   // float32, or float16 when value_type is not float32
@@ -66,6 +66,9 @@ inline int64_t row_bytes(int64_t entries, int64_t children, bool wide, int value
     const int64_t ids = wide ? 4 * entries : std::min<int64_t>(entries, padded(children) / 8);
     return ids + entries * value_bytes;
 }
+
+// An offset counts the bytes of up to 63 rows in 16 bits.
+static_assert((kAnchorRows - 1) * (kNarrowChildren / 8 + 4 * kNarrowChildren) <= 65535 && kNarrowChildren % kPad == 0);
 
 inline float half_to_float(uint16_t half) {
     // Shift exponent and mantissa into place; multiplying by 2^112 corrects the exponent bias, subnormals included.

@@ -17,6 +17,7 @@ def pifa(
     X: Features,
     positives: InstanceLists,
     *,
+    max_features: int | None = None,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Features:
@@ -28,6 +29,8 @@ def pifa(
         Instance features.
     positives : InstanceLists of L lists
         The positives of each label.
+    max_features : int or None, default=None
+        Keep only this many features of a label, those of largest magnitude.
     n_threads : int, default=1
     progress : callable or None, default=None
         Called now and then with the number of labels done.
@@ -41,7 +44,7 @@ def pifa(
     ----------
     Yu et al., "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022, section 3.1.
     """
-    parts = core.pifa(*X.arrays(), X.n_features, positives.ptr, positives.items, n_threads, progress)
+    parts = core.pifa(*X.arrays(), X.n_features, positives.ptr, positives.items, max_features or 0, n_threads, progress)
     return Features(*parts, X.n_features)
 
 
