@@ -22,6 +22,9 @@ inline constexpr int kNarrowChildren = 240;
 inline constexpr int kSlack = 64;          // bytes after the last row that vector loads may touch
 inline constexpr int kKeySlack = 32;       // keys after the last, likewise
 
+// A narrow layer counts the bytes of the up to 63 rows since an anchor in 16 bits, even where all are full.
+static_assert((kAnchorRows - 1) * (kNarrowChildren / 8 + 4 * kNarrowChildren) <= 65535);
+
 enum class ValueType : int { float32 = 0, float16 = 1, code8 = 2 };
 
 // Arrays of one level; the names are those of the tensors on disk.
@@ -66,9 +69,6 @@ inline int64_t row_bytes(int64_t entries, int64_t children, bool wide, int value
     const int64_t ids = wide ? 4 * entries : std::min<int64_t>(entries, padded(children) / 8);
     return ids + entries * value_bytes;
 }
-
-// An offset counts the bytes of up to 63 rows in 16 bits.
-static_assert((kAnchorRows - 1) * (kNarrowChildren / 8 + 4 * kNarrowChildren) <= 65535 && kNarrowChildren % kPad == 0);
 
 inline float half_to_float(uint16_t half) {
     // Shift exponent and mantissa into place; multiplying by 2^112 corrects the exponent bias, subnormals included.
