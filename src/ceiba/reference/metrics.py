@@ -16,9 +16,7 @@ def rank(scores: Mapping[int, float], k: int) -> list[int]:
     return sorted(answered, key=lambda label: (-scores[label], label))[:k]
 
 
-def inverse_propensity(
-    train: Sequence[set[int]], n_labels: int, A: float = 0.55, B: float = 1.5
-) -> list[float]:
+def inverse_propensity(train: Sequence[set[int]], n_labels: int, A: float = 0.55, B: float = 1.5) -> list[float]:
     """Return 1 + C (n_l + B)^-A for every label, with C = (ln N - 1)(B + 1)^A, at least 0."""
     C = max(0.0, (math.log(len(train)) - 1) * (B + 1) ** A)
     counts = [sum(label in row for row in train) for label in range(n_labels)]

@@ -1,0 +1,130 @@
+"""Search by its definition: score every node, keep the best; a twin of `ceiba.search.beam`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ceiba.features.matrix import Features
+from ceiba.layers.layer import Layer
+from ceiba.reference.weights import unpack
+from ceiba.search.beam import Ranked
+
+
+def log_score(margin: NDArray, combine: str) -> NDArray:
+    """Return the logarithm of the score of margins."""
+    if combine == "sigmoid":
+        return -np.logaddexp(0.0, -margin)
+    power = {"l1-hinge": 1, "l2-hinge": 2, "l3-hinge": 3}[combine]
+    return -(np.maximum(0.0, 1.0 - margin) ** power)
+
+
+class Searcher:
+    """Searches trees of trained layers; interface and results are those of `ceiba.search.beam.BeamSearcher`.
+
+    Every node of every level is scored for every row first, in double precision.
+    """
+
+    def __init__(self, trees: Sequence[tuple[Sequence[Layer], NDArray[np.int32]]], n_labels: int, combine: str):
+        self._trees = [([unpack(layer) for layer in layers], layers, slots) for layers, slots in trees]
+        self._n_labels = n_labels
+        self._logarithms = combine.startswith("log-")
+        self._combine = combine.removeprefix("log-")
+
+    def node_scores(self, X: Features, tree: int = 0) -> list[NDArray]:
+        """Return, per level below the root, the logarithm of the path score of each node: (N, K_t)."""
+        rows = X.to_scipy().astype(np.float64)
+        weights, layers, _ = self._trees[tree]
+        above = np.zeros((X.n_rows, 1))
+        levels = []
+        for (W, intercepts), layer in zip(weights, layers, strict=True):
+            margin = (rows @ sp.csc_array(W).astype(np.float64)).toarray() + intercepts
+            parent = np.repeat(np.arange(len(layer.child_ptr) - 1), np.diff(layer.child_ptr))
+            above = above[:, parent] + log_score(margin, self._combine)
+            levels.append(above)
+        return levels
+
+    def label_scores(self, X: Features, tree: int = 0) -> NDArray:
+        """Return the logarithm of every label's score, that of its best slot: (N, L)."""
+        slots = self._trees[tree][2]
+        scores = np.full((X.n_rows, self._n_labels), -np.inf)
+        bottom = self.node_scores(X, tree)[-1]
+        for slot, label in enumerate(slots):
+            scores[:, label] = np.maximum(scores[:, label], bottom[:, slot])
+        return scores
+
+    def top_k(
+        self,
+        X: Features,
+        k: int | None,
+        beam_size: int,
+        *,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+    ) -> Ranked:
+        """Return the k best labels of each row, or with k None all that the beam reaches."""
+        kept = k if k is None or len(self._trees) == 1 else max(2 * k, k + 10)
+        scores = [self.node_scores(X, tree) for tree in range(len(self._trees))]
+        found = []
+        for row in range(X.n_rows):
+            excluded = set() if filter is None else set(filter[1][filter[0][row] : filter[0][row + 1]].tolist())
+            lists = [self._labels(scores[t], t, row, beam_size, excluded) for t in range(len(self._trees))]
+            if len(lists) > 1:
+                lists = [self._mean([dict(_best(labels, kept)) for labels in lists])]
+            found.append(_best(lists[0], k))
+        return self._ranked(found)
+
+    def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0) -> Ranked:
+        """Return the beam of nodes after `depth` levels of one tree."""
+        scores = self.node_scores(X, tree)[:depth]
+        return self._ranked([_best(self._reached(scores, tree, row, beam_size), beam_size) for row in range(X.n_rows)])
+
+    def score_labels(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray:
+        """Return the score of given labels, in their order."""
+        row = np.repeat(np.arange(X.n_rows), np.diff(ptr))
+        trees = [self.label_scores(X, tree)[row, labels] for tree in range(len(self._trees))]
+        mean = trees[0] if len(trees) == 1 else np.log(np.mean(np.exp(trees), axis=0))
+        return mean if self._logarithms else np.exp(mean)
+
+    def _reached(self, scores: list[NDArray], tree: int, row: int, beam_size: int) -> dict[int, float]:
+        """Return the nodes of the last level of `scores` whose parents are in the beam."""
+        beam = [0]
+        reached: dict[int, float] = {}
+        for layer, level in zip(self._trees[tree][1], scores, strict=False):
+            ptr = layer.child_ptr
+            reached = {c: float(level[row, c]) for p in beam for c in range(ptr[p], ptr[p + 1])}
+            beam = [node for node, _ in _best(reached, beam_size)]
+        return reached
+
+    def _labels(
+        self, scores: list[NDArray], tree: int, row: int, beam_size: int, excluded: set[int]
+    ) -> dict[int, float]:
+        best: dict[int, float] = {}
+        for slot, score in self._reached(scores, tree, row, beam_size).items():
+            label = int(self._trees[tree][2][slot])
+            if label not in excluded:
+                best[label] = max(best.get(label, -np.inf), score)
+        return best
+
+    @staticmethod
+    def _mean(trees: list[dict[int, float]]) -> dict[int, float]:
+        labels = set().union(*trees)
+        with np.errstate(divide="ignore"):
+            return {
+                label: float(np.log(sum(np.exp(tree.get(label, -np.inf)) for tree in trees) / len(trees)))
+                for label in labels
+            }
+
+    def _ranked(self, rows: list[list[tuple[int, float]]]) -> Ranked:
+        ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        ids = np.array([label for row in rows for label, _ in row], np.int32)
+        scores: Any = np.array([score for row in rows for _, score in row], np.float64)
+        return Ranked(ptr, ids, scores if self._logarithms else np.exp(scores))
+
+
+def _best(scores: dict[int, float], k: int | None) -> list[tuple[int, float]]:
+    """Return the k highest, best first, equal scores by lower number."""
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:k]

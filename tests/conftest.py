@@ -1,0 +1,59 @@
+"""Small made-up problems that have what real ones have: sparse rows, rare labels, neighbours that look alike."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from ceiba.features.matrix import Features, as_features
+from ceiba.layers.instances import InstanceLists
+
+
+class Problem(NamedTuple):
+    """Features and labels of N rows."""
+
+    X: sp.csr_array
+    Y: sp.csr_array
+
+    @property
+    def features(self) -> Features:
+        return as_features(self.X)
+
+    @property
+    def positives(self) -> InstanceLists:
+        return InstanceLists.from_columns(self.Y)
+
+    @property
+    def label_lists(self) -> list[list[int]]:
+        return [row.tolist() for row in np.split(self.Y.indices, self.Y.indptr[1:-1])]
+
+
+def _make_problem(
+    n: int = 120, d: int = 60, n_labels: int = 30, *, seed: int = 0, zero_rows: int = 0, per_row: int = 3
+) -> Problem:
+    """Draw rows around the features of their labels; every label is positive at least once where n allows it."""
+    rng = np.random.default_rng(seed)
+    topics = max(1, n_labels // 6)
+    topic = rng.random((topics, d)) * (rng.random((topics, d)) < 0.2)
+    prototype = topic[np.arange(n_labels) % topics] + rng.random((n_labels, d)) * (rng.random((n_labels, d)) < 0.1)
+    Y = np.zeros((n, n_labels), np.float32)
+    Y[np.arange(n), np.arange(n) % n_labels] = 1
+    share = 1 / np.arange(1, n_labels + 1)
+    for row in range(n):
+        more = rng.integers(0, per_row)
+        if more:
+            Y[row, rng.choice(n_labels, min(more, n_labels), replace=False, p=share / share.sum())] = 1
+    X = Y @ prototype + rng.random((n, d)) * (rng.random((n, d)) < 0.05)
+    X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
+    if zero_rows:
+        X[rng.choice(n, zero_rows, replace=False)] = 0
+    return Problem(sp.csr_array(X.astype(np.float32)), sp.csr_array(Y))
+
+
+@pytest.fixture(scope="session")
+def make_problem():
+    """Return the function that draws a problem: ``make_problem(n, d, n_labels, seed=..., zero_rows=...)``."""
+    return _make_problem
