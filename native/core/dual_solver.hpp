@@ -51,13 +51,22 @@ struct LaneTargets {
 // bound alone, but with a bias most negatives of a rare label hold a tiny alpha and would be visited in every pass.
 inline constexpr float kSettledShare = 0.3f;
 
+// What a visit needs to know of an instance, in one place, since visits are in random order.
+struct Visited {
+    int64_t begin;
+    int32_t length;
+    float norm2;
+    uint16_t positive;
+    uint8_t updated;  // whether it ever changed the weights
+};
+
 // One thread's memory. `weight` (features x L) is all zero between groups: who reads it out clears it.
 struct SolverSpace {
     Scratch<float> weight;
     Scratch<float> alpha;
     Scratch<float> diagonal;
     Scratch<uint32_t> order;
-    Scratch<uint8_t> updated;  // per instance: whether it ever changed the weights
+    Scratch<Visited> visited;
 };
 
 struct SolverReport {
@@ -106,10 +115,13 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
     float* weight = space.weight.reserve(x.features * L);
     float* alpha = space.alpha.reserve(x.count * L);
     uint32_t* order = space.order.reserve(x.count);
-    uint8_t* updated = space.updated.reserve(x.count);
+    Visited* visited = space.visited.reserve(x.count);
     std::fill_n(alpha, x.count * L, 0.0f);
-    std::fill_n(updated, x.count, uint8_t{0});
     std::iota(order, order + x.count, 0u);
+    for (int64_t i = 0; i < x.count; ++i) {
+        const auto length = static_cast<int32_t>(x.ptr[i + 1] - x.ptr[i]);
+        visited[i] = {x.ptr[i], length, x.norm2[i] + options.bias * options.bias, targets.positive[i], 0};
+    }
 
     // diagonal of the dual's Hessian beyond x'x, and upper bound of alpha, for positives and negatives
     const F diagonal_positive = F::all(squared ? 0.5f / options.cost_positive : 0.0f);
@@ -132,20 +144,23 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
         for (int64_t s = 0; s < active; ++s) {
             if ((s & 0xffff) == 0xffff) monitor.check();
             const uint32_t i = order[s];
-            if (s + 3 < active) {
-                const int64_t ahead = x.ptr[order[s + 3]];
-                __builtin_prefetch(x.feature + ahead);
-                __builtin_prefetch(x.value + ahead);
-                __builtin_prefetch(alpha + int64_t{L} * order[s + 3]);
-                const uint32_t next = order[s + 1];
-                for (int64_t j = x.ptr[next]; j < x.ptr[next + 1]; ++j) {
+            // three steps ahead of the visit: where the row is, the row, the weights of its features
+            if (s + 12 < active) {
+                __builtin_prefetch(visited + order[s + 12]);
+                const Visited& row = visited[order[s + 6]];
+                __builtin_prefetch(x.feature + row.begin);
+                __builtin_prefetch(x.value + row.begin);
+                __builtin_prefetch(alpha + int64_t{L} * order[s + 6]);
+                const Visited& next = visited[order[s + 2]];
+                for (int64_t j = next.begin; j < next.begin + next.length; ++j) {
                     __builtin_prefetch(weight + int64_t{L} * x.feature[j]);
                 }
             }
-            const int64_t begin = x.ptr[i], end = x.ptr[i + 1];
+            Visited& instance = visited[i];
+            const int64_t begin = instance.begin, end = begin + instance.length;
             ++report.visits;
 
-            const M positive = M::from_bits(targets.positive[i]);
+            const M positive = M::from_bits(instance.positive);
             const F sign = select(positive, one, minus_one);
             F diagonal = select(positive, diagonal_positive, diagonal_negative);
             F upper = select(positive, upper_positive, upper_negative);
@@ -177,17 +192,16 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
                 continue;
             }
 
-            const float norm2 = x.norm2[i] + bias_value * bias_value;
             F next = zero;
             for (int p = 0; p < F::kParts; ++p) {
-                next.part[p] = a.part[p] - projected.part[p] / (norm2 + diagonal.part[p]);
+                next.part[p] = a.part[p] - projected.part[p] / (instance.norm2 + diagonal.part[p]);
             }
             next = min(max(next, zero), upper);
             const F step = (next - a) * sign;
             next.store(alpha + int64_t{L} * i);
             bias = bias + step * bias_value;
             add_instance<L>(x, begin, end, weight, step);
-            updated[i] = 1;
+            instance.updated = 1;
             ++report.updates;
         }
         ++report.passes;
@@ -223,9 +237,9 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
     float* weight = space.weight.reserve(x.features * L);
     float* logit = space.alpha.reserve(x.count * L);
     uint32_t* order = space.order.reserve(x.count);
-    uint8_t* updated = space.updated.reserve(x.count);
+    Visited* visited = space.visited.reserve(x.count);
     std::fill_n(logit, x.count * L, kFirst);
-    std::fill_n(updated, x.count, uint8_t{1});
+    for (int64_t i = 0; i < x.count; ++i) visited[i].updated = 1;
     std::iota(order, order + x.count, 0u);
 
     auto sigmoid = [](float u) { return 1.0f / (1.0f + std::exp(-u)); };

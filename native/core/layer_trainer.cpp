@@ -228,7 +228,7 @@ class Trainer {
     void read_out(const LocalInstances& local, uint32_t lanes_in_use, ThreadSpace& space, GroupWeights& result) {
         uint8_t* touched = space.touched.reserve(local.features);
         for (int64_t i = 0; i < local.count; ++i) {
-            if (!space.solver.updated.get()[i]) continue;
+            if (!space.solver.visited.get()[i].updated) continue;
             for (int64_t j = local.ptr[i]; j < local.ptr[i + 1]; ++j) touched[local.feature[j]] = 1;
         }
         const auto threshold = Lanes<L>::all(options_.threshold);

@@ -16,8 +16,9 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
     """Lay out a balanced tree: how many children every node has.
 
     The tree has as few levels of clusters as `branching_factor` and `max_leaf_size` allow, and every node above the
-    bottom clusters has the same number of children, the smallest that suffices: a narrow root above wide nodes would
-    cost accuracy. Siblings at the bottom differ by at most one label.
+    bottom clusters has the same number of children: a narrow root above wide nodes would cost accuracy. That number
+    is the largest that keeps the clusters at three quarters of `max_leaf_size` or more. Siblings at the bottom differ
+    by at most one label.
 
     Parameters
     ----------
@@ -41,7 +42,9 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
     while branching_factor**levels < clusters:
         levels += 1
     children = 1
-    while children**levels < clusters:
+    while children**levels < clusters or (
+        children < branching_factor and 3 * (children + 1) ** levels <= 4 * clusters
+    ):
         children += 1
     sizes = [1, *(min(children**t, n_labels) for t in range(1, levels + 1)), n_labels]
     return [
