@@ -84,6 +84,20 @@ def test_rounds_are_limited_as_in_the_twin(make_problem, max_iterations):
     assert cluster_labels(Z, **options) == reference.cluster_labels(Z, **options)
 
 
+def test_frequent_labels_come_first_in_their_cluster(make_problem):
+    problem = make_problem(300, 40, 60)
+    Z = pifa(problem.features, problem.positives)
+    counts = np.diff(problem.positives.ptr)
+    options = {"branching_factor": 3, "max_leaf_size": 9, "random_state": 1}
+    tree = cluster_labels(Z, label_counts=counts, **options)
+    assert tree == reference.cluster_labels(Z, label_counts=counts, **options)
+    plain = cluster_labels(Z, **options)
+    for cluster in range(tree.level_sizes[-2]):
+        labels = tree.labels_under(tree.depth - 1, cluster)
+        assert (np.diff(counts[labels]) <= 0).all()
+        assert set(labels) == set(plain.labels_under(tree.depth - 1, cluster))
+
+
 def test_like_labels_stand_together():
     """Labels of four well separated kinds, shuffled, in clusters of the size of a kind."""
     rng = np.random.default_rng(0)

@@ -22,12 +22,20 @@ def test_pifa_is_that_of_the_twin(data):
     X = as_features(sp.csr_array((rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.3)).astype(np.float32)))
     Y = sp.csr_array((rng.random((n, n_labels)) < 0.2).astype(np.float32))
     positives = InstanceLists.from_columns(Y)
-    expected = reference.pifa(X, positives).to_scipy().toarray()
+    max_features = data.draw(st.none() | st.integers(1, 160))
+    expected = reference.pifa(X, positives, max_features=max_features).to_scipy().toarray()
     for n_threads in (1, 3):
-        Z = pifa(X, positives, n_threads=n_threads)
+        Z = pifa(X, positives, max_features=max_features, n_threads=n_threads)
         assert Z.n_rows == n_labels
         assert Z.n_features == d
         np.testing.assert_allclose(Z.to_scipy().toarray(), expected, atol=2e-6)
+
+
+def test_of_equal_features_the_lower_stay():
+    X = as_features(np.array([[1, -2, 2, 2, -2, 0]], np.float32))
+    Z = pifa(X, InstanceLists(np.array([0, 1]), np.array([0], np.int32)), max_features=3)
+    assert Z.indices.tolist() == [1, 2, 3]
+    np.testing.assert_allclose(Z.data, np.array([-1, 1, 1]) / 3**0.5, rtol=1e-6)
 
 
 def test_pifa_has_canonical_rows_of_length_one(make_problem):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -13,13 +15,15 @@ from ceiba.tree.clustering import tree_shape
 from ceiba.tree.label_tree import LabelTree
 
 
-def pifa(X: Features, positives: InstanceLists) -> Features:
-    """Return per label the sum of the rows of its positives, scaled to length 1."""
+def pifa(X: Features, positives: InstanceLists, *, max_features: int | None = None) -> Features:
+    """Return per label the sum of the rows of its positives, cut to its largest features, scaled to length 1."""
     rows = X.to_scipy().astype(np.float64)
     Z = np.zeros((positives.n_nodes, X.n_features))
     for label in range(positives.n_nodes):
         for instance in positives.items[positives.ptr[label] : positives.ptr[label + 1]]:
             Z[label] += rows[[instance]].toarray()[0]
+        if max_features is not None:
+            Z[label, np.argsort(-np.abs(Z[label]), kind="stable")[max_features:]] = 0
         length = np.linalg.norm(Z[label])
         if length > 0:
             Z[label] /= length
@@ -51,6 +55,7 @@ def coarsen(children: InstanceLists, child_ptr: NDArray[np.int64]) -> InstanceLi
 def cluster_labels(
     Z: Features | NDArray[np.float32],
     *,
+    label_counts: NDArray[np.int64] | None = None,
     branching_factor: int = 16,
     max_leaf_size: int = 100,
     max_iterations: int = 20,
@@ -65,6 +70,9 @@ def cluster_labels(
     child_ptrs = tree_shape(len(rows), branching_factor, max_leaf_size)
     order = np.arange(len(rows), dtype=np.int32)
     _divide(rows, child_ptrs, 0, 0, 1, order, max_iterations, random_state)
+    if label_counts is not None:  # within a cluster the frequent labels first
+        for first, last in itertools.pairwise(child_ptrs[-1].tolist()):
+            order[first:last] = sorted(order[first:last], key=lambda label: (-label_counts[label], label))
     return LabelTree(child_ptrs, order)
 
 
