@@ -159,8 +159,10 @@ def describe(constraints: Sequence[Constraint]) -> str:
 
 def check(name: str, value: Any, constraints: Sequence[Constraint], owner: str) -> None:
     """Raise InputError with the one uniform message unless some constraint accepts the value."""
-    if not any(constraint.accepts(value) for constraint in constraints):
-        raise InputError(
+    for constraint in constraints:
+        if constraint.accepts(value):
+            return
+    raise InputError(
             f"The {name!r} parameter of {owner} must be {describe(constraints)}. Got {value!r} instead."
         )
 

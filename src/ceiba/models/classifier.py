@@ -278,7 +278,8 @@ class PartitionedClassifier(BaseEstimator):
         )
 
     def _features(self, X: Any) -> Features:
-        check_is_fitted(self)
+        if "partitions_" not in self.__dict__:  # check_is_fitted takes longer than a single text's features
+            check_is_fitted(self)
         vectorizer = self.vectorizer_
         if vectorizer is not None:
             if isinstance(X, (list, tuple)) and not X:
