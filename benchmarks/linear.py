@@ -2,8 +2,8 @@
 
 usage: python benchmarks/linear.py FEATURES [name=value ...]
 
-FEATURES holds X_trn, X_tst, Y_trn and Y_tst as .npz, as ``../shared/tools/featurize.py`` writes them. ``threads``, ``k``
-and ``beam`` are the peers' options; every other name is a parameter of XRLinear.
+FEATURES holds X_trn, X_tst, Y_trn and Y_tst as .npz, as ``../shared/tools/featurize.py`` writes them. ``threads``,
+``k`` and ``beam`` are the peers' options; every other name is a parameter of XRLinear.
 """
 
 import json
@@ -52,7 +52,8 @@ def single_latencies(model: XRLinear, X: sp.csr_matrix, k: int) -> np.ndarray:
 def main(features: Path, options: dict[str, str]) -> dict:
     """Run the measurement and return the row."""
     X, X_test, Y, Y_test = (
-        sp.load_npz(features / f"{name}.npz").astype(np.float32).tocsr() for name in ("X_trn", "X_tst", "Y_trn", "Y_tst")
+        sp.load_npz(features / f"{name}.npz").astype(np.float32).tocsr()
+        for name in ("X_trn", "X_tst", "Y_trn", "Y_tst")
     )
     for matrix in (X, X_test, Y, Y_test):
         matrix.sort_indices()

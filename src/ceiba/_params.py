@@ -35,9 +35,7 @@ class Constraint:
 class Interval(Constraint):
     """Numbers between two bounds; None is no bound, ``closed`` says which bounds belong to it."""
 
-    def __init__(
-        self, kind: type, low: float | None = None, high: float | None = None, *, closed: str = "both"
-    ):
+    def __init__(self, kind: type, low: float | None = None, high: float | None = None, *, closed: str = "both"):
         self.kind, self.low, self.high = kind, low, high
         self.closed_low = closed in ("both", "left")
         self.closed_high = closed in ("both", "right")
@@ -47,8 +45,9 @@ class Interval(Constraint):
             return False
         if not isinstance(value, Integral if self.kind is int else Real) or math.isnan(value):
             return False
-        above = self.low is None or value > self.low or (self.closed_low and value == self.low)
-        below = self.high is None or value < self.high or (self.closed_high and value == self.high)
+        number: Any = value
+        above = self.low is None or number > self.low or (self.closed_low and number == self.low)
+        below = self.high is None or number < self.high or (self.closed_high and number == self.high)
         return above and below
 
     def __str__(self) -> str:
@@ -162,9 +161,7 @@ def check(name: str, value: Any, constraints: Sequence[Constraint], owner: str) 
     for constraint in constraints:
         if constraint.accepts(value):
             return
-    raise InputError(
-            f"The {name!r} parameter of {owner} must be {describe(constraints)}. Got {value!r} instead."
-        )
+    raise InputError(f"The {name!r} parameter of {owner} must be {describe(constraints)}. Got {value!r} instead.")
 
 
 def check_all(params: Mapping[str, Any], constraints: Constraints, owner: str) -> None:
@@ -185,9 +182,7 @@ def parse(name: str, text: str, constraints: Constraints, owner: str) -> Any:
             continue
         if constraint.accepts(value):
             return value
-    raise InputError(
-        f"The {name!r} parameter of {owner} must be {describe(constraints[name])}. Got {text!r} instead."
-    )
+    raise InputError(f"The {name!r} parameter of {owner} must be {describe(constraints[name])}. Got {text!r} instead.")
 
 
 def defaults(estimator: Callable) -> dict[str, Any]:

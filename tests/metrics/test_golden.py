@@ -103,9 +103,7 @@ def test_a_label_that_training_never_saw_counts_as_missed():
     w = reference.inverse_propensity([{0}, {1}, {0}], 3)
     assert figures["PSP@2"] == pytest.approx(100 * w[0] / (w[0] + w[2]))
     scores = np.array([[0.9, 0.1]])
-    with_classes = metrics.evaluate(
-        [["a", "new"]], scores, ks=2, Y_train=LabelCounts([2, 1], n=3), classes=["a", "b"]
-    )
+    with_classes = metrics.evaluate([["a", "new"]], scores, ks=2, Y_train=LabelCounts([2, 1], n=3), classes=["a", "b"])
     assert with_classes == figures
 
 

@@ -18,9 +18,7 @@ def random_sets(n, n_labels, seed):
     """Make scores and positives with a long tail, half of the positives among the scored labels."""
     rng = np.random.default_rng(seed)
     width = 10
-    columns = (
-        np.minimum(rng.zipf(1.3, (n, width)), n_labels // width) - 1 + np.arange(width) * (n_labels // width)
-    )
+    columns = np.minimum(rng.zipf(1.3, (n, width)), n_labels // width) - 1 + np.arange(width) * (n_labels // width)
     scores = sp.csr_array(
         (rng.random(n * width, dtype=np.float32), columns.ravel().astype(np.int32), np.arange(n + 1) * width),
         shape=(n, n_labels),

@@ -65,9 +65,7 @@ def positive_containers(rows, n_labels):
     holed.data = dense.ravel().copy()  # every place stored, most of them zeros
     stored = np.ones(int(dense.sum()))
     opposed = (np.concatenate([stored, -stored]), np.tile(np.array(np.nonzero(dense)), 2))
-    twice = sp.coo_matrix(
-        opposed, shape=dense.shape
-    )  # two stored values that are not zero, though they add up to it
+    twice = sp.coo_matrix(opposed, shape=dense.shape)  # two stored values that are not zero, though they add up to it
     return {
         "csr matrix": sp.csr_matrix(dense),
         "csc array": sp.csc_array(dense),
@@ -148,9 +146,7 @@ def test_names_give_the_same_figures_as_columns(problem, order):
     ranked = [reference.rank(row, 3) for row in scores]
     assert metrics.evaluate(name(true), name(ranked), (1, 3), name(train), classes=classes) == expected
     objects = padded(name(ranked), 3, None, object)
-    assert (
-        metrics.evaluate(name(true), objects, (1, 3), indicator(train, n_labels), classes=classes) == expected
-    )
+    assert metrics.evaluate(name(true), objects, (1, 3), indicator(train, n_labels), classes=classes) == expected
     mixed = metrics.evaluate(
         indicator(true, n_labels),
         score_matrix(scores, n_labels),

@@ -1,20 +1,19 @@
 """The compiled core, in the build that suits this processor.
 
-The core is built once per x86-64 level (v2, v3, v4), or once where there are no levels. Setting the environment variable
-``CEIBA_ISA`` to one of ``v2``, ``v3``, ``v4`` picks a build by hand.
+The core is built once per x86-64 level (v2, v3, v4), or once where there are no levels. Setting the environment
+variable ``CEIBA_ISA`` to one of ``v2``, ``v3``, ``v4`` picks a build by hand.
 """
 
 import importlib
 import os
 from types import ModuleType
 
-from ceiba._native import cpu
-
 _BUILDS = {0: ["base"], 1: [], 2: ["v2"], 3: ["v3", "v2"], 4: ["v4", "v3", "v2"]}
 
 
 def _load() -> tuple[ModuleType, str]:
-    possible = _BUILDS[cpu.level()]
+    level = importlib.import_module("ceiba._native.cpu").level()
+    possible = _BUILDS[level]
     wanted = os.environ.get("CEIBA_ISA")
     if wanted and wanted not in possible:
         raise ImportError(f"CEIBA_ISA={wanted} is not a build that this processor runs; it runs {possible}")
@@ -24,7 +23,7 @@ def _load() -> tuple[ModuleType, str]:
         except ModuleNotFoundError:
             continue
     raise ImportError(
-        f"no build of ceiba's core for this processor (x86-64 level {cpu.level()}, tried {possible}); "
+        f"no build of ceiba's core for this processor (x86-64 level {level}, tried {possible}); "
         "ceiba needs x86-64-v2 or newer, or a build from source"
     )
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("ceiba-icd10cm")
 
-# As ``--set`` would have them, chosen on a split of the training texts. Pairs of words tell codes apart, pieces of words
-# find "diabetic" for "diabetes"; most codes have a text or two, so that positives are dear and small weights matter.
+# As ``--set`` would have them, chosen on a split of the training texts. Pairs of words tell codes apart, pieces of
+# words find "diabetic" for "diabetes"; most codes have a text or two, so that positives are dear and small weights
+# matter.
 DEMO_SETTINGS = (
     "n_trees=3",
     "cost_positive=4",

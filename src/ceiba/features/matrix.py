@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba.data.csr import compressed_fault, coordinate_fault
 from ceiba.errors import InputError, InputTypeError
 
 
@@ -41,9 +42,7 @@ def is_text(X: Any) -> bool:
     if sp.issparse(X):
         return False
     if isinstance(X, np.ndarray):
-        return X.ndim == 1 and (
-            X.dtype.kind == "U" or (X.dtype == object and all(isinstance(x, str) for x in X))
-        )
+        return X.ndim == 1 and (X.dtype.kind == "U" or (X.dtype == object and all(isinstance(x, str) for x in X)))
     if isinstance(X, (list, tuple)):
         return any(isinstance(x, str) for x in X)
     if hasattr(X, "dtype") and hasattr(X, "__array__"):  # a pandas or arrow column
@@ -76,18 +75,16 @@ def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = Fa
         X = _dense(X)
     if X.ndim != 2:
         raise InputError(f"X must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
+    if X.shape[0] != 1 or X.format != "csr":  # the core checks too; a single row is left to it
+        _check_structure(X)
     if X.format != "csr":
         X = X.tocsr()
     if X.shape[0] == 0 and not allow_empty:
-        raise InputError(
-            f"X is empty: found array with 0 sample(s) (shape={X.shape}); a minimum of 1 is required."
-        )
+        raise InputError(f"X is empty: found array with 0 sample(s) (shape={X.shape}); a minimum of 1 is required.")
     if X.shape[1] == 0:
         raise InputError(f"X has 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
     if n_features is not None and X.shape[1] != n_features:
-        raise InputError(
-            f"X has {X.shape[1]} features, but the model is expecting {n_features} features as input."
-        )
+        raise InputError(f"X has {X.shape[1]} features, but the model is expecting {n_features} features as input.")
     data = X.data
     if data.dtype != np.float32:
         if data.dtype.kind not in "fiub":
@@ -97,12 +94,20 @@ def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = Fa
             data = data.astype(np.float32)
     # a sum is finite exactly when no term is NaN or infinite, unless finite terms overflow
     if data.size and not np.isfinite(data.sum()) and not np.isfinite(data).all():
-        raise InputError(
-            "X contains NaN, infinity or a value too large for float32. Input X contains NaN or inf."
-        )
-    return Features(
-        X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1]
-    )
+        raise InputError("X contains NaN, infinity or a value too large for float32. Input X contains NaN or inf.")
+    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1])
+
+
+def _check_structure(X: Any) -> None:
+    """Raise InputError where sparse arrays do not fit together: SciPy's conversions would read out of bounds."""
+    fault = None
+    if X.format in ("csr", "csc"):
+        n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
+        fault = compressed_fault(X.indptr, X.indices, X.data, n_rows, n_columns)
+    elif X.format == "coo":
+        fault = coordinate_fault((X.row, X.col), X.data, X.shape)
+    if fault is not None:
+        raise InputError(f"X is not a valid sparse matrix: {fault}.")
 
 
 def _dense(X: Any) -> sp.csr_array:
@@ -118,7 +123,5 @@ def _dense(X: Any) -> sp.csr_array:
         raise InputError("Complex data not supported in X: features must be real numbers.")
     if array.ndim != 2:
         shape = f"Got shape {array.shape} instead"
-        raise InputError(
-            f"X: Expected 2D array (N, D). {shape}. Reshape your data with X.reshape(1, -1) for one row."
-        )
+        raise InputError(f"X: Expected 2D array (N, D). {shape}. Reshape your data with X.reshape(1, -1) for one row.")
     return sp.csr_array(array)

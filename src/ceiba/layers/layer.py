@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class Layer:
         a = self.arrays
         rows = slice(a["chunk_row"][parent], a["chunk_row"][parent + 1])  # of `key` and `offset`
         bucket = a["bucket"][a["chunk_bucket"][parent] : a["chunk_bucket"][parent + 1]]
-        number = np.repeat(np.arange(len(bucket) - 1), np.diff(bucket.astype(np.int64)))
+        sizes: NDArray = np.diff(bucket.astype(np.int64))
+        number = np.repeat(np.arange(len(sizes)), sizes)
         feature = ((number << int(a["shift"][parent])) >> 16 << 16) | a["key"][rows]
         n_children = int(self.child_ptr[parent + 1] - self.child_ptr[parent])
         stride = -(-n_children // _PAD) * _PAD
@@ -112,12 +114,12 @@ class Layer:
         chunk = a["stream"][a["chunk_byte"][parent] : a["chunk_byte"][parent + 1]]
         anchor = a["anchor"][self._first_anchor(parent) + np.arange(len(feature)) // _ANCHOR_ROWS]
         start = np.append(anchor + a["offset"][rows], len(chunk))
-        parts = [self._row(chunk[begin:end], stride) for begin, end in zip(start, start[1:], strict=False)]
-        sizes = [len(children) for children, _ in parts]
+        parts = [self._row(chunk[begin:end], stride) for begin, end in pairwise(start)]
+        lengths = [len(children) for children, _ in parts]
         if not parts:
             return feature, np.empty(0, np.int64), np.empty(0, np.float32)
         return (
-            np.repeat(feature, sizes),
+            np.repeat(feature, lengths),
             np.concatenate([children for children, _ in parts]),
             np.concatenate([values for _, values in parts]),
         )
@@ -131,6 +133,7 @@ class Layer:
         """Decode one row into (children, values); the core's weights.hpp describes the bytes."""
         value_type = (np.float32, np.float16, np.uint8)[self.arrays["value_type"][0]]
         size = np.dtype(value_type).itemsize
+        children: NDArray
         if self.arrays["offset"].dtype == np.uint32:
             split = len(row) // (4 + size) * 4
             children = row[:split].view(np.uint32)

@@ -60,8 +60,6 @@ def match(
     slots = np.arange(parent_positives.n_nodes, dtype=np.int32)
     searcher = BeamSearcher([(trained, slots)], len(slots), combine)
     found = searcher.nodes(X, len(trained), beam_size, n_threads=n_threads)
-    hits = sp.csr_array(
-        (np.ones(len(found.ids), np.int8), found.ids, found.ptr), shape=(X.n_rows, len(slots))
-    )
+    hits = sp.csr_array((np.ones(len(found.ids), np.int8), found.ids, found.ptr), shape=(X.n_rows, len(slots)))
     matched = InstanceLists.from_columns(hits)
     return matched if scheme == "man" else teacher.union(matched, X.n_rows)

@@ -181,9 +181,7 @@ def _rows_of_objects(flat: list[Any], indptr: IntArray, name: str, *, ranked: bo
     kinds = set(map(type, flat))
     has_empty = type(None) in kinds
     if has_empty and not ranked:
-        raise InputTypeError(
-            f"Row {row_of(flat.index(None), indptr)} of {name} holds None, which is no label."
-        )
+        raise InputTypeError(f"Row {row_of(flat.index(None), indptr)} of {name} holds None, which is no label.")
     kinds.discard(type(None))
     if not kinds:
         return Rows(np.full(len(flat), -1), indptr, "none", name)

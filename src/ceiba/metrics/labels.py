@@ -137,9 +137,7 @@ def pattern(positives: Pattern | Rows, space: LabelSpace) -> Pattern:
     if isinstance(positives, Pattern):
         return Pattern(positives.indptr, positives.indices, space.size, positives.name)
     columns = space.code(positives)
-    csr = sp.csr_array(
-        (np.ones(len(columns), bool), columns, positives.indptr), shape=(positives.n, space.size)
-    )
+    csr = sp.csr_array((np.ones(len(columns), bool), columns, positives.indptr), shape=(positives.n, space.size))
     csr.sum_duplicates()
     return Pattern(csr.indptr, csr.indices, space.size, positives.name)
 

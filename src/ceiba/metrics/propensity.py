@@ -45,9 +45,7 @@ class LabelCounts:
         return len(self.counts)
 
 
-def inverse_propensity(
-    Y_train: Any, *, A: float = 0.55, B: float = 1.5, classes: Any = None
-) -> npt.NDArray[Any]:
+def inverse_propensity(Y_train: Any, *, A: float = 0.55, B: float = 1.5, classes: Any = None) -> npt.NDArray[Any]:
     """Return the inverse propensity of each label.
 
     ``1 + C (n_l + B)^-A`` with ``C = (ln N - 1) (B + 1)^A``, where ``n_l`` of the N training instances have

@@ -27,9 +27,7 @@ def best_labels(scores: SparseScores | DenseScores | Rows, k: int, space: LabelS
     return _first_places(space.code(scores), scores.indptr, k)
 
 
-def best_of_sparse(
-    indptr: IntArray, indices: IntArray, data: FloatArray, k: int
-) -> tuple[IntArray, FloatArray]:
+def best_of_sparse(indptr: IntArray, indices: IntArray, data: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
     """Return the k best stored entries of each row of a canonical CSR matrix.
 
     Returns

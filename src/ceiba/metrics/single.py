@@ -185,9 +185,7 @@ def psndcg_at_k(
     >>> round(psndcg_at_k([[0, 1], [2]], [[0, 2], [1, 2]], k=2, Y_train=train), 2)
     45.97
     """
-    return _one(
-        PROPENSITY["PSnDCG"], "psndcg_at_k", Y_true, Y_score, k, classes, _given(Y_train, "psndcg_at_k"), A, B
-    )
+    return _one(PROPENSITY["PSnDCG"], "psndcg_at_k", Y_true, Y_score, k, classes, _given(Y_train, "psndcg_at_k"), A, B)
 
 
 def coverage_at_k(Y_true: Any, Y_score: Any, k: int, *, classes: Any = None) -> float:

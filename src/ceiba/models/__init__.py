@@ -3,6 +3,6 @@
 from ceiba.models.saving import load
 from ceiba.models.xr_linear import XRLinear
 
-MODELS = {"XRLinear": XRLinear}
+MODELS: dict[str, type] = {"XRLinear": XRLinear}
 
 __all__ = ["MODELS", "XRLinear", "load"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,7 +42,7 @@ class PartitionedClassifier(BaseEstimator):
     ``partitions_``, ``classes_``, ``n_features_in_``, ``vectorizer_``, ``label_counts_`` and ``n_train_``.
     """
 
-    _constraints: Constraints
+    _constraints: ClassVar[Constraints]
     beam_size: int
     combine: str
     prediction_threshold: float
@@ -95,9 +95,7 @@ class PartitionedClassifier(BaseEstimator):
         ids, scores = self._search(X, k, beam_size, filter, progress).to_rectangle(k)
         return self._label_objects()[ids], scores
 
-    def decision_function(
-        self, X: Any, k: int | None = None, *, beam_size: int | None = None
-    ) -> sp.csr_array:
+    def decision_function(self, X: Any, k: int | None = None, *, beam_size: int | None = None) -> sp.csr_array:
         """Return the scores of the labels that the search reaches.
 
         Parameters
@@ -115,9 +113,7 @@ class PartitionedClassifier(BaseEstimator):
         """
         check("k", k, _K_OR_NONE, "decision_function")
         found = self._search(X, k, beam_size, None, None)
-        scores = sp.csr_array(
-            (found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_))
-        )
+        scores = sp.csr_array((found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_)))
         scores.sort_indices()
         return scores
 
@@ -176,9 +172,7 @@ class PartitionedClassifier(BaseEstimator):
         try:
             ids = np.array([column[label] for row in rows for label in row], np.int32)
         except KeyError as error:
-            raise InputError(
-                f"candidates holds the label {error.args[0]!r}, which the model does not know."
-            ) from None
+            raise InputError(f"candidates holds the label {error.args[0]!r}, which the model does not know.") from None
         ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
         return np.split(data, ptr[1:-1])
@@ -253,9 +247,7 @@ class PartitionedClassifier(BaseEstimator):
 
     # ------------------------------------------------------------------ parts
 
-    def _search(
-        self, X: Any, k: int | None, beam_size: int | None, filter: Any, progress: Callable | None
-    ) -> Ranked:
+    def _search(self, X: Any, k: int | None, beam_size: int | None, filter: Any, progress: Callable | None) -> Ranked:
         check("beam_size", beam_size, _BEAM, "predict_topk")
         features = self._features(X)
         excluded = None
@@ -302,7 +294,7 @@ class PartitionedClassifier(BaseEstimator):
         """Return the classes as objects with None at the end, where the index -1 finds it."""
         objects = self.__dict__.get("_objects_")
         if objects is None:
-            objects = np.append(self.classes_.astype(object), None)
+            objects = np.array([*self.classes_.tolist(), None], dtype=object)
             self._objects_ = objects
         return objects
 

@@ -53,23 +53,17 @@ class Explanation:
             lines.append(f"level {step.level}, node {step.node} ({what}): margin {step.margin:+.3f}")
             lines.append(f"    {step.bias:+.3f}  (bias)")
             for part in step.contributions:
-                lines.append(
-                    f"    {part.amount:+.3f}  {part.feature} ({part.value:.3f} x {part.weight:+.3f})"
-                )
+                lines.append(f"    {part.amount:+.3f}  {part.feature} ({part.value:.3f} x {part.weight:+.3f})")
         return "\n".join(lines)
 
 
-def explain(
-    model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None
-) -> Explanation:
+def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None) -> Explanation:
     """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
     from ceiba.search.beam import BeamSearcher
 
     def score_in(t: int) -> float:
         partition = model.partitions_[t]
-        searcher = BeamSearcher(
-            [(partition.layers, partition.tree.slot_label)], len(model.classes_), model.combine
-        )
+        searcher = BeamSearcher([(partition.layers, partition.tree.slot_label)], len(model.classes_), model.combine)
         ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)
         return float(searcher.score_labels(X, ptr, labels)[0])
 

@@ -90,9 +90,7 @@ def train_partition(
     for t, child_ptr in enumerate(tree.child_ptrs):
         started = time.perf_counter()
         above = levels[t - 1] if t else None
-        lists = match(
-            negatives, X, partition.layers, above, beam_size=beam_size, combine=combine, n_threads=n_threads
-        )
+        lists = match(negatives, X, partition.layers, above, beam_size=beam_size, combine=combine, n_threads=n_threads)
         if matched is not None and t == tree.depth - 1:
             lists = lists.union(matched, X.n_rows)
         lanes = 8 if len(child_ptr) == 2 else 16
@@ -102,9 +100,7 @@ def train_partition(
         ) * (np.diff(lists.ptr) > 0)
         report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", int((per_list * groups).sum()))
         partition.layers.append(
-            train_layer(
-                X, child_ptr, lists, levels[t], settings, seed=seed, n_threads=n_threads, progress=report
-            )
+            train_layer(X, child_ptr, lists, levels[t], settings, seed=seed, n_threads=n_threads, progress=report)
         )
         partition.seconds[f"level {t + 1}"] = time.perf_counter() - started
     return partition

@@ -46,9 +46,7 @@ def save(model: Any, folder: Path) -> None:
             "own_tree": params["tree"] is not None,
             "vectorizer": None,
             "vectorizer_param": params["vectorizer"] if isinstance(params["vectorizer"], str) else None,
-            "label_embedding": params["label_embedding"]
-            if isinstance(params["label_embedding"], str)
-            else "array",
+            "label_embedding": params["label_embedding"] if isinstance(params["label_embedding"], str) else "array",
         }
         if model.vectorizer_ is not None:
             manifest["vectorizer"] = save_vectorizer(model.vectorizer_, new)
@@ -56,9 +54,7 @@ def save(model: Any, folder: Path) -> None:
                 manifest["vectorizer_param"] = "fitted"
         if manifest["label_embedding"] == "array":
             write_tensors(new / _EMBEDDING_FILE, _embedding_arrays(params["label_embedding"]))
-        (new / _LABELS_FILE).write_text(
-            json.dumps(model.classes_.tolist(), ensure_ascii=False), encoding="utf-8"
-        )
+        (new / _LABELS_FILE).write_text(json.dumps(model.classes_.tolist(), ensure_ascii=False), encoding="utf-8")
         write_tensors(new / _COUNTS_FILE, {"counts": model.label_counts_.astype(np.int64)})
         for t, partition in enumerate(model.partitions_):
             arrays = {f"tree.{name}": array for name, array in partition.tree.to_arrays().items()}
@@ -104,18 +100,14 @@ def load(folder: str | Path) -> Any:
 
 def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type]) -> Any:
     if manifest["class"] not in models:
-        raise ModelFormatError(
-            f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known."
-        )
+        raise ModelFormatError(f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known.")
     kind: Any = models[manifest["class"]]
     params = dict(manifest["params"])
     model = kind(**params)
     check_all(model.get_params(deep=False), kind._constraints, kind.__name__)
 
     names = _read_json(folder / _LABELS_FILE)
-    model.classes_ = (
-        np.array(names, dtype=np.int64) if isinstance(names[0], int) else np.array(names, dtype=object)
-    )
+    model.classes_ = np.array(names, dtype=np.int64) if isinstance(names[0], int) else np.array(names, dtype=object)
     model.label_counts_ = np.array(read_tensors(folder / _COUNTS_FILE)["counts"])
     model.n_train_ = int(manifest["n_train"])
     model.n_features_in_ = int(manifest["n_features"])
@@ -138,9 +130,7 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type]) -> An
     model.vectorizer_ = None
     if manifest["vectorizer"] is not None:
         model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder)
-    model.vectorizer = (
-        model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
-    )
+    model.vectorizer = model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
     model.tree = model.partitions_[0].tree if manifest["own_tree"] else None
     model.label_embedding = manifest["label_embedding"]
     if model.label_embedding == "array":
@@ -174,9 +164,10 @@ def _plain(value: Any) -> Any:
 
 
 def _embedding_arrays(embedding: Any) -> dict[str, np.ndarray]:
+    given: Any = embedding
     if not sp.issparse(embedding):
         return {"dense": np.asarray(embedding, np.float32)}
-    matrix = sp.csr_array(embedding)
+    matrix = given.tocsr()
     return {
         "indptr": matrix.indptr.astype(np.int64),
         "indices": matrix.indices.astype(np.int32),

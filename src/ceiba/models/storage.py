@@ -62,9 +62,7 @@ def read_tensors(path: Path) -> dict[str, NDArray]:
             arrays[name] = array.view(np.ndarray) if array.flags.aligned else np.array(array)
         return arrays
     except (OSError, SafetensorError, KeyError, ValueError, json.JSONDecodeError) as error:
-        raise ModelFormatError(
-            f"{path} is not a safetensors file of a model, or it is damaged: {error}"
-        ) from error
+        raise ModelFormatError(f"{path} is not a safetensors file of a model, or it is damaged: {error}") from error
 
 
 @contextmanager
@@ -128,9 +126,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / MODEL_FILE
     if not folder.is_dir():
-        raise ModelFormatError(
-            f"{folder} is not a folder; a saved model is a folder with a file {MODEL_FILE}."
-        )
+        raise ModelFormatError(f"{folder} is not a folder; a saved model is a folder with a file {MODEL_FILE}.")
     if not path.is_file():
         raise ModelFormatError(f"{folder} holds no {MODEL_FILE}: it is not a model that ceiba saved.")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ceiba._params import Constraint, Exactly, Instance, Interval, Options, check_all
+from ceiba._params import Constraints, Exactly, Instance, Interval, Options, check_all
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
@@ -26,8 +26,9 @@ from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa, pii, unit_rows
 from ceiba.tree.label_tree import LabelTree
 
-# Features kept of a label for clustering. Frequent labels have tens of thousands, which take most of the time and change
-# no figure: P@1/3/5 on a validation split of the Debian set 89.75/72.39/59.04 with all, 89.80/72.37/58.99 with 200.
+# Features kept of a label for clustering. Frequent labels have tens of thousands, which take most of the time and
+# change no figure: P@1/3/5 on a split of the Debian training set are 89.75/72.39/59.04 with all and 89.80/72.37/58.99
+# with 200.
 _PIFA_FEATURES = 512
 
 _POSITIVE = Interval(float, 0, None, closed="neither")
@@ -130,7 +131,7 @@ class XRLinear(PartitionedClassifier):
     [['vehicle', 'red']]
     """
 
-    _constraints: ClassVar[dict[str, list[Constraint]]] = {
+    _constraints: ClassVar[Constraints] = {
         "n_trees": [_COUNT],
         "branching_factor": [Interval(int, 2, None)],
         "max_leaf_size": [_COUNT],
@@ -268,15 +269,11 @@ class XRLinear(PartitionedClassifier):
         else:
             positives = InstanceLists.from_columns(_relevance(relevance, Y), weighted=True)
         extra = self._matched(matched, Y.shape)
-        embeddings = (
-            None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
-        )
+        embeddings = None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
         partitions = []
         for t, seed in enumerate(np.random.SeedSequence(self.random_state).generate_state(self.n_trees)):
             name = "tree" if self.n_trees == 1 else f"tree {t + 1}/{self.n_trees}"
-            partitions.append(
-                self._fit_tree(features, positives, embeddings, extra, int(seed), name, progress)
-            )
+            partitions.append(self._fit_tree(features, positives, embeddings, extra, int(seed), name, progress))
 
         self._forget()
         self.partitions_, self.vectorizer_ = partitions, vectorizer
@@ -405,12 +402,13 @@ class XRLinear(PartitionedClassifier):
             return None
         if self.tree is None:
             raise InputError("matched names clusters of a tree of your own: give tree too.")
+        given: Any = matched
         if not sp.issparse(matched):
             raise InputTypeError("matched must be a sparse matrix of shape (N, K).")
         expected = (shape[0], len(self.tree.child_ptrs[-1]) - 1)
-        if matched.shape != expected:
-            raise InputError(f"matched must have shape {expected}, has {matched.shape}.")
-        pattern = sp.csr_array(matched)
+        if given.shape != expected:
+            raise InputError(f"matched must have shape {expected}, has {given.shape}.")
+        pattern = given.tocsr(copy=True)
         pattern.sum_duplicates()
         pattern.eliminate_zeros()
         return InstanceLists.from_columns(pattern)
@@ -418,12 +416,12 @@ class XRLinear(PartitionedClassifier):
 
 def _relevance(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
     """Return the relevance at the positives of Y, in Y's pattern."""
+    given: Any = relevance
     if not sp.issparse(relevance):
         raise InputTypeError("relevance must be a sparse matrix of Y's shape.")
-    if relevance.shape != Y.shape:
-        raise InputError(f"relevance must have Y's shape {Y.shape}, has {relevance.shape}.")
-    given = sp.csr_array(relevance).astype(np.float32)
-    picked = given.multiply(Y).tocsr()
+    if given.shape != Y.shape:
+        raise InputError(f"relevance must have Y's shape {Y.shape}, has {given.shape}.")
+    picked = given.tocsr().astype(np.float32).multiply(Y).tocsr()
     picked.sum_duplicates()
     picked.eliminate_zeros()
     if picked.nnz != Y.nnz or not np.isfinite(picked.data).all() or picked.data.min(initial=1) <= 0:

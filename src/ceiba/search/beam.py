@@ -66,9 +66,7 @@ class BeamSearcher:
     changing the result.
     """
 
-    def __init__(
-        self, trees: Sequence[tuple[Sequence[Layer], NDArray[np.int32]]], n_labels: int, combine: str
-    ):
+    def __init__(self, trees: Sequence[tuple[Sequence[Layer], NDArray[np.int32]]], n_labels: int, combine: str):
         self._core = core.Searcher(
             [
                 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +43,10 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
     while branching_factor**levels < clusters:
         levels += 1
     children = 1
-    while children**levels < clusters or (
-        children < branching_factor and 3 * (children + 1) ** levels <= 4 * clusters
-    ):
+    while children**levels < clusters or (children < branching_factor and 3 * (children + 1) ** levels <= 4 * clusters):
         children += 1
     sizes = [1, *(min(children**t, n_labels) for t in range(1, levels + 1)), n_labels]
-    return [
-        np.arange(above + 1, dtype=np.int64) * below // above for above, below in zip(sizes, sizes[1:], strict=False)
-    ]
+    return [np.arange(above + 1, dtype=np.int64) * below // above for above, below in pairwise(sizes)]
 
 
 def cluster_labels(

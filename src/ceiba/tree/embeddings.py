@@ -44,8 +44,10 @@ def pifa(
     ----------
     Yu et al., "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022, section 3.1.
     """
-    parts = core.pifa(*X.arrays(), X.n_features, positives.ptr, positives.items, max_features or 0, n_threads, progress)
-    return Features(*parts, X.n_features)
+    indptr, indices, data = core.pifa(
+        *X.arrays(), X.n_features, positives.ptr, positives.items, max_features or 0, n_threads, progress
+    )
+    return Features(indptr, indices, data, X.n_features)
 
 
 def pii(positives: InstanceLists, n_instances: int) -> Features:
@@ -62,6 +64,4 @@ def pii(positives: InstanceLists, n_instances: int) -> Features:
 def unit_rows(Z: sp.csr_array) -> Features:
     """Scale given embeddings to rows of length 1."""
     Z = normalize(sp.csr_array(Z), copy=True)
-    return Features(
-        Z.indptr.astype(np.int64), Z.indices.astype(np.int32), Z.data.astype(np.float32), Z.shape[1]
-    )
+    return Features(Z.indptr.astype(np.int64), Z.indices.astype(np.int32), Z.data.astype(np.float32), Z.shape[1])

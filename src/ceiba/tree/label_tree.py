@@ -59,9 +59,7 @@ class LabelTree:
                 raise InputError(f"child_ptrs[{t}] must ascend from 0 and have {above + 1} entries.")
             above = int(ptr[-1])
         if self.slot_label.shape != (above,) or above == 0:
-            raise InputError(
-                f"slot_label must have {max(above, 1)} entries, has shape {self.slot_label.shape}."
-            )
+            raise InputError(f"slot_label must have {max(above, 1)} entries, has shape {self.slot_label.shape}.")
         counts = np.bincount(self.slot_label) if self.slot_label.min() >= 0 else np.zeros(1, int)
         if (counts == 0).any():
             raise InputError("Every label from 0 to n_labels - 1 must have a slot in the tree.")
@@ -97,9 +95,7 @@ class LabelTree:
             if array.ndim != 1 or array.dtype.kind not in "iu" or len(array) == 0 or array.min() < 0:
                 raise InputError(f"parents[{t}] must be a non-empty list of node numbers from 0 on.")
             if t > 0 and array.max() >= len(arrays[t - 1]):
-                raise InputError(
-                    f"parents[{t}] names node {array.max()}, level {t} has {len(arrays[t - 1])}."
-                )
+                raise InputError(f"parents[{t}] names node {array.max()}, level {t} has {len(arrays[t - 1])}.")
         n_top = int(arrays[0].max()) + 1
         child_ptrs = [np.array([0, n_top])]
         place = np.arange(n_top)  # new number of each node of the level above
