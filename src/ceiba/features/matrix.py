@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ceiba.data.csr import compressed_fault, coordinate_fault
 from ceiba.errors import InputError, InputTypeError
 
+_MOST_FEATURES = np.iinfo(np.int32).max
+_LARGEST = 1e15  # squares of larger values leave no room for a sum in float32
+
 
 class Features(NamedTuple):
     """X as the core takes it: CSR with int64 offsets, int32 columns and finite float32 values."""
@@ -52,8 +55,8 @@ def is_text(X: Any) -> bool:
     return isinstance(X, Iterable)
 
 
-def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = False) -> Features:
-    """Check numeric features and bring them to CSR.
+def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = False, name: str = "X") -> Features:
+    """Check numeric features and bring them to canonical CSR.
 
     Parameters
     ----------
@@ -63,65 +66,104 @@ def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = Fa
         D of the model, which X must have.
     allow_empty : bool, default=False
         Whether N may be 0.
+    name : str, default="X"
+        What messages call X.
 
     Raises
     ------
     InputTypeError
         When X cannot be read as numbers.
     InputError
-        When X is not two-dimensional, is empty, has another number of features, or holds NaN or infinity.
+        When X is not two-dimensional, is empty, has another number of features, holds NaN, infinity or values that
+        are too large, or is a sparse matrix whose arrays do not fit together.
     """
     if not sp.issparse(X):
-        X = _dense(X)
+        X = _dense(X, name)
     if X.ndim != 2:
-        raise InputError(f"X must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
-    if X.shape[0] != 1 or X.format != "csr":  # the core checks too; a single row is left to it
-        _check_structure(X)
+        raise InputError(f"{name} must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
     if X.format != "csr":
-        X = X.tocsr()
-    if X.shape[0] == 0 and not allow_empty:
-        raise InputError(f"X is empty: found array with 0 sample(s) (shape={X.shape}); a minimum of 1 is required.")
-    if X.shape[1] == 0:
-        raise InputError(f"X has 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
-    if n_features is not None and X.shape[1] != n_features:
-        raise InputError(f"X has {X.shape[1]} features, but the model is expecting {n_features} features as input.")
+        X = _to_csr(X, name)
+    rows, columns = X.shape
+    if rows == 0 and not allow_empty:
+        raise InputError(
+            f"{name} is empty: found array with 0 sample(s) (shape={X.shape}); a minimum of 1 is required."
+        )
+    if columns == 0:
+        raise InputError(f"{name} has 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    if columns > _MOST_FEATURES:
+        raise InputError(f"{name} has {columns} features, more than the {_MOST_FEATURES} that ceiba can number.")
+    if n_features is not None and columns != n_features:
+        raise InputError(f"{name} has {columns} features, but the model is expecting {n_features} features as input.")
+    X = _canonical(X, name)
     data = X.data
     if data.dtype != np.float32:
         if data.dtype.kind not in "fiub":
             kind = "Complex data" if data.dtype.kind == "c" else f"Data of type {data.dtype}"
-            raise InputError(f"{kind} not supported in X: features must be real numbers.")
+            raise InputError(f"{kind} not supported in {name}: features must be real numbers.")
         with np.errstate(over="ignore"):
             data = data.astype(np.float32)
-    # a sum is finite exactly when no term is NaN or infinite, unless finite terms overflow
-    if data.size and not np.isfinite(data.sum()) and not np.isfinite(data).all():
-        raise InputError("X contains NaN, infinity or a value too large for float32. Input X contains NaN or inf.")
-    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1])
+    if not np.dot(data, data) <= _LARGEST**2:  # which is NaN or large where any value is
+        _check_values(data, name)
+    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, columns)
 
 
-def _check_structure(X: Any) -> None:
-    """Raise InputError where sparse arrays do not fit together: SciPy's conversions would read out of bounds."""
+def _to_csr(X: Any, name: str) -> Any:
+    """Convert another sparse format, whose arrays SciPy's native code would not check."""
     fault = None
-    if X.format in ("csr", "csc"):
-        n_rows, n_columns = X.shape if X.format == "csr" else X.shape[::-1]
-        fault = compressed_fault(X.indptr, X.indices, X.data, n_rows, n_columns)
-    elif X.format == "coo":
-        fault = coordinate_fault((X.row, X.col), X.data, X.shape)
+    if X.format == "coo":
+        fault = coordinate_fault(X.coords, X.data, X.shape)
+    elif X.format == "csc":
+        fault = compressed_fault(X.indptr, X.indices, X.data, *X.shape[::-1])
     if fault is not None:
-        raise InputError(f"X is not a valid sparse matrix: {fault}.")
+        raise InputError(f"{name} is not a valid sparse matrix: {fault}.")
+    return X.tocsr()
 
 
-def _dense(X: Any) -> sp.csr_array:
+def _canonical(X: Any, name: str) -> Any:
+    """Return a CSR with sorted columns and no duplicates; X itself where it is one."""
+    if X.shape[0] == 1:
+        # a single row is checked in a few microseconds: its latency is that of a query
+        indptr, indices = X.indptr, X.indices
+        sound = len(indptr) == 2 and indptr[0] == 0 and indptr[1] == len(indices) == len(X.data)
+        if sound and X.has_canonical_format and (len(indices) == 0 or 0 <= indices[0] <= indices[-1] < X.shape[1]):
+            return X
+    fault = compressed_fault(X.indptr, X.indices, X.data, *X.shape)
+    if fault is not None:
+        raise InputError(f"{name} is not a valid sparse matrix: {fault}.")
+    if not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _check_values(data: NDArray[np.float32], name: str) -> None:
+    if not np.isfinite(data).all():
+        raise InputError(
+            f"{name} contains NaN, infinity or a value too large for float32. Input X contains NaN or inf."
+        )
+    largest = float(np.abs(data).max())
+    if largest > _LARGEST:
+        raise InputError(
+            f"{name} holds a value of magnitude {largest:.3g}, but squares of features must be summed in float32: "
+            f"scale the features to magnitudes up to {_LARGEST:.0e}."
+        )
+
+
+def _dense(X: Any, name: str) -> sp.csr_array:
     try:
         array = np.asarray(X)
         if array.dtype == object:
             array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise InputTypeError(f"X cannot be read as numbers: {error}") from error
-    if array.dtype.kind in "US":
-        raise InputTypeError("X holds strings where numbers are needed.")
+        raise InputTypeError(f"{name} cannot be read as numbers: {error}") from error
     if array.dtype.kind == "c":
-        raise InputError("Complex data not supported in X: features must be real numbers.")
+        raise InputError(f"Complex data not supported in {name}: features must be real numbers.")
+    if array.dtype.kind not in "fiub":
+        held = "strings" if array.dtype.kind in "US" else f"values of type {array.dtype}"
+        raise InputTypeError(f"{name} holds {held} where numbers are needed.")
     if array.ndim != 2:
-        shape = f"Got shape {array.shape} instead"
-        raise InputError(f"X: Expected 2D array (N, D). {shape}. Reshape your data with X.reshape(1, -1) for one row.")
-    return sp.csr_array(array)
+        raise InputError(
+            f"{name}: Expected 2D array (N, D). Got shape {array.shape} instead. "
+            f"Reshape your data with {name}.reshape(1, -1) for one row."
+        )
+    return sp.csr_array(array if array.dtype.itemsize > 2 or array.dtype.kind != "f" else array.astype(np.float32))
