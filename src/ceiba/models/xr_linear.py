@@ -128,7 +128,7 @@ class XRLinear(PartitionedClassifier):
     >>> model = XRLinear(random_state=0).fit(texts, labels)
     >>> top, scores = model.predict_topk(["the red car"], k=2)
     >>> top.tolist()
-    [['vehicle', 'red']]
+    [['red', 'vehicle']]
     """
 
     _constraints: ClassVar[Constraints] = {

@@ -36,7 +36,7 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
     Examples
     --------
     >>> [len(ptr) - 1 for ptr in tree_shape(20_000, branching_factor=16, max_leaf_size=100)]
-    [1, 15, 225]
+    [1, 16, 256]
     """
     clusters = -(-n_labels // max_leaf_size)
     levels = 0
