@@ -139,7 +139,7 @@ def _canonical(X: Any, name: str) -> Any:
 def _check_values(data: NDArray[np.float32], name: str) -> None:
     if not np.isfinite(data).all():
         raise InputError(
-            f"{name} contains NaN, infinity or a value too large for float32. Input X contains NaN or inf."
+            f"{name} contains NaN, infinity or a value too large for float32. Input {name} contains NaN or inf."
         )
     largest = float(np.abs(data).max())
     if largest > _LARGEST:

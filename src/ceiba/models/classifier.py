@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,8 +14,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import Constraints, Exactly, Interval, check
-from ceiba.data.labels import encode_with
-from ceiba.errors import InputError
+from ceiba.data.labels import describe, encode_with
+from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features, is_text
 from ceiba.search.beam import ALL_NODES, BeamSearcher, Ranked
 
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
     from ceiba.models.explain import Explanation
     from ceiba.models.partition import Partition
 
+_MOST_THREADS = 1024  # more than any machine has use for, and few enough to ask for
+
+# Parameters that count when predicting: whoever sets one after fit gets the same message as at fit.
+_AT_PREDICTION = ("beam_size", "combine", "prediction_threshold", "n_jobs")
+
 _K = [Interval(int, 1, None)]
 _K_OR_NONE = [Interval(int, 1, None), Exactly(None)]
 _BEAM = [Interval(int, 1, None), Exactly(None)]
+_N_FEATURES = [Interval(int, 0, None)]
+_TREE = [Interval(int, 0, None), Exactly(None)]
 
 
 def threads(n_jobs: int | None) -> int:
     """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
     if n_jobs is not None and n_jobs > 0:
-        return n_jobs
+        return min(n_jobs, _MOST_THREADS)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -132,7 +139,7 @@ class PartitionedClassifier(BaseEstimator):
         scores = self.decision_function(X)
         limit = self.prediction_threshold
         if self.combine.startswith("log-"):
-            limit = np.log(limit)
+            limit = float(np.log(limit)) if limit > 0 else -np.inf
         scores.data = (scores.data >= limit).astype(np.int8)
         scores.eliminate_zeros()
         return scores.astype(np.int8)
@@ -161,21 +168,17 @@ class PartitionedClassifier(BaseEstimator):
         searcher = self._searcher()
         n_threads = threads(self.n_jobs)
         if sp.issparse(candidates):
-            wanted, _ = encode_with(candidates, self.classes_)
+            wanted = self._encode("candidates", candidates)
             self._check_rows("candidates", wanted.shape[0], features.n_rows)
             ptr, ids = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
             data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
             return sp.csr_array((data, ids, ptr), shape=wanted.shape)
-        rows = [list(row) for row in candidates]
+        rows = _candidate_rows(candidates)
         self._check_rows("candidates", len(rows), features.n_rows)
-        column = self._columns()
-        try:
-            ids = np.array([column[label] for row in rows for label in row], np.int32)
-        except KeyError as error:
-            raise InputError(f"candidates holds the label {error.args[0]!r}, which the model does not know.") from None
+        ids = np.array([self._column("candidates", label) for row in rows for label in row], np.int32)
         ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
-        return np.split(data, ptr[1:-1])
+        return np.split(data, ptr[1:-1]) if rows else []
 
     def score(self, X: Any, Y: Any) -> float:
         """Return precision at 1 as a share, so that grid search has something to maximise.
@@ -211,15 +214,21 @@ class PartitionedClassifier(BaseEstimator):
         -------
         Explanation
             Prints as a table; its ``steps`` hold the nodes with margin, score and contributions.
+
+        Raises
+        ------
+        InputError
+            When X has not exactly one row, or there is no such label or tree.
         """
         from ceiba.models.explain import explain
 
+        check("n_features", n_features, _N_FEATURES, "explain")
+        check("tree", tree, _TREE, "explain")
         features = self._features([X] if isinstance(X, str) else X)
         if features.n_rows != 1:
             raise InputError(f"explain takes one instance. Got {features.n_rows} instead.")
-        if label not in self._columns():
-            raise InputError(f"The label {label!r} is not among the model's classes.")
-        return explain(self, features, label, self._columns()[label], n_features=n_features, tree=tree)
+        column = self._column("label", label)
+        return explain(self, features, label, column, n_features=n_features, tree=tree)
 
     @property
     def trees_(self) -> list[Any]:
@@ -250,9 +259,10 @@ class PartitionedClassifier(BaseEstimator):
     def _search(self, X: Any, k: int | None, beam_size: int | None, filter: Any, progress: Callable | None) -> Ranked:
         check("beam_size", beam_size, _BEAM, "predict_topk")
         features = self._features(X)
+        searcher = self._searcher()
         excluded = None
         if filter is not None:
-            pairs, _ = encode_with(filter, self.classes_)
+            pairs = self._encode("filter", filter)
             self._check_rows("filter", pairs.shape[0], features.n_rows)
             excluded = (pairs.indptr.astype(np.int64), pairs.indices.astype(np.int32))
         report = None
@@ -260,9 +270,9 @@ class PartitionedClassifier(BaseEstimator):
             progress("predict", 0, features.n_rows)
             report = lambda done: progress("predict", done, features.n_rows)  # noqa: E731
         beam = self.beam_size if beam_size is None else beam_size
-        return self._searcher().top_k(
+        return searcher.top_k(
             features,
-            k,
+            None if k is None else min(k, len(self.classes_)),
             min(beam, ALL_NODES),
             filter=excluded,
             n_threads=threads(self.n_jobs),
@@ -283,12 +293,32 @@ class PartitionedClassifier(BaseEstimator):
         return as_features(X, self.n_features_in_, allow_empty=True)
 
     def _searcher(self) -> BeamSearcher:
-        searcher = self.__dict__.get("_searcher_")
-        if searcher is None or searcher[0] != self.combine:
+        parameters = tuple(getattr(self, name) for name in _AT_PREDICTION)
+        kept = self.__dict__.get("_searcher_")
+        if kept is not None and kept[0] == parameters:
+            return kept[2]
+        for name, value in zip(_AT_PREDICTION, parameters, strict=True):
+            check(name, value, self._constraints[name], type(self).__name__)
+        if kept is not None and kept[1] == self.combine:
+            searcher = kept[2]
+        else:
             trees = [(partition.layers, partition.tree.slot_label) for partition in self.partitions_]
-            searcher = (self.combine, BeamSearcher(trees, len(self.classes_), self.combine))
-            self._searcher_ = searcher
-        return searcher[1]
+            searcher = BeamSearcher(trees, len(self.classes_), self.combine)
+        self._searcher_ = parameters, self.combine, searcher
+        return searcher
+
+    def _encode(self, name: str, labels: Any) -> sp.csr_array:
+        """Turn an argument that holds labels into a matrix; errors begin with its name."""
+        try:
+            return encode_with(labels, self.classes_)[0]
+        except CeibaError as error:
+            raise type(error)(f"{name}: {error}") from error
+
+    def _column(self, name: str, label: Any) -> int:
+        try:
+            return self._columns()[label]
+        except (KeyError, TypeError):
+            raise InputError(f"{name}: the label {label!r} is not among the model's classes.") from None
 
     def _label_objects(self) -> NDArray:
         """Return the classes as objects with None at the end, where the index -1 finds it."""
@@ -334,3 +364,14 @@ class PartitionedClassifier(BaseEstimator):
         tags.target_tags.two_d_labels = True
         tags.target_tags.multi_output = True
         return tags
+
+
+def _candidate_rows(candidates: Any) -> list[list[Any]]:
+    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+        raise InputTypeError(f"candidates must be a sequence of label lists, not {describe(candidates)}.")
+    rows = []
+    for number, row in enumerate(candidates):
+        if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
+            raise InputTypeError(f"candidates, row {number}: expected a list of labels, found {describe(row)}.")
+        rows.append(list(row))
+    return rows
