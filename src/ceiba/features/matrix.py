@@ -55,7 +55,14 @@ def is_text(X: Any) -> bool:
     return isinstance(X, Iterable)
 
 
-def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = False, name: str = "X") -> Features:
+def as_features(
+    X: Any,
+    n_features: int | None = None,
+    *,
+    allow_empty: bool = False,
+    name: str = "X",
+    owner: str = "the model",
+) -> Features:
     """Check numeric features and bring them to canonical CSR.
 
     Parameters
@@ -66,8 +73,8 @@ def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = Fa
         D of the model, which X must have.
     allow_empty : bool, default=False
         Whether N may be 0.
-    name : str, default="X"
-        What messages call X.
+    name, owner : str, default="X", "the model"
+        What messages call X, and who expects `n_features`.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def as_features(X: Any, n_features: int | None = None, *, allow_empty: bool = Fa
     if columns > _MOST_FEATURES:
         raise InputError(f"{name} has {columns} features, more than the {_MOST_FEATURES} that ceiba can number.")
     if n_features is not None and columns != n_features:
-        raise InputError(f"{name} has {columns} features, but the model is expecting {n_features} features as input.")
+        raise InputError(f"{name} has {columns} features, but {owner} is expecting {n_features} features as input.")
     X = _canonical(X, name)
     data = X.data
     if data.dtype != np.float32:

@@ -290,11 +290,12 @@ class PartitionedClassifier(BaseEstimator):
                 X = vectorizer.transform(X)
         elif not sp.issparse(X) and is_text(X):
             raise InputError("X holds texts, but the model was fitted on features.")
-        return as_features(X, self.n_features_in_, allow_empty=True)
+        return as_features(X, self.n_features_in_, allow_empty=True, owner=type(self).__name__)
 
     def _searcher(self) -> BeamSearcher:
         parameters = tuple(getattr(self, name) for name in _AT_PREDICTION)
-        kept = self.__dict__.get("_searcher_")
+        derived = self._derived()
+        kept = derived.get("searcher")
         if kept is not None and kept[0] == parameters:
             return kept[2]
         for name, value in zip(_AT_PREDICTION, parameters, strict=True):
@@ -304,7 +305,7 @@ class PartitionedClassifier(BaseEstimator):
         else:
             trees = [(partition.layers, partition.tree.slot_label) for partition in self.partitions_]
             searcher = BeamSearcher(trees, len(self.classes_), self.combine)
-        self._searcher_ = parameters, self.combine, searcher
+        derived["searcher"] = parameters, self.combine, searcher
         return searcher
 
     def _encode(self, name: str, labels: Any) -> sp.csr_array:
@@ -322,23 +323,28 @@ class PartitionedClassifier(BaseEstimator):
 
     def _label_objects(self) -> NDArray:
         """Return the classes as objects with None at the end, where the index -1 finds it."""
-        objects = self.__dict__.get("_objects_")
+        derived = self._derived()
+        objects = derived.get("objects")
         if objects is None:
             objects = np.array([*self.classes_.tolist(), None], dtype=object)
-            self._objects_ = objects
+            derived["objects"] = objects
         return objects
 
     def _columns(self) -> dict[Any, int]:
-        columns = self.__dict__.get("_columns_")
+        derived = self._derived()
+        columns = derived.get("columns")
         if columns is None:
             columns = {label: column for column, label in enumerate(self.classes_.tolist())}
-            self._columns_ = columns
+            derived["columns"] = columns
         return columns
 
+    def _derived(self) -> dict[str, Any]:
+        """Return what answers need besides the fitted attributes and make from them when first asked."""
+        return self.__dict__.setdefault("_derived_", {})
+
     def _forget(self) -> None:
-        """Drop what is derived from the fitted attributes."""
-        for name in ("_searcher_", "_objects_", "_columns_"):
-            self.__dict__.pop(name, None)
+        """Drop what was derived from the fitted attributes."""
+        self._derived_: dict[str, Any] = {}
 
     @staticmethod
     def _check_rows(name: str, given: int, expected: int) -> None:
@@ -347,8 +353,7 @@ class PartitionedClassifier(BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        for name in ("_searcher_", "_objects_", "_columns_"):
-            state.pop(name, None)
+        state.pop("_derived_", None)
         return state
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -363,6 +368,7 @@ class PartitionedClassifier(BaseEstimator):
         tags.target_tags.one_d_labels = False
         tags.target_tags.two_d_labels = True
         tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
         return tags
 
 

@@ -259,9 +259,11 @@ class XRLinear(PartitionedClassifier):
         check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
         if Y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        texts = not sp.issparse(X) and is_text(X)
+        if not texts:
+            X = as_features(X)
         Y, classes = encode_labels(Y, classes)
         self._check_labels(Y, classes)
-        texts = not sp.issparse(X) and is_text(X)
         self._check_embedding(len(classes), texts, label_texts)
         if relevance is None:
             positives = InstanceLists.from_columns(Y)
@@ -270,7 +272,7 @@ class XRLinear(PartitionedClassifier):
         extra = self._matched(matched, Y.shape)
         seconds: dict[str, float] = {}
         started = time.perf_counter()
-        features, vectorizer = self._fit_features(X, texts, Y.shape[0], progress)
+        features, vectorizer = self._fit_features(X, Y.shape[0], progress)
         seconds["features"] = time.perf_counter() - started
 
         embeddings = None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
@@ -373,20 +375,20 @@ class XRLinear(PartitionedClassifier):
                     f"label_embedding={kind!r} needs label_texts, one for each of the {n_labels} labels; got {given}."
                 )
 
-    def _fit_features(self, X: Any, texts: bool, n_rows: int, progress: Progress | None) -> tuple[Features, Any]:
-        if isinstance(X, Sized) and not hasattr(X, "shape"):
-            self._check_rows("Y", n_rows, len(X))  # of an array as_features tells first what is wrong with it
-        vectorizer = None
-        if texts:
-            if self.vectorizer is None:
-                raise InputError("X holds texts, but vectorizer is None.")
-            vectorizer = TfidfVectorizer() if isinstance(self.vectorizer, str) else clone(self.vectorizer)
-            stage(progress, "features", n_rows)
-            X = vectorizer.fit_transform(X)
-            if progress is not None:
-                progress("features", n_rows, n_rows)
-        features = as_features(X)
+    def _fit_features(self, X: Any, n_rows: int, progress: Progress | None) -> tuple[Features, Any]:
+        if isinstance(X, Features):
+            self._check_rows("Y", n_rows, X.n_rows)
+            return X, None
+        if isinstance(X, Sized):
+            self._check_rows("Y", n_rows, len(X))
+        if self.vectorizer is None:
+            raise InputError("X holds texts, but vectorizer is None.")
+        vectorizer = TfidfVectorizer() if isinstance(self.vectorizer, str) else clone(self.vectorizer)
+        stage(progress, "features", n_rows)
+        features = as_features(vectorizer.fit_transform(X))
         self._check_rows("Y", n_rows, features.n_rows)
+        if progress is not None:
+            progress("features", n_rows, n_rows)
         return features, vectorizer
 
     def _embed(self, X: Features, positives: InstanceLists, label_texts: Any, vectorizer: Any) -> Any:
