@@ -85,7 +85,6 @@ struct ThreadSpace {
 struct Task {
     int64_t parent = 0;
     int64_t cost = 0;
-    int64_t instances = 0;
 };
 
 class Trainer {
@@ -101,10 +100,11 @@ class Trainer {
         for (const Task& task : tasks) total += task.cost;
         // A parent that alone is a large share of the level is split over threads by lane groups, the others are
         // taken whole, largest first. Neither changes what a group computes.
-        size_t next = 0;
-        while (next < tasks.size() && tasks[next].cost * 4 * options_.threads > total) {
-            train_split(tasks[next++]);
-        }
+        const auto whole = std::stable_partition(tasks.begin(), tasks.end(), [&](const Task& task) {
+            return groups(task.parent) > 1 && task.cost * 4 * options_.threads > total;
+        });
+        const size_t next = whole - tasks.begin();
+        for (size_t t = 0; t < next; ++t) train_split(tasks[t]);
         parallel_for(tasks.size() - next, options_.threads, monitor_, [&](int64_t t, int thread) {
             train_whole(tasks[next + t], thread);
         });
@@ -125,6 +125,8 @@ class Trainer {
    private:
     int64_t children(int64_t parent) const { return child_ptr_[parent + 1] - child_ptr_[parent]; }
 
+    int64_t groups(int64_t parent) const { return (children(parent) + lanes() - 1) / lanes(); }
+
     // A single parent has every instance and few children: half-size groups let two threads share it.
     int lanes() const { return matched_.count == 1 ? 8 : 16; }
 
@@ -133,8 +135,7 @@ class Trainer {
         for (int64_t p = 0; p < matched_.count; ++p) {
             int64_t nnz = 0;
             for (int64_t m = matched_.ptr[p]; m < matched_.ptr[p + 1]; ++m) nnz += 4 + x_.nnz(matched_.items[m]);
-            const int64_t groups = (children(p) + lanes() - 1) / lanes();
-            tasks[p] = {p, nnz * groups, matched_.size(p)};
+            tasks[p] = {p, nnz * groups(p)};
         }
         std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
         return tasks;
@@ -149,9 +150,8 @@ class Trainer {
 
     void train_split(const Task& task) {
         const auto compact = instances_of(task.parent);
-        const int64_t groups = (children(task.parent) + lanes() - 1) / lanes();
-        std::vector<GroupWeights> results(groups);
-        parallel_for(groups, options_.threads, monitor_, [&](int64_t g, int thread) {
+        std::vector<GroupWeights> results(groups(task.parent));
+        parallel_for(results.size(), options_.threads, monitor_, [&](int64_t g, int thread) {
             train_group(task.parent, g, *compact, thread, results[g]);
         });
         merge(task.parent, *compact, results);
@@ -160,9 +160,8 @@ class Trainer {
 
     void train_whole(const Task& task, int thread) {
         const auto compact = instances_of(task.parent);
-        const int64_t groups = (children(task.parent) + lanes() - 1) / lanes();
-        std::vector<GroupWeights> results(groups);
-        for (int64_t g = 0; g < groups; ++g) {
+        std::vector<GroupWeights> results(groups(task.parent));
+        for (size_t g = 0; g < results.size(); ++g) {
             train_group(task.parent, g, *compact, thread, results[g]);
         }
         merge(task.parent, *compact, results);
