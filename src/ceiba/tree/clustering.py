@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
+from ceiba._params import Interval, check
 from ceiba.features.matrix import Features
 from ceiba.tree.label_tree import LabelTree
 
@@ -38,12 +39,17 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
     >>> [len(ptr) - 1 for ptr in tree_shape(20_000, branching_factor=16, max_leaf_size=100)]
     [1, 16, 256]
     """
+    owner = "tree_shape"
+    check("n_labels", n_labels, [Interval(int, 1)], owner)
+    check("branching_factor", branching_factor, [Interval(int, 2)], owner)
+    check("max_leaf_size", max_leaf_size, [Interval(int, 1)], owner)
     clusters = -(-n_labels // max_leaf_size)
     levels = 0
     while branching_factor**levels < clusters:
         levels += 1
     children = 1
-    while children**levels < clusters or (children < branching_factor and 3 * (children + 1) ** levels <= 4 * clusters):
+    fullest = min(branching_factor, n_labels) if levels else 1
+    while children**levels < clusters or (children < fullest and 3 * (children + 1) ** levels <= 4 * clusters):
         children += 1
     sizes = [1, *(min(children**t, n_labels) for t in range(1, levels + 1)), n_labels]
     return [np.arange(above + 1, dtype=np.int64) * below // above for above, below in pairwise(sizes)]
