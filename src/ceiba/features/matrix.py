@@ -109,7 +109,9 @@ def as_features(
             raise InputError(f"{kind} not supported in {name}: features must be real numbers.")
         with np.errstate(over="ignore"):
             data = data.astype(np.float32)
-    if not np.dot(data, data) <= _LARGEST**2:  # which is NaN or large where any value is
+    with np.errstate(over="ignore", invalid="ignore"):
+        suspect = not np.dot(data, data) <= _LARGEST**2  # NaN or large where any value is
+    if suspect:
         _check_values(data, name)
     return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, columns)
 
