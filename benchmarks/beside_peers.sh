@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ceiba beside its peers on the same matrices, the same two threads, in turn: the rows of the README's table.
-# usage: benchmarks/beside_peers.sh SHARED OUT.jsonl [REPEATS]
+# usage: [PEERS="pecos omikuji"] benchmarks/beside_peers.sh SHARED OUT.jsonl [REPEATS]
 #   SHARED   the folder with data/ and tools/ (featurize.py, peers.py); PEERS_PYTHON and PYTHON choose the environments
 # Every run is a process of its own under GNU time, whose peak memory is added to the row as "process_mb".
 set -euo pipefail
@@ -22,9 +22,10 @@ row() { # row ARGUMENTS...: run, add the peak memory of the process, append
 
 for repeat in $(seq 1 "$repeats"); do
     for data in debian yso-en; do
-        row "$peers" "$shared/tools/peers.py" pecos "$work/$data" threads=2
+        for peer in ${PEERS-pecos omikuji}; do
+            row "$peers" "$shared/tools/peers.py" "$peer" "$work/$data" threads=2
+        done
         row "$python" "$here/linear.py" "$work/$data" threads=2 random_state="$((repeat - 1))"
         row "$python" "$here/linear.py" "$work/$data" threads=2 random_state="$((repeat - 1))" n_trees=3
-        [ "$repeat" -gt 1 ] || row "$peers" "$shared/tools/peers.py" omikuji "$work/$data" threads=2
     done
 done

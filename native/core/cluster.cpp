@@ -17,9 +17,6 @@ struct Segment {
     int64_t begin = 0, end = 0;
 };
 
-// A split is done when fewer than one in so many labels changed sides.
-constexpr int64_t kStillMoving = 200;
-
 // Similarities of a row to the two centroids, whose coordinates stand in pairs.
 struct Similarity {
     float left = 0.0f, right = 0.0f;
@@ -225,7 +222,7 @@ class Clusterer {
                 side[i] = to;
                 ++moved;
             }
-            if (moved * kStillMoving <= count) break;
+            if (moved == 0) break;
         }
         space.centroids.clear(z_, labels, count);
 

@@ -15,9 +15,6 @@ from ceiba.tree.clustering import tree_shape
 from ceiba.tree.label_tree import LabelTree
 
 
-_STILL_MOVING = 200  # a split is done when fewer than one in so many rows changed sides
-
-
 def pifa(X: Features, positives: InstanceLists, *, max_features: int | None = None) -> Features:
     """Return per label the sum of the rows of its positives, cut to its largest features, scaled to length 1."""
     rows = X.to_scipy().astype(np.float64)
@@ -120,7 +117,7 @@ def two_means(Z: NDArray, left_count: int, random: Random, rounds: int) -> NDArr
         before = left
         left = np.zeros(len(Z), bool)
         left[nearest_first[:left_count]] = True
-        if before is not None and _STILL_MOVING * (left != before).sum() <= len(Z):
+        if before is not None and (left == before).all():
             break
         centroids = np.stack([Z[left].sum(axis=0), Z[~left].sum(axis=0)])
     assert left is not None
