@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def save(model: Any, folder: Path) -> None:
         write_manifest(new, manifest)
 
 
-def load(folder: str | Path) -> Any:
+def load(folder: str | Path, *, trusted: Sequence[str | type] = ()) -> Any:
     """Load a saved model.
 
     Weights are mapped, not read: they come into memory as they are used, shared by all processes that map them. All
@@ -74,6 +75,9 @@ def load(folder: str | Path) -> Any:
     ----------
     folder : str or Path
         A folder that ``model.save`` wrote.
+    trusted : sequence of str or type, default=()
+        Types beyond scikit-learn's, NumPy's and SciPy's that a vectorizer of your own may be built of; see
+        ``ceiba.features.load_vectorizer``.
 
     Returns
     -------
@@ -90,7 +94,7 @@ def load(folder: str | Path) -> Any:
     folder = Path(folder)
     manifest = read_manifest(folder)
     try:
-        return _load(folder, manifest, MODELS)
+        return _load(folder, manifest, MODELS, trusted)
     except ModelFormatError:
         raise
     except (CeibaError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
@@ -98,7 +102,7 @@ def load(folder: str | Path) -> Any:
         raise ModelFormatError(f"{folder / MODEL_FILE} does not describe a model: {error!r}") from error
 
 
-def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type]) -> Any:
+def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trusted: Sequence[str | type]) -> Any:
     if manifest["class"] not in models:
         raise ModelFormatError(f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known.")
     kind: Any = models[manifest["class"]]
@@ -129,7 +133,7 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type]) -> An
 
     model.vectorizer_ = None
     if manifest["vectorizer"] is not None:
-        model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder)
+        model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder, trusted=trusted)
     model.vectorizer = model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
     model.tree = model.partitions_[0].tree if manifest["own_tree"] else None
     model.label_embedding = manifest["label_embedding"]
