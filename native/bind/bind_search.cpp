@@ -51,11 +51,12 @@ class BoundSearcher {
         v.anchor = hold<int64_t>(d["anchor"], &v.anchors_length);
         v.stream = hold<uint8_t>(d["stream"], &v.stream_length);
         Array<uint16_t> narrow;
-        v.wide = !nb::try_cast(d["offset"], narrow, false);
+        const nb::object offset = d["offset"];  // outside of try_cast, which lets no KeyError through
+        v.wide = !nb::try_cast(offset, narrow, false);
         if (v.wide) {
-            v.offset32 = hold<uint32_t>(d["offset"], &v.rows_length);
+            v.offset32 = hold<uint32_t>(offset, &v.rows_length);
         } else {
-            v.offset16 = hold<uint16_t>(d["offset"], &v.rows_length);
+            v.offset16 = hold<uint16_t>(offset, &v.rows_length);
         }
         const int type = nb::cast<int>(d["value_type"]);
         require(type >= 0 && type <= 2, "damaged model: unknown value type");

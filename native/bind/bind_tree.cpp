@@ -15,6 +15,9 @@ std::vector<std::vector<int64_t>> tree_levels(const std::vector<Array<int64_t>>&
     for (const Array<int64_t>& ptr : child_ptrs) {
         require(ptr.shape(0) == parents + 1, "tree: a level's offsets do not match the level above");
         require_offsets(ptr, static_cast<size_t>(ptr.data()[parents]), "tree: child offsets do not ascend from 0");
+        for (size_t p = 0; p < parents; ++p) {
+            require(ptr.data()[p] < ptr.data()[p + 1], "tree: a node has no children");
+        }
         levels.emplace_back(ptr.data(), ptr.data() + parents + 1);
         parents = static_cast<size_t>(ptr.data()[parents]);
     }
@@ -47,6 +50,7 @@ void bind_tree(nb::module_& m) {
               Embeddings z;
               z.sparse = csr(indptr, indices, data, cols);
               const auto levels = tree_levels(child_ptrs, z.rows());
+              require(iterations >= 1, "a split takes at least one iteration");
               std::vector<int32_t> order;
               Watch(std::move(progress)).run([&](Monitor& monitor) {
                   order = cluster(z, levels, {iterations, seed, threads}, monitor);
@@ -64,6 +68,7 @@ void bind_tree(nb::module_& m) {
               z.sparse.cols = static_cast<int64_t>(rows.shape(1));
               z.dense = rows.data();
               const auto levels = tree_levels(child_ptrs, z.rows());
+              require(iterations >= 1, "a split takes at least one iteration");
               std::vector<int32_t> order;
               Watch(std::move(progress)).run([&](Monitor& monitor) {
                   order = cluster(z, levels, {iterations, seed, threads}, monitor);

@@ -1,0 +1,213 @@
+"""Whatever arrays the core gets, it answers or raises; it never reads past them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ceiba._native import core, isa
+
+I64, I32, F32 = np.int64, np.int32, np.float32
+
+# Three rows of four features, and what goes with them.
+CSR = np.array([0, 2, 2, 3], I64), np.array([0, 3, 1], I32), np.array([1.0, 2.0, 3.0], F32)
+LISTS = np.array([0, 2, 3], I64), np.array([0, 2, 1], I32)  # of two labels
+CHILD_PTR = np.array([0, 2], I64)
+MATCHED = np.array([0, 3], I64), np.array([0, 1, 2], I32)
+
+
+def pifa(csr=CSR, lists=LISTS, cols=4, keep=0, threads=1):
+    return core.pifa(*csr, cols, *lists, keep, threads)
+
+
+def cluster(csr=CSR, child_ptrs=([0, 2], [0, 1, 3]), iterations=20, cols=4, threads=1):
+    return core.cluster_sparse(*csr, cols, [np.array(ptr, I64) for ptr in child_ptrs], iterations, 0, threads)
+
+
+def coarsen(lists=LISTS, weight=None, instances=3, child_ptr=CHILD_PTR, threads=1):
+    return core.coarsen(*lists, weight, instances, child_ptr, threads)
+
+
+def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_ptr=CHILD_PTR, threads=1, **options):
+    given = {"loss": 0, "cp": 1.0, "cn": 1.0, "bias": 1.0, "tol": 0.1, "passes": 100, "threshold": 0.0, "dtype": 0}
+    return core.train_layer(
+        *csr, cols, *matched, *positives, weight, child_ptr, *(given | options).values(), 0, threads
+    )
+
+
+def searcher(**changes):
+    layer = train()[0]
+    layer["child_ptr"] = CHILD_PTR
+    slots = changes.pop("slot_label", np.array([0, 1], I32))
+    features, labels = changes.pop("features", 4), changes.pop("labels", 2)
+    return core.Searcher([{"features": features, "layers": [layer | changes], "slot_label": slots}], labels)
+
+
+def test_the_examples_are_sound():
+    assert len(pifa()[0]) == 3
+    assert sorted(cluster().tolist()) == [0, 1, 2]
+    assert coarsen()[1].tolist() == [0, 1, 2]
+    assert len(train()[0]["bias"]) == 2
+    ptr, _, _, work = searcher().top_k(*CSR, 10, 2, 2)
+    assert ptr.tolist() == [0, 2, 4, 6]
+    assert work["visits"] == 3
+    assert isa in ("v2", "v3", "v4", "base")
+
+
+def with_part(arrays, place, value):
+    return (*arrays[:place], value, *arrays[place + 1 :])
+
+
+BAD_CSR = {
+    "indptr that falls": with_part(CSR, 0, np.array([0, 3, 2, 3], I64)),
+    "indptr not from 0": with_part(CSR, 0, np.array([1, 2, 2, 3], I64)),
+    "indptr beyond the end": with_part(CSR, 0, np.array([0, 2, 2, 4], I64)),
+    "indptr before the end": with_part(CSR, 0, np.array([0, 2, 2, 2], I64)),
+    "no indptr": with_part(CSR, 0, np.array([], I64)),
+    "a column too many": with_part(CSR, 1, np.array([0, 4, 1], I32)),
+    "a negative column": with_part(CSR, 1, np.array([0, -1, 1], I32)),
+    "fewer values": with_part(CSR, 2, np.array([1.0, 2.0], F32)),
+}
+BAD_LISTS = {
+    "ptr that falls": with_part(LISTS, 0, np.array([0, 4, 3], I64)),
+    "ptr beyond the end": with_part(LISTS, 0, np.array([0, 2, 9], I64)),
+    "no ptr": with_part(LISTS, 0, np.array([], I64)),
+    "an instance too many": with_part(LISTS, 1, np.array([0, 3, 1], I32)),
+    "a negative instance": with_part(LISTS, 1, np.array([0, -2, 1], I32)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CSR)
+@pytest.mark.parametrize("call", [pifa, cluster, train])
+def test_rows_that_are_not_sound(call, name):
+    with pytest.raises(ValueError, match="CSR"):
+        call(csr=BAD_CSR[name])
+
+
+@pytest.mark.parametrize("name", BAD_CSR)
+def test_queries_that_are_not_sound(name):
+    with pytest.raises(ValueError, match="CSR"):
+        searcher().top_k(*BAD_CSR[name], 10, 2, 2)
+    with pytest.raises(ValueError, match="CSR"):
+        searcher().beam_nodes(0, 1, *BAD_CSR[name], 10, 2)
+    with pytest.raises(ValueError, match="CSR"):
+        searcher().score_labels(*BAD_CSR[name], np.array([0, 0, 0, 0], I64), np.array([], I32), 2)
+
+
+@pytest.mark.parametrize("name", BAD_LISTS)
+def test_lists_that_are_not_sound(name):
+    for call in (pifa, coarsen):
+        with pytest.raises(ValueError, match="lists"):
+            call(lists=BAD_LISTS[name])
+    with pytest.raises(ValueError, match="lists"):
+        train(positives=BAD_LISTS[name])
+    with pytest.raises(ValueError):
+        train(matched=BAD_LISTS[name], child_ptr=np.array([0, 1, 2], I64))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: train(matched=(np.array([0, 2], I64), np.array([1, 0], I32))),  # does not ascend
+        lambda: train(matched=(np.array([0, 2], I64), np.array([1, 1], I32))),
+        lambda: train(child_ptr=np.array([0, 3], I64)),
+        lambda: train(child_ptr=np.array([0, 1, 2], I64)),
+        lambda: train(weight=np.ones(2, F32)),
+        lambda: train(loss=3),
+        lambda: train(dtype=3),
+        lambda: coarsen(child_ptr=np.array([0, 3], I64)),
+        lambda: coarsen(weight=np.ones(4, F32)),
+        lambda: cluster(child_ptrs=[]),
+        lambda: cluster(child_ptrs=[[0, 2]]),  # three labels
+        lambda: cluster(child_ptrs=[[0, 2], [0, 3]]),
+        lambda: cluster(child_ptrs=[[0, 2], [0, 4, 3]]),
+        lambda: cluster(child_ptrs=[[0, 2], [0, 0, 3]]),  # a cluster without labels
+        lambda: cluster(child_ptrs=[[0, 3], [0, 1, 2, 2], [0, 1, 3]]),
+        lambda: cluster(iterations=0),
+        lambda: searcher(features=3),
+        lambda: searcher(labels=3),
+        lambda: searcher(labels=1),
+        lambda: searcher(slot_label=np.array([0], I32)),
+        lambda: searcher(slot_label=np.array([0, 2], I32)),
+        lambda: searcher(child_ptr=np.array([0, 1], I64)),
+        lambda: searcher(child_ptr=np.array([], I64)),
+        lambda: searcher(bias=np.array([0.0, np.nan], F32)),
+        lambda: searcher(key=np.array([], np.uint16)),
+        lambda: searcher(stream=np.array([], np.uint8)),
+        lambda: searcher(bucket=np.array([7], np.uint32)),
+        lambda: searcher(value_type=5),
+        lambda: searcher(dense=np.array([], np.uint16)),
+        lambda: core.Searcher([], 2),
+        lambda: core.Searcher([{"features": 4, "layers": [], "slot_label": np.array([0], I32)}], 1),
+        lambda: searcher().top_k(*CSR, 0, 2, 2),
+        lambda: searcher().top_k(*CSR, 10, -1, 2),
+        lambda: searcher().top_k(*CSR, 10, 2, 4),
+        lambda: searcher().top_k(*CSR, 10, 2, 2, LISTS),  # two lists for three rows
+        lambda: searcher().top_k(*CSR, 10, 2, 2, (np.array([0, 0, 0, 1], I64), np.array([2], I32))),
+        lambda: searcher().beam_nodes(1, 1, *CSR, 10, 2),
+        lambda: searcher().beam_nodes(0, 2, *CSR, 10, 2),
+        lambda: searcher().beam_nodes(0, 0, *CSR, 10, 2),
+        lambda: searcher().score_labels(*CSR, *LISTS, 2),
+        lambda: searcher().score_labels(*CSR, np.array([0, 0, 0, 1], I64), np.array([2], I32), 2),
+    ],
+)
+def test_arguments_that_do_not_fit(call):
+    with pytest.raises(ValueError, match=" "):
+        call()
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_other_types_are_not_converted_in_silence(place):
+    other = [np.int32, np.int64, np.float64][place]
+    with pytest.raises(TypeError):
+        pifa(csr=with_part(CSR, place, CSR[place].astype(other)))
+    strided = np.repeat(CSR[place], 2)[::2]
+    with pytest.raises(TypeError):
+        pifa(csr=with_part(CSR, place, strided))
+
+
+def test_missing_arrays_of_a_layer():
+    layer = train()[0] | {"child_ptr": CHILD_PTR}
+    for name in layer.keys() - {"codebook"}:  # which only codes need
+        part = {key: value for key, value in layer.items() if key != name}
+        tree = {"features": 4, "layers": [part], "slot_label": np.array([0, 1], I32)}
+        with pytest.raises((KeyError, ValueError)):
+            core.Searcher([tree], 2)
+
+
+def test_arrays_live_as_long_as_the_searcher():
+    kept = searcher()
+    expected = kept.top_k(*CSR, 10, 2, 2)[2].tolist()
+    for _ in range(50):  # what was freed would be written over
+        train()
+        np.full(10_000, 7.0)
+    assert kept.top_k(*CSR, 10, 2, 2)[2].tolist() == expected
+
+
+SMALL = st.integers(-2, 6)
+SOME = st.lists(SMALL, max_size=6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(arrays=st.lists(SOME, min_size=9, max_size=9), number=SMALL, choice=st.integers(0, 6))
+def test_any_arrays_at_all(arrays, number, choice):
+    """Random numbers for every array: an error, or an answer."""
+    first, second, third, *more = (np.array(values, I64) for values in arrays)
+    csr = first, second.astype(I32), third.astype(F32)
+    lists = [(more[i], more[i + 1].astype(I32)) for i in (0, 2, 4)]
+    calls = [
+        lambda: pifa(csr, lists[0], threads=number),
+        lambda: cluster(csr, more[: number % 4], number),
+        lambda: coarsen(lists[0], None if number % 2 else third.astype(F32), number, more[2]),
+        lambda: train(csr, number, lists[0], lists[1], None, more[4], passes=number),
+        lambda: SEARCHER.top_k(*csr, number, number, number % 4, lists[0] if number % 2 else None),
+        lambda: SEARCHER.score_labels(*csr, *lists[0], number),
+        lambda: searcher(bucket=more[0].astype(np.uint32), chunk_row=more[1], chunk_byte=more[2]),
+    ]
+    try:
+        calls[choice]()
+    except (ValueError, TypeError):
+        return
+
+
+SEARCHER = searcher()
