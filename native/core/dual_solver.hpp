@@ -283,10 +283,15 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
                 float residual = sign * score[l] + u;
                 worst = std::max(worst, std::abs(residual));
                 if (std::abs(residual) < 0.01f * options.tolerance) continue;
+                // The root lies where the margin that alpha's range allows puts it; a Newton step that leaves what is
+                // left of that bracket is halved instead, for far from the root the steps may cycle.
+                float low = -sign * score[l] - norm2 * (cost - before), high = -sign * score[l] + norm2 * before;
                 float alpha = before;
-                for (int k = 0; k < 20; ++k) {
+                for (int k = 0; k < 40; ++k) {
+                    (residual > 0 ? high : low) = u;
                     const float slope = 1.0f + norm2 * alpha * (1.0f - alpha / cost);
                     u -= residual / slope;
+                    if (!(u > low && u < high)) u = 0.5f * (low + high);
                     alpha = cost * sigmoid(u);
                     residual = norm2 * (alpha - before) + sign * score[l] + u;
                     if (std::abs(residual) < 1e-3f * options.tolerance) break;

@@ -193,7 +193,7 @@ class TreeSearch {
             for (; open != 0; open &= open - 1) {
                 const int64_t child = c + __builtin_ctz(open);
                 const float exact = v.score + log_score<form>(margin[child]);
-                if (exact < best.bound()) continue;
+                if (!(exact >= best.bound())) continue;  // NaN, of weights that overflow, is left out too
                 const int32_t node = static_cast<int32_t>(base + child);
                 const int32_t id = labels ? tree_.slot_label[node] : node;
                 if (labels && filtered(first + v.row, id)) continue;

@@ -43,7 +43,9 @@ class Interval(Constraint):
     def accepts(self, value: Any) -> bool:
         if isinstance(value, (bool, np.bool_)):
             return False
-        if not isinstance(value, Integral if self.kind is int else Real) or math.isnan(value):
+        if not isinstance(value, Integral if self.kind is int else Real):
+            return False
+        if isinstance(value, Real) and not isinstance(value, Integral) and not math.isfinite(value):
             return False
         number: Any = value
         above = self.low is None or number > self.low or (self.closed_low and number == self.low)

@@ -17,9 +17,6 @@ from ceiba.reference.weights import unpack
 patient = settings(deadline=None, max_examples=40)
 
 TIGHT = SolverSettings(tolerance=1e-4, max_iter=20_000, threshold=0.0, weight_dtype="float32")
-LOGISTIC_CYCLES = pytest.mark.xfail(
-    strict=True, reason="Newton's steps of one coordinate cycle where cost times squared length is large"
-)
 
 
 def weights_of(layer):
@@ -51,9 +48,7 @@ def excess(problem, layer, child_ptr, matched, positives, settings):
 @pytest.mark.parametrize("costs", [(1.0, 1.0), (4.0, 0.5)])
 @pytest.mark.parametrize("C", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
-def test_smooth_losses_reach_the_optimum(make_problem, request, loss, C, costs, bias):
-    if loss == "logistic" and C * max(costs) * (1 + bias**2) > 15:
-        request.applymarker(LOGISTIC_CYCLES)
+def test_smooth_losses_reach_the_optimum(make_problem, loss, C, costs, bias):
     problem = make_problem(90, 30, 12, zero_rows=4)
     settings = replace(TIGHT, loss=loss, C=C, cost_positive=costs[0], cost_negative=costs[1], bias=bias)
     child_ptr, matched = everything_matched(problem, 12)

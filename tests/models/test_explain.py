@@ -83,7 +83,6 @@ def test_the_best_tree_of_an_ensemble_is_explained(problem):
     assert model.score_labels(x, [[7]])[0][0] == pytest.approx(np.mean([found.score for found in each]), rel=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="the slot is chosen by the sum of min(margin, 1), not by the score")
 def test_a_label_in_two_clusters_is_explained_in_the_better(problem):
     tree = LabelTree([[0, 3], [0, 20, 35, 43]], [*range(20), 0, 1, *range(20, 40), 5])
     model = XRLinear(tree=tree).fit(problem.X, problem.Y)

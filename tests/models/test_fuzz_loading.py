@@ -197,15 +197,8 @@ def values_of_arrays(copy_of, data):
             case "type":
                 other = data.draw(st.sampled_from([np.int64, np.int32, np.uint8, np.uint16, np.uint32, np.float32]))
                 arrays[name] = array.astype(other) if data.draw(st.booleans()) else array.reshape(1, -1)
-    slots = arrays.get("tree.slot_label")
-    if slots is not None and slots.dtype.itemsize > 2 and SLOT_LABELS_ASK_FOR_MEMORY:
-        arrays["tree.slot_label"] = np.minimum(slots, 10_000).astype(slots.dtype)
     save_file(arrays, path)
     copy.try_out()
-
-
-# LabelTree counts labels up to the largest before it looks whether there can be so many
-SLOT_LABELS_ASK_FOR_MEMORY = True
 
 
 def value_for(dtype, data):

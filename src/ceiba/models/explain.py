@@ -92,10 +92,18 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
             ]
             n_labels = 1 if level == len(nodes) else len(partition.tree.labels_under(level, node))
             steps.append(Step(level, node, n_labels, bias, float(bias + amounts.sum()), parts))
-        total = sum(min(step.margin, 1.0) for step in steps)
+        total = sum(_log_score(step.margin, model.combine) for step in steps)
         if total > best_total:
             best, best_total = steps, total
     return Explanation(label, tree, score_in(tree), best)
+
+
+def _log_score(margin: float, combine: str) -> float:
+    """Return the logarithm of a node's score, as the core has it."""
+    form = combine.removeprefix("log-")
+    if form == "sigmoid":
+        return -float(np.logaddexp(0.0, -margin))
+    return -(max(0.0, 1.0 - margin) ** {"l1-hinge": 1, "l2-hinge": 2, "l3-hinge": 3}[form])
 
 
 def _feature_names(model: Any) -> Any:

@@ -116,6 +116,8 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
     model.n_train_ = int(manifest["n_train"])
     model.n_features_in_ = int(manifest["n_features"])
     n_labels = int(manifest["n_labels"])
+    if not 1 <= model.n_features_in_ < 2**31:
+        raise ModelFormatError(f"{folder / MODEL_FILE} names {model.n_features_in_} features.")
     if model.classes_.shape != (n_labels,) or model.label_counts_.shape != (n_labels,):
         raise ModelFormatError(f"{folder / _LABELS_FILE} does not have {n_labels} labels.")
 
@@ -159,7 +161,7 @@ def _partition(arrays: dict[str, np.ndarray], n_features: int, n_labels: int) ->
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelFormatError(f"{path} is damaged: {error}") from error
 
 

@@ -92,9 +92,16 @@ def atomic_folder(folder: Path, *, overwrite: bool = True) -> Iterator[Path]:
         temporary.chmod(0o777 & ~umask)  # mkdtemp's folder is its maker's alone
         if folder.exists():
             retired = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            os.rename(folder, retired / "old")
-            os.rename(temporary, folder)
-            shutil.rmtree(retired)
+            try:
+                os.rename(folder, retired / "old")
+                os.rename(temporary, folder)
+            except BaseException:
+                if not folder.exists() and (retired / "old").exists():
+                    os.rename(retired / "old", folder)
+                raise
+            finally:
+                if folder.exists():  # else the old model is in there, and must stay
+                    shutil.rmtree(retired, ignore_errors=True)
         else:
             os.rename(temporary, folder)
     finally:

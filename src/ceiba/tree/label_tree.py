@@ -60,7 +60,9 @@ class LabelTree:
             above = int(ptr[-1])
         if self.slot_label.shape != (above,) or above == 0:
             raise InputError(f"slot_label must have {max(above, 1)} entries, has shape {self.slot_label.shape}.")
-        counts = np.bincount(self.slot_label) if self.slot_label.min() >= 0 else np.zeros(1, int)
+        # looked at before they are counted: a damaged number must not ask for gigabytes
+        in_range = 0 <= self.slot_label.min() <= self.slot_label.max() < above
+        counts = np.bincount(self.slot_label) if in_range else np.zeros(1, int)
         if (counts == 0).any():
             raise InputError("Every label from 0 to n_labels - 1 must have a slot in the tree.")
         if counts.max() > 1:
