@@ -1,7 +1,6 @@
 #include "core/parallel.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -48,10 +47,9 @@ void parallel_for(int64_t tasks, int threads, Monitor& monitor, const std::funct
     {
         std::unique_lock<std::mutex> lock(mutex);
         while (running > 0) {
-            finished.wait_for(lock, std::chrono::milliseconds(100));
-            if (running == 0) break;
+            finished.wait_for(lock, Monitor::kPollEvery);
             lock.unlock();
-            if (!monitor.poll()) monitor.stop = true;
+            monitor.poll_when_due();
             lock.lock();
         }
     }

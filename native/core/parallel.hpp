@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <stdexcept>
@@ -25,9 +26,18 @@ class Monitor {
     void check() const {
         if (stop.load(std::memory_order_relaxed)) throw Stopped();
     }
-    bool poll() { return !poll_ || poll_(done.load(std::memory_order_relaxed)); }
+    // For the calling thread: polls where the last time is a while ago, however many loops have ended since.
+    void poll_when_due() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - last_poll_ < kPollEvery) return;
+        last_poll_ = now;
+        if (poll_ && !poll_(done.load(std::memory_order_relaxed))) stop = true;
+    }
+
+    static constexpr std::chrono::milliseconds kPollEvery{100};
 
    private:
+    std::chrono::steady_clock::time_point last_poll_ = std::chrono::steady_clock::now();
     std::function<bool(int64_t)> poll_;
 };
 
