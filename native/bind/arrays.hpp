@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <cmath>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -32,6 +33,13 @@ nb::object to_numpy(std::vector<T>&& values) {
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(held->data(), {held->size()}, owner));
 }
 
+template <class T>
+nb::object to_numpy(std::vector<T>&& values, size_t rows, size_t columns) {
+    auto* held = new std::vector<T>(std::move(values));
+    nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<2>>(held->data(), {rows, columns}, owner));
+}
+
 inline void require_offsets(const Array<int64_t>& ptr, size_t end, const char* what) {
     require(ptr.shape(0) >= 1 && ptr.data()[0] == 0, what);
     for (size_t i = 0; i + 1 < ptr.shape(0); ++i) require(ptr.data()[i] <= ptr.data()[i + 1], what);
@@ -49,6 +57,30 @@ inline Csr csr(const Array<int64_t>& indptr, const Array<int32_t>& indices, cons
     require(data.shape(0) == indices.shape(0), "CSR: indices and data differ in length");
     require_ids(indices, cols, "CSR: column index out of range");
     return {static_cast<int64_t>(indptr.shape(0)) - 1, cols, indptr.data(), indices.data(), data.data()};
+}
+
+// Whether the arrays are a canonical CSR, columns ascending without duplicates, of values of at most `largest`. With
+// NaN the comparison fails.
+inline bool is_canonical(const Array<int64_t>& indptr, const Array<int32_t>& indices, const Array<float>& data,
+                         int64_t cols, float largest) {
+    const int64_t rows = static_cast<int64_t>(indptr.shape(0)) - 1, entries = indices.shape(0);
+    if (rows < 0 || data.shape(0) != indices.shape(0)) return false;
+    const int64_t* ptr = indptr.data();
+    const int32_t* column = indices.data();
+    if (ptr[0] != 0 || ptr[rows] != entries) return false;
+    for (int64_t i = 0; i < rows; ++i) {
+        if (ptr[i] > ptr[i + 1] || ptr[i + 1] > entries) return false;
+        int64_t previous = -1;
+        bool sound = true;
+        for (int64_t j = ptr[i]; j < ptr[i + 1]; ++j) {
+            sound &= column[j] > previous;
+            previous = column[j];
+        }
+        if (!sound || previous >= cols) return false;
+    }
+    bool sound = true;
+    for (int64_t j = 0; j < entries; ++j) sound &= std::abs(data.data()[j]) <= largest;
+    return sound;
 }
 
 // `limit`: one more than the largest id allowed.

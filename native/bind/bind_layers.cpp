@@ -4,37 +4,16 @@
 namespace ceiba::bind {
 namespace {
 
-template <class T>
-std::vector<T> as_values(std::vector<uint8_t>&& bytes) {
-    std::vector<T> values(bytes.size() / sizeof(T));
-    if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
-    bytes = {};
-    return values;
-}
-
-nb::object values_to_numpy(std::vector<uint8_t>&& bytes, ValueType type) {
-    if (type == ValueType::float32) return to_numpy(as_values<float>(std::move(bytes)));
-    if (type == ValueType::float16) return to_numpy(as_values<uint16_t>(std::move(bytes)));
-    return to_numpy(std::move(bytes));
-}
-
 nb::dict to_dict(LayerArrays&& layer) {
     nb::dict d;
     d["chunk_row"] = to_numpy(std::move(layer.chunk_row));
     d["chunk_byte"] = to_numpy(std::move(layer.chunk_byte));
-    d["chunk_dense"] = to_numpy(std::move(layer.chunk_dense));
     d["chunk_bucket"] = to_numpy(std::move(layer.chunk_bucket));
     d["shift"] = to_numpy(std::move(layer.shift));
-    d["is_dense"] = to_numpy(std::move(layer.is_dense));
     d["bucket"] = to_numpy(std::move(layer.bucket));
-    d["key"] = to_numpy(std::move(layer.key));
-    d["anchor"] = to_numpy(std::move(layer.anchor));
-    d["offset"] = layer.wide ? to_numpy(std::move(layer.offset32)) : to_numpy(std::move(layer.offset16));
     d["stream"] = to_numpy(std::move(layer.stream));
     d["value_type"] = static_cast<int>(layer.value_type);
-    d["dense"] = values_to_numpy(std::move(layer.dense_bytes),
-                                 layer.value_type == ValueType::float32 ? ValueType::float32 : ValueType::float16);
-    d["codebook"] = to_numpy(std::move(layer.codebook));
+    d["scale"] = layer.scale;
     d["bias"] = to_numpy(std::move(layer.bias));
     return d;
 }

@@ -1,5 +1,8 @@
 #include <nanobind/stl/vector.h>
 
+#include <cmath>
+#include <limits>
+
 #include "bind/arrays.hpp"
 #include "core/searcher.hpp"
 
@@ -42,31 +45,14 @@ class BoundSearcher {
         v.bias = hold<float>(d["bias"], &v.children);
         v.chunk_row = hold_exactly<int64_t>(d["chunk_row"], v.parents + 1);
         v.chunk_byte = hold_exactly<int64_t>(d["chunk_byte"], v.parents + 1);
-        v.chunk_dense = hold_exactly<int64_t>(d["chunk_dense"], v.parents + 1);
         v.chunk_bucket = hold_exactly<int64_t>(d["chunk_bucket"], v.parents + 1);
         v.shift = hold_exactly<uint8_t>(d["shift"], v.parents);
-        v.is_dense = hold_exactly<uint8_t>(d["is_dense"], v.parents);
         v.bucket = hold<uint32_t>(d["bucket"], &v.buckets_length);
-        v.key = hold<uint16_t>(d["key"], &v.keys_length);
-        v.anchor = hold<int64_t>(d["anchor"], &v.anchors_length);
         v.stream = hold<uint8_t>(d["stream"], &v.stream_length);
-        Array<uint16_t> narrow;
-        const nb::object offset = d["offset"];  // outside of try_cast, which lets no KeyError through
-        v.wide = !nb::try_cast(offset, narrow, false);
-        if (v.wide) {
-            v.offset32 = hold<uint32_t>(offset, &v.rows_length);
-        } else {
-            v.offset16 = hold<uint16_t>(offset, &v.rows_length);
-        }
         const int type = nb::cast<int>(d["value_type"]);
         require(type >= 0 && type <= 2, "damaged model: unknown value type");
         v.value_type = static_cast<ValueType>(type);
-        if (v.value_type == ValueType::float32) {
-            v.dense = hold<float>(d["dense"], &v.dense_length);
-        } else {
-            v.dense = hold<uint16_t>(d["dense"], &v.dense_length);
-        }
-        if (v.value_type == ValueType::code8) v.codebook = hold_exactly<float>(d["codebook"], 256);
+        v.scale = nb::cast<float>(d["scale"]);
         return v;
     }
 
@@ -94,15 +80,55 @@ SearchOptions search_options(int64_t beam, int64_t k, int combine, int threads) 
     return {beam, k, static_cast<Combine>(combine), std::max(1, threads)};
 }
 
-nb::tuple hits_to_numpy(std::vector<int64_t>&& row_ptr, const std::vector<Hit>& hits) {
+// Scores are logarithms in the core.
+float finish(float score, bool logarithms) { return logarithms ? score : std::exp(score); }
+
+nb::tuple hits_to_numpy(std::vector<int64_t>&& row_ptr, const std::vector<Hit>& hits, bool logarithms) {
     std::vector<int32_t> ids(hits.size());
     std::vector<float> scores(hits.size());
     for (size_t h = 0; h < hits.size(); ++h) {
         ids[h] = hits[h].id;
-        scores[h] = hits[h].score;
+        scores[h] = finish(hits[h].score, logarithms);
     }
     return nb::make_tuple(to_numpy(std::move(row_ptr)), to_numpy(std::move(ids)), to_numpy(std::move(scores)));
 }
+
+// (rows x k) ids and scores; short rows end in -1 and -inf.
+nb::tuple hits_to_rectangle(const std::vector<int64_t>& row_ptr, const std::vector<Hit>& hits, size_t k,
+                            bool logarithms) {
+    const size_t rows = row_ptr.size() - 1;
+    std::vector<int32_t> ids(rows * k, -1);
+    std::vector<float> scores(rows * k, -std::numeric_limits<float>::infinity());
+    for (size_t i = 0; i < rows; ++i) {
+        size_t to = i * k;
+        for (int64_t h = row_ptr[i]; h < row_ptr[i + 1]; ++h, ++to) {
+            ids[to] = hits[h].id;
+            scores[to] = finish(hits[h].score, logarithms);
+        }
+    }
+    return nb::make_tuple(to_numpy(std::move(ids), rows, k), to_numpy(std::move(scores), rows, k));
+}
+
+// The labels that a row must not get, held as long as the search runs.
+class Filter {
+   public:
+    Filter(nb::object filter, int64_t rows, int64_t labels) {
+        if (filter.is_none()) return;
+        nb::tuple pair = nb::cast<nb::tuple>(filter);
+        ptr_ = nb::cast<Array<int64_t>>(pair[0], false);
+        items_ = nb::cast<Array<int32_t>>(pair[1], false);
+        lists_ = lists(ptr_, items_, labels);
+        require(lists_.count == rows, "filter: one list per row is needed");
+        given_ = true;
+    }
+    const Lists* get() const { return given_ ? &lists_ : nullptr; }
+
+   private:
+    Array<int64_t> ptr_;
+    Array<int32_t> items_;
+    Lists lists_;
+    bool given_ = false;
+};
 
 }  // namespace
 
@@ -113,27 +139,19 @@ void bind_search(nb::module_& m) {
         .def(nb::init<nb::list, int64_t>(), "trees"_a, "labels"_a)
         .def("top_k",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                int64_t beam, int64_t k, int combine, nb::object filter, int threads, nb::object progress) {
+                int64_t beam, int64_t k, int combine, nb::object filter, int threads, nb::object progress,
+                bool logarithms) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, searcher.features());
                  const SearchOptions options = search_options(beam, k, combine, threads);
-                 Lists excluded;
-                 Array<int64_t> filter_ptr;
-                 Array<int32_t> filter_items;
-                 if (!filter.is_none()) {
-                     nb::tuple pair = nb::cast<nb::tuple>(filter);
-                     filter_ptr = nb::cast<Array<int64_t>>(pair[0], false);
-                     filter_items = nb::cast<Array<int32_t>>(pair[1], false);
-                     excluded = lists(filter_ptr, filter_items, searcher.labels());
-                     require(excluded.count == x.rows, "filter: one list per row is needed");
-                 }
+                 const Filter excluded(std::move(filter), x.rows, searcher.labels());
                  std::vector<int64_t> row_ptr;
                  std::vector<Hit> hits;
                  SearchWork work;
                  Watch(std::move(progress)).run([&](Monitor& monitor) {
-                     searcher.top_k(x, options, filter.is_none() ? nullptr : &excluded, monitor, row_ptr, hits, &work);
+                     searcher.top_k(x, options, excluded.get(), monitor, row_ptr, hits, &work);
                  });
-                 nb::tuple found = hits_to_numpy(std::move(row_ptr), hits);
+                 nb::tuple found = hits_to_numpy(std::move(row_ptr), hits, logarithms);
                  nb::dict counts;
                  counts["visits"] = work.visits;
                  counts["lookups"] = work.lookups;
@@ -142,10 +160,28 @@ void bind_search(nb::module_& m) {
                  return nb::make_tuple(found[0], found[1], found[2], counts);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a, "k"_a, "combine"_a,
-             "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none())
+             "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(), "logarithms"_a = true)
+        .def("rank",
+             [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
+                int64_t beam, int64_t k, int combine, nb::object filter, int threads, nb::object progress,
+                bool logarithms) {
+                 const Searcher& searcher = self.get();
+                 const Csr x = csr(indptr, indices, data, searcher.features());
+                 const SearchOptions options = search_options(beam, k, combine, threads);
+                 require(k >= 1, "a ranking has at least one place");
+                 const Filter excluded(std::move(filter), x.rows, searcher.labels());
+                 std::vector<int64_t> row_ptr;
+                 std::vector<Hit> hits;
+                 Watch(std::move(progress)).run([&](Monitor& monitor) {
+                     searcher.top_k(x, options, excluded.get(), monitor, row_ptr, hits);
+                 });
+                 return hits_to_rectangle(row_ptr, hits, static_cast<size_t>(k), logarithms);
+             },
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a, "k"_a, "combine"_a,
+             "filter"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a)
         .def("beam_nodes",
              [](const BoundSearcher& self, int64_t tree, int64_t depth, Array<int64_t> indptr, Array<int32_t> indices,
-                Array<float> data, int64_t beam, int combine, int threads) {
+                Array<float> data, int64_t beam, int combine, int threads, bool logarithms) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, searcher.features());
                  require(tree >= 0 && static_cast<size_t>(tree) < searcher.trees(), "no such tree");
@@ -156,13 +192,13 @@ void bind_search(nb::module_& m) {
                      searcher.beam_nodes(tree, depth, x, search_options(beam, beam, combine, threads), monitor, row_ptr,
                                          hits);
                  });
-                 return hits_to_numpy(std::move(row_ptr), hits);
+                 return hits_to_numpy(std::move(row_ptr), hits, logarithms);
              },
              "tree"_a, "depth"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a,
-             "combine"_a, "threads"_a = 1)
+             "combine"_a, "threads"_a = 1, "logarithms"_a = true)
         .def("score_labels",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                Array<int64_t> ptr, Array<int32_t> items, int combine, int threads) {
+                Array<int64_t> ptr, Array<int32_t> items, int combine, int threads, bool logarithms) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, searcher.features());
                  const Lists candidates = lists(ptr, items, searcher.labels());
@@ -172,10 +208,11 @@ void bind_search(nb::module_& m) {
                      searcher.score_labels(x, candidates, search_options(1, 1, combine, threads), monitor,
                                            scores.data());
                  });
+                 for (float& score : scores) score = finish(score, logarithms);
                  return to_numpy(std::move(scores));
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "ptr"_a.noconvert(),
-             "items"_a.noconvert(), "combine"_a, "threads"_a = 1);
+             "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
 }
 
 }  // namespace ceiba::bind

@@ -28,19 +28,22 @@ struct SearchWork {
 };
 
 // One thread's scorer. A row's features are found through the chunk's buckets, or, where many rows visit the same
-// chunk, through a table of all features into which the chunk was spread. Both add in the order of the row's
-// features, so both give the same bits.
+// chunk, through a table of all features into which the chunk was spread. Both add in the same order, so both give the
+// same bits.
 class ChunkScorer {
    public:
     // Spreads a chunk's rows; score() with this chunk then uses the table until unspread().
     void spread(const LayerView& layer, int64_t parent) {
-        uint32_t* table = table_.reserve(layer.features);
-        for_each_row(layer, parent, [&](int64_t feature, uint32_t row) { table[feature] = row + 1; });
+        Place* table = table_.reserve(layer.features);
+        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
+        for_each_row(layer, parent, [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
+            table[feature] = {static_cast<uint32_t>(bytes - chunk), entries};
+        });
         spread_ = true;
     }
     void unspread(const LayerView& layer, int64_t parent) {
-        uint32_t* table = table_.get();
-        for_each_row(layer, parent, [&](int64_t feature, uint32_t) { table[feature] = 0; });
+        Place* table = table_.get();
+        for_each_row(layer, parent, [&](int64_t feature, uint32_t, const uint8_t*) { table[feature] = {}; });
         spread_ = false;
     }
 
@@ -51,37 +54,10 @@ class ChunkScorer {
         const int64_t children = layer.chunk_children(parent);
         float* margin = margin_.reserve(padded(children));
         std::copy_n(layer.bias + layer.child_ptr[parent], children, margin);
-        if (spread_) {
-            const uint32_t* table = table_.get();
-            find_rows(layer, parent, x, row, [&](int32_t f) { return static_cast<int64_t>(table[f]) - 1; });
+        if (layer.wide) {
+            add<true>(layer, parent, x, row, margin);
         } else {
-            const int shift = layer.shift[parent];
-            const uint32_t* bucket = layer.bucket + layer.chunk_bucket[parent];
-            const uint16_t* key = layer.key + layer.chunk_row[parent];
-            find_rows(layer, parent, x, row, [&](int32_t f) {
-                const uint32_t* place = bucket + (f >> shift);
-                return find_key(key, place[0], place[1], static_cast<uint16_t>(f & 0xffff));
-            });
-        }
-        work.rows += found_count_;
-        if (layer.is_dense[parent]) {
-            if (layer.value_type == ValueType::float32) {
-                add_dense(layer, static_cast<const float*>(layer.dense), parent, margin);
-            } else {
-                add_dense(layer, static_cast<const uint16_t*>(layer.dense), parent, margin);
-            }
-            return margin;
-        }
-        switch (layer.value_type) {
-            case ValueType::float32:
-                add_sparse<float>(layer, parent, margin, [](float value) { return value; });
-                break;
-            case ValueType::float16: add_sparse<uint16_t>(layer, parent, margin, half_to_float); break;
-            case ValueType::code8: {
-                const float* codebook = layer.codebook;
-                add_sparse<uint8_t>(layer, parent, margin, [codebook](uint8_t code) { return codebook[code]; });
-                break;
-            }
+            add<false>(layer, parent, x, row, margin);
         }
         return margin;
     }
@@ -89,145 +65,216 @@ class ChunkScorer {
     SearchWork work;
 
    private:
-    // A row of the chunk that a feature of the instance has, where its bytes are, and the feature's value.
+    // Where a feature's row begins in its chunk, and its entries; a row has at least one.
+    struct Place {
+        uint32_t at;
+        uint32_t entries;
+    };
+
+    // A row of the chunk that a feature of the instance has, and the feature's value.
     struct Found {
-        int64_t begin;
-        int64_t length;
+        const uint8_t* bytes;
+        uint32_t entries;
         float value;
     };
 
-    // All rows are found before any is added: the look-ups do not wait for each other's cache misses then.
-    template <class Find>
-    void find_rows(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, Find find) {
-        Found* found = found_.reserve(x.nnz(row) + 1);
-        int64_t count = 0;
-        const bool dense = layer.is_dense[parent];
-        for (int64_t j = x.indptr[row]; j < x.indptr[row + 1]; ++j) {
-            const int64_t r = find(x.indices[j]);
-            if (r < 0) continue;
-            found[count++] = {r, 0, x.data[j]};
-        }
-        found_count_ = count;
-        if (dense) return;
-        for (int64_t i = 0; i < count; ++i) {
-            const int64_t r = found[i].begin;
-            found[i].begin = layer.row_start(parent, r);
-            found[i].length = layer.row_start(parent, r + 1) - found[i].begin;
-            __builtin_prefetch(layer.stream + found[i].begin);
+    template <bool wide>
+    void add(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, float* margin) {
+        switch (layer.value_type) {
+            case ValueType::float32: return add<wide, float>(layer, parent, x, row, margin);
+            case ValueType::float16: return add<wide, uint16_t>(layer, parent, x, row, margin);
+            case ValueType::float8: return add<wide, uint8_t>(layer, parent, x, row, margin);
         }
     }
 
-    // The row in [from, to) with the key, or -1; keys of a bucket differ.
-    static int64_t find_key(const uint16_t* key, uint32_t from, uint32_t to, uint16_t wanted) {
-#if defined(__AVX2__)
-        const __m256i all = _mm256_set1_epi16(static_cast<int16_t>(wanted));
-        for (uint32_t r = from; r < to; r += 16) {
-            const __m256i keys = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(key + r));
-            uint32_t equal = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi16(keys, all)));
-            if (to - r < 16) equal &= (1u << (2 * (to - r))) - 1;
-            if (equal != 0) return r + __builtin_ctz(equal) / 2;
+    // All rows are found before any is added: the look-ups do not wait for each other's cache misses then. Rows of bits
+    // are added before lists, so that the processor can guess which kind comes next.
+    template <bool wide, class T>
+    void add(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, float* margin) {
+        const int64_t begin = x.indptr[row], end = x.indptr[row + 1];
+        const uint32_t mask_bytes = static_cast<uint32_t>(padded(layer.chunk_children(parent)) / 8);
+        Found* const found = found_.reserve(end - begin + 1);
+        Found* masked = found;
+        Found* listed = found + (end - begin);
+        auto take = [&](const uint8_t* bytes, uint32_t entries, float value) {
+            const bool is_mask = !wide && entries >= mask_bytes;
+            *(is_mask ? masked : listed - 1) = {bytes, entries, value};
+            masked += is_mask;
+            listed -= !is_mask;
+            __builtin_prefetch(bytes);
+            work.rows += 1;
+            work.weights += entries;
+        };
+        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
+        if (spread_) {
+            const Place* table = table_.get();
+            for (int64_t j = begin; j < end; ++j) {
+                const Place place = table[x.indices[j]];
+                if (place.entries > 0) take(chunk + place.at, place.entries, x.data[j]);
+            }
+        } else if (layer.shift[parent] <= 8) {
+            look_up<wide, T, 1>(layer, parent, x, begin, end, mask_bytes, take);
+        } else {
+            look_up<wide, T, 2>(layer, parent, x, begin, end, mask_bytes, take);
+        }
+        for (const Found* f = found; f < masked; ++f) add_masked<T>(layer, f->bytes, mask_bytes, f->value, margin);
+        using Id = std::conditional_t<wide, uint32_t, uint8_t>;
+        for (const Found* f = found + (end - begin) - 1; f >= listed; --f) {
+            add_listed<Id, T>(layer, f->bytes, f->entries, f->value, margin);
+        }
+    }
+
+    template <bool wide, class T, int kKeyBytes, class Take>
+    void look_up(const LayerView& layer, int64_t parent, const Csr& x, int64_t begin, int64_t end, uint32_t mask_bytes,
+                 Take take) {
+        const int shift = layer.shift[parent];
+        const uint32_t* bucket = layer.bucket + layer.chunk_bucket[parent];
+        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
+        // Records are asked for before any is read: their cache misses overlap, whichever way the branches below go.
+        const uint8_t** records = records_.reserve(end - begin + 1);
+        for (int64_t j = begin; j < end; ++j) {
+            const uint32_t* place = bucket + (x.indices[j] >> shift);
+            const uint8_t* at = chunk + place[0];
+            __builtin_prefetch(at);
+            records[j - begin] = place[0] == place[1] ? nullptr : at;
+        }
+        for (int64_t j = begin; j < end; ++j) {
+            if (records[j - begin] == nullptr) continue;
+            const int32_t feature = x.indices[j];
+            const Record record(records[j - begin], kKeyBytes, wide);
+            const int r = find_key<kKeyBytes>(record, static_cast<uint32_t>(feature));
+            if (r < 0) continue;
+            int64_t before = 0;
+            if constexpr (wide) {
+                for (int i = 0; i < r; ++i) before += int64_t{record.entries_of(i, true)} * (4 + sizeof(T));
+            } else {
+                before = narrow_bytes(record.entries, r, mask_bytes, sizeof(T));
+            }
+            take(record.first_row + before, record.entries_of(r, wide), x.data[j]);
+        }
+    }
+
+    // The row with the feature's key, or -1; keys of a bucket differ.
+    template <int kKeyBytes>
+    static int find_key(const Record& record, uint32_t feature) {
+#if defined(__SSE2__)
+        constexpr int kAtOnce = 16 / kKeyBytes;
+        const __m128i wanted = kKeyBytes == 1 ? _mm_set1_epi8(static_cast<char>(feature))
+                                              : _mm_set1_epi16(static_cast<short>(feature));
+        for (int r = 0; r < record.rows; r += kAtOnce) {
+            const __m128i keys = _mm_loadu_si128(reinterpret_cast<const __m128i*>(record.keys + r * kKeyBytes));
+            const __m128i same = kKeyBytes == 1 ? _mm_cmpeq_epi8(keys, wanted) : _mm_cmpeq_epi16(keys, wanted);
+            uint32_t equal = static_cast<uint32_t>(_mm_movemask_epi8(same));
+            if (record.rows - r < kAtOnce) equal &= (1u << (kKeyBytes * (record.rows - r))) - 1;
+            if (equal != 0) return r + __builtin_ctz(equal) / kKeyBytes;
         }
 #else
-        for (uint32_t r = from; r < to; ++r) {
-            if (key[r] >= wanted) return key[r] == wanted ? static_cast<int64_t>(r) : -1;
+        const uint32_t wanted = kKeyBytes == 1 ? feature & 0xff : feature & 0xffff;
+        for (int r = 0; r < record.rows; ++r) {
+            if (record.key(r, kKeyBytes) == wanted) return r;
         }
 #endif
         return -1;
     }
 
-    template <class Visit>
-    static void for_each_row(const LayerView& layer, int64_t parent, Visit visit) {
-        const int shift = layer.shift[parent];
-        const uint32_t* bucket = layer.bucket + layer.chunk_bucket[parent];
-        const uint16_t* key = layer.key + layer.chunk_row[parent];
-        const int64_t buckets = (layer.features >> shift) + 1;
-        for (int64_t b = 0; b < buckets; ++b) {
-            const int64_t high = ((b << shift) >> 16) << 16;
-            for (uint32_t r = bucket[b]; r < bucket[b + 1]; ++r) visit(high | key[r], r);
+    // Bytes of the first `rows` rows of a narrow record.
+    static int64_t narrow_bytes(const uint8_t* entries, int rows, uint32_t mask_bytes, int value_bytes) {
+#if defined(__SSE2__)
+        alignas(32) static constexpr uint8_t kKeep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
+                                                          255, 255, 255, 255, 255, 255, 255, 255};
+        const __m128i most = _mm_set1_epi8(static_cast<char>(mask_bytes)), zero = _mm_setzero_si128();
+        __m128i ids = zero, values = zero;
+        for (int r = 0; r < rows; r += 16) {
+            const int beyond = std::max(0, 16 - (rows - r));
+            const __m128i keep = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kKeep + beyond));
+            const __m128i e = _mm_and_si128(_mm_loadu_si128(reinterpret_cast<const __m128i*>(entries + r)), keep);
+            ids = _mm_add_epi64(ids, _mm_sad_epu8(_mm_min_epu8(e, most), zero));
+            values = _mm_add_epi64(values, _mm_sad_epu8(e, zero));
+        }
+        ids = _mm_add_epi64(ids, _mm_unpackhi_epi64(ids, ids));
+        values = _mm_add_epi64(values, _mm_unpackhi_epi64(values, values));
+        return _mm_cvtsi128_si32(ids) + int64_t{value_bytes} * _mm_cvtsi128_si32(values);
+#else
+        int64_t ids = 0, values = 0;
+        for (int r = 0; r < rows; ++r) {
+            ids += std::min<uint32_t>(entries[r], mask_bytes);
+            values += entries[r];
+        }
+        return ids + value_bytes * values;
+#endif
+    }
+
+    template <class T>
+    static float decode(const LayerView& layer, const uint8_t* at) {
+        T value;
+        std::memcpy(&value, at, sizeof(T));
+        if constexpr (sizeof(T) == 4) return value;
+        if constexpr (sizeof(T) == 2) return half_to_float(value);
+        if constexpr (sizeof(T) == 1) return layer.codes[value];
+    }
+
+    template <class Id, class T>
+    static void add_listed(const LayerView& layer, const uint8_t* ids, uint32_t entries, float v,
+                           float* __restrict margin) {
+        const uint8_t* values = ids + entries * sizeof(Id);
+        for (uint32_t e = 0; e < entries; ++e) {
+            Id child;
+            std::memcpy(&child, ids + e * sizeof(Id), sizeof(Id));
+            margin[child] += v * decode<T>(layer, values + e * sizeof(T));
         }
     }
 
     template <class T>
-    void add_dense(const LayerView& layer, const T* values, int64_t parent, float* __restrict margin) {
-        const int64_t stride = padded(layer.chunk_children(parent));
-        const T* chunk = values + layer.chunk_dense[parent];
-        work.weights += stride * found_count_;
-        for (int64_t i = 0; i < found_count_; ++i) {
-            const T* weight = chunk + found_.get()[i].begin * stride;
-            const float v = found_.get()[i].value;
-            for (int64_t c = 0; c < stride; c += kPad) {
-                for (int l = 0; l < kPad; ++l) {
-                    if constexpr (sizeof(T) == 4) {
-                        margin[c + l] += v * weight[c + l];
-                    } else {
-                        margin[c + l] += v * half_to_float(weight[c + l]);
-                    }
-                }
-            }
-        }
-    }
-
-    template <class T, class Decode>
-    void add_sparse(const LayerView& layer, int64_t parent, float* __restrict margin, Decode decode) {
-        const int64_t mask_bytes = padded(layer.chunk_children(parent)) / 8;
-        const int64_t first_masked = mask_bytes * static_cast<int64_t>(1 + sizeof(T));
-        for (int64_t i = 0; i < found_count_; ++i) {
-            const Found& row = found_.get()[i];
-            const uint8_t* children = layer.stream + row.begin;
-            if (layer.wide) {
-                const int64_t entries = row.length / static_cast<int64_t>(4 + sizeof(T));
-                add_listed<uint32_t, T>(children, entries, row.value, margin, decode);
-                work.weights += entries;
-            } else if (row.length < first_masked) {
-                const int64_t entries = row.length / static_cast<int64_t>(1 + sizeof(T));
-                add_listed<uint8_t, T>(children, entries, row.value, margin, decode);
-                work.weights += entries;
-            } else {
-                add_masked<T>(children, mask_bytes, row.value, margin, decode);
-                work.weights += (row.length - mask_bytes) / static_cast<int64_t>(sizeof(T));
-            }
-        }
-    }
-
-    template <class Id, class T, class Decode>
-    static void add_listed(const uint8_t* ids, int64_t entries, float v, float* __restrict margin, Decode decode) {
-        const uint8_t* values = ids + entries * sizeof(Id);
-        for (int64_t e = 0; e < entries; ++e) {
-            Id child;
-            T value;
-            std::memcpy(&child, ids + e * sizeof(Id), sizeof(Id));
-            std::memcpy(&value, values + e * sizeof(T), sizeof(T));
-            margin[child] += v * decode(value);
-        }
-    }
-
-    template <class T, class Decode>
-    static void add_masked(const uint8_t* mask, int64_t mask_bytes, float v, float* __restrict margin, Decode decode) {
+    static void add_masked(const LayerView& layer, const uint8_t* mask, uint32_t mask_bytes, float v,
+                           float* __restrict margin) {
         const uint8_t* values = mask + mask_bytes;
-        for (int64_t b = 0; b < mask_bytes; b += 2, margin += 16) {
+        for (uint32_t b = 0; b < mask_bytes; b += 2, margin += 16) {
             uint16_t bits;
             std::memcpy(&bits, mask + b, 2);
 #if defined(__AVX512F__)
-            if constexpr (sizeof(T) == 2) {  // 16 halves, spread to the children they belong to
-                const __m512 packed = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
-                const Lanes<16>::Float spread = _mm512_maskz_expand_ps(bits, packed);
+            // 16 values spread to the children they belong to
+            if constexpr (sizeof(T) < 4) {
+                __m512 weight;
+                if constexpr (sizeof(T) == 2) {
+                    const auto packed = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+                    weight = _mm512_maskz_expand_ps(bits, packed);
+                } else {
+                    const auto packed = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+                    weight = decode_float8(_mm512_maskz_expand_epi32(bits, packed), layer.scale);
+                }
+                const Lanes<16>::Float spread = weight;
                 (Lanes<16>::load(margin) + Lanes<16>{{spread}} * v).store(margin);
-                values += 2 * __builtin_popcount(bits);
+                values += sizeof(T) * __builtin_popcount(bits);
                 continue;
             }
 #endif
+            if (bits == 0xffff) {
+                for (int l = 0; l < 16; ++l) margin[l] += v * decode<T>(layer, values + l * sizeof(T));
+                values += 16 * sizeof(T);
+                continue;
+            }
             for (uint32_t left = bits; left != 0; left &= left - 1, values += sizeof(T)) {
-                T value;
-                std::memcpy(&value, values, sizeof(T));
-                margin[__builtin_ctz(left)] += v * decode(value);
+                margin[__builtin_ctz(left)] += v * decode<T>(layer, values);
             }
         }
     }
 
-    Scratch<uint32_t> table_;
+#if defined(__AVX512F__)
+    // Float8::decode of 16 codes.
+    static __m512 decode_float8(__m512i code, float scale) {
+        const __m512i magnitude = _mm512_and_si512(code, _mm512_set1_epi32(0x7f));
+        const __m512i base = _mm512_castps_si512(_mm512_set1_ps(scale));
+        const __m512i size = _mm512_add_epi32(_mm512_slli_epi32(magnitude, 19), base);
+        const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(code, _mm512_set1_epi32(0x80)), 24);
+        const __mmask16 some = _mm512_test_epi32_mask(magnitude, magnitude);
+        return _mm512_castsi512_ps(_mm512_maskz_or_epi32(some, size, sign));
+    }
+#endif
+
+    Scratch<Place> table_;
     Scratch<float> margin_;
     Scratch<Found> found_;
-    int64_t found_count_ = 0;
+    Scratch<const uint8_t*> records_;
     bool spread_ = false;
 };
 

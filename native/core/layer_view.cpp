@@ -1,7 +1,6 @@
 #include "core/layer_view.hpp"
 
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -17,121 +16,100 @@ void require_offsets(const int64_t* ptr, int64_t count, int64_t end, const char*
     for (int64_t p = 0; p < count; ++p) require(ptr[p] <= ptr[p + 1], what);
 }
 
-void check_rows(const LayerView& layer, int64_t p) {
-    const int shift = layer.shift[p];
-    require(shift <= 16, "bucket width");
-    const int64_t buckets = (layer.features >> shift) + 1;
-    require(layer.chunk_bucket[p + 1] - layer.chunk_bucket[p] == buckets + 1, "bucket count");
-    const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
-    const uint16_t* key = layer.key + layer.chunk_row[p];
-    const int64_t rows = layer.chunk_rows(p);
-    require(bucket[0] == 0 && bucket[buckets] == rows, "bucket offsets");
-    for (int64_t b = 0; b < buckets; ++b) {
-        require(bucket[b] <= bucket[b + 1] && bucket[b + 1] <= rows, "bucket offsets");
-        int64_t previous = -1;
-        for (int64_t r = bucket[b]; r < bucket[b + 1]; ++r) {
-            const int64_t feature = (((b << shift) >> 16) << 16) | key[r];
-            require(feature >> shift == b && feature > previous && feature < layer.features, "feature ids");
-            previous = feature;
-        }
+bool finite_value(const uint8_t* at, ValueType type) {
+    if (type == ValueType::float8) return true;
+    if (type == ValueType::float16) {
+        uint16_t half;
+        std::memcpy(&half, at, 2);
+        return (half & 0x7c00) != 0x7c00;
     }
+    float value;
+    std::memcpy(&value, at, 4);
+    return std::isfinite(value);
 }
 
-// Reads one row and returns whether its children ascend within the chunk and its length fits them.
-bool row_is_sound(const LayerView& layer, int64_t begin, int64_t end, int64_t children) {
-    const int64_t length = end - begin, value_bytes = value_size(layer.value_type);
-    const uint8_t* row = layer.stream + begin;
-    if (layer.wide) {
-        if (length % (4 + value_bytes) != 0) return false;
-        int64_t previous = -1;
-        for (int64_t e = 0; e < length / (4 + value_bytes); ++e) {
-            uint32_t child;
-            std::memcpy(&child, row + 4 * e, 4);
-            if (child <= previous || child >= children) return false;
-            previous = child;
-        }
-        return true;
-    }
+// Whether the children of a row ascend within the chunk, and its values are finite.
+bool row_is_sound(const LayerView& layer, const uint8_t* row, int64_t entries, int64_t children) {
+    const int value_bytes = value_size(layer.value_type);
     const int64_t mask_bytes = padded(children) / 8;
-    if (length < mask_bytes * (1 + value_bytes)) {
-        if (length % (1 + value_bytes) != 0) return false;
-        int64_t previous = -1;
-        for (int64_t e = 0; e < length / (1 + value_bytes); ++e) {
-            if (row[e] <= previous || row[e] >= children) return false;
-            previous = row[e];
-        }
-        return true;
+    const uint8_t* values = row + (layer.wide ? 4 * entries : std::min(entries, mask_bytes));
+    for (int64_t e = 0; e < entries; ++e) {
+        if (!finite_value(values + e * value_bytes, layer.value_type)) return false;
     }
-    int64_t entries = 0;
-    for (int64_t b = 0; b < mask_bytes; ++b) {
-        entries += __builtin_popcount(row[b]);
-        for (int bit = 0; bit < 8; ++bit) {
-            if ((row[b] >> bit & 1) && 8 * b + bit >= children) return false;
+    if (!layer.wide && entries >= mask_bytes) {
+        int64_t bits = 0;
+        for (int64_t b = 0; b < mask_bytes; ++b) {
+            bits += __builtin_popcount(row[b]);
+            if (8 * b + 8 > children && row[b] >> std::max<int64_t>(0, children - 8 * b) != 0) return false;
         }
+        return bits == entries;
     }
-    return length == mask_bytes + entries * value_bytes;
+    int64_t previous = -1;
+    for (int64_t e = 0; e < entries; ++e) {
+        uint32_t child = row[e];
+        if (layer.wide) std::memcpy(&child, row + 4 * e, 4);
+        if (child <= previous || child >= children) return false;
+        previous = child;
+    }
+    return true;
 }
 
-void check_stream(const LayerView& layer, int64_t p) {
-    const int64_t rows = layer.chunk_rows(p), children = layer.chunk_children(p);
-    const int64_t bytes = layer.chunk_byte[p + 1] - layer.chunk_byte[p];
-    const int64_t dense = layer.chunk_dense[p + 1] - layer.chunk_dense[p];
-    require(layer.is_dense[p] <= 1, "chunk kind");
-    if (layer.is_dense[p]) {
-        require(bytes == 0 && dense == rows * padded(children), "dense chunk size");
-        return;
+// Checks a bucket's record, which has to fill `bytes`, and returns its number of rows.
+int64_t check_record(const LayerView& layer, int64_t p, int64_t b, const uint8_t* at, int64_t bytes) {
+    const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
+    const int64_t children = layer.chunk_children(p), head = 1 + int64_t{at[0]} * (key_bytes + (layer.wide ? 4 : 1));
+    require(at[0] >= 1 && at[0] <= kMostRows && head <= bytes, "rows of a bucket");
+    const Record record(at, key_bytes, layer.wide);
+    const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
+    int64_t previous = -1, left = bytes - head;
+    const uint8_t* row = record.first_row;
+    for (int r = 0; r < record.rows; ++r) {
+        const int64_t feature = ((b << shift) & high) | record.key(r, key_bytes);
+        require(feature >> shift == b && feature > previous && feature < layer.features, "feature ids");
+        previous = feature;
+        const int64_t entries = record.entries_of(r, layer.wide);
+        require(entries >= 1 && entries <= children, "entries of a row");
+        const int64_t length = row_bytes(entries, children, layer.wide, value_bytes);
+        require(length <= left && row_is_sound(layer, row, entries, children), "rows");
+        left -= length;
+        row += length;
     }
-    require(dense == 0 && (rows > 0 || bytes == 0), "sparse chunk size");
-    for (int64_t a = layer.chunk_anchor[p]; a < layer.chunk_anchor[p + 1]; ++a) {
-        require(layer.anchor[a] >= 0 && layer.anchor[a] <= bytes, "anchors");
-    }
-    int64_t begin = layer.chunk_byte[p];
-    require(rows == 0 || layer.row_start(p, 0) == begin, "row offsets");
-    for (int64_t r = 0; r < rows; ++r) {
-        const int64_t end = layer.row_start(p, r + 1);
-        require(begin <= end && end <= layer.chunk_byte[p + 1], "row offsets");
-        require(row_is_sound(layer, begin, end, children), "rows");
-        begin = end;
-    }
+    require(left == 0, "length of a bucket");
+    return record.rows;
 }
 
-void require_finite(const void* values, int64_t count, ValueType type, const char* what) {
-    bool finite = true;
-    if (type == ValueType::float32) {
-        const float* value = static_cast<const float*>(values);
-        for (int64_t i = 0; i < count; ++i) finite &= std::isfinite(value[i]);
-    } else {
-        const uint16_t* value = static_cast<const uint16_t*>(values);
-        for (int64_t i = 0; i < count; ++i) finite &= (value[i] & 0x7c00) != 0x7c00;
+void check_chunk(const LayerView& layer, int64_t p) {
+    require(layer.shift[p] <= 16, "bucket width");
+    require(layer.chunk_buckets(p) == (layer.features >> layer.shift[p]) + 1, "bucket count");
+    const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
+    const int64_t bytes = layer.chunk_byte[p + 1] - layer.chunk_byte[p], buckets = layer.chunk_buckets(p);
+    require(bucket[0] == 0 && bucket[buckets] == bytes, "bucket offsets");
+    int64_t rows = 0;
+    for (int64_t b = 0; b < buckets; ++b) {
+        require(bucket[b] <= bucket[b + 1] && bucket[b + 1] <= bytes, "bucket offsets");
+        if (bucket[b] == bucket[b + 1]) continue;
+        rows += check_record(layer, p, b, layer.stream + layer.chunk_byte[p] + bucket[b], bucket[b + 1] - bucket[b]);
     }
-    require(finite, what);
+    require(rows == layer.chunk_rows(p), "chunk rows");
 }
 
 }  // namespace
 
 void LayerView::validate() {
     require_offsets(child_ptr, parents, children, "child offsets");
-    require(keys_length == rows_length + kKeySlack, "keys");
-    require_offsets(chunk_row, parents, rows_length, "chunk rows");
+    require_offsets(chunk_row, parents, chunk_row[parents], "chunk rows");
     require(stream_length >= kSlack, "rows");
     require_offsets(chunk_byte, parents, stream_length - kSlack, "chunk bytes");
-    require_offsets(chunk_dense, parents, dense_length, "chunk values");
     require_offsets(chunk_bucket, parents, buckets_length, "chunk buckets");
-    chunk_anchor.assign(parents + 1, 0);
-    for (int64_t p = 0; p < parents; ++p) {
-        const int64_t anchors = is_dense[p] ? 0 : (chunk_rows(p) + kAnchorRows - 1) / kAnchorRows;
-        chunk_anchor[p + 1] = chunk_anchor[p] + anchors;
-        require(wide || chunk_children(p) <= kNarrowChildren, "number of children");
-    }
-    require(chunk_anchor[parents] == anchors_length, "anchors");
-    for (int64_t p = 0; p < parents; ++p) {
-        check_rows(*this, p);
-        check_stream(*this, p);
-    }
-    require_finite(bias, children, ValueType::float32, "intercepts");
-    const ValueType dense_type = value_type == ValueType::float32 ? ValueType::float32 : ValueType::float16;
-    require_finite(dense, dense_length, dense_type, "values");
-    if (value_type == ValueType::code8) require_finite(codebook, 256, ValueType::float32, "codebook");
+    wide = false;
+    for (int64_t p = 0; p < parents; ++p) wide |= chunk_children(p) > kNarrowChildren;
+    for (int64_t p = 0; p < parents; ++p) check_chunk(*this, p);
+    for (int64_t c = 0; c < children; ++c) require(std::isfinite(bias[c]), "intercepts");
+    int exponent = 0;
+    require(std::isnormal(scale) && std::frexp(scale, &exponent) == 0.5f && exponent <= 121, "scale");
+    const Float8 float8(scale);
+    codes.resize(256);
+    for (int c = 0; c < 256; ++c) codes[c] = float8.decode(static_cast<uint8_t>(c));
 }
 
 }  // namespace ceiba

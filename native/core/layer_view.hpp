@@ -16,39 +16,68 @@ struct LayerView {
     const int64_t* child_ptr = nullptr;
     const int64_t* chunk_row = nullptr;
     const int64_t* chunk_byte = nullptr;
-    const int64_t* chunk_dense = nullptr;
     const int64_t* chunk_bucket = nullptr;
     const uint8_t* shift = nullptr;
-    const uint8_t* is_dense = nullptr;
     const uint32_t* bucket = nullptr;
-    const uint16_t* key = nullptr;
-    const int64_t* anchor = nullptr;
-    const uint16_t* offset16 = nullptr;
-    const uint32_t* offset32 = nullptr;
     const uint8_t* stream = nullptr;
-    const void* dense = nullptr;
-    const float* codebook = nullptr;
     const float* bias = nullptr;
+    float scale = 1.0f;
     ValueType value_type = ValueType::float32;
-    bool wide = false;
-    // array lengths, for the check
-    int64_t buckets_length = 0, rows_length = 0, keys_length = 0, anchors_length = 0, stream_length = 0, dense_length = 0;
+    int64_t buckets_length = 0, stream_length = 0;  // array lengths, for the check
 
-    std::vector<int64_t> chunk_anchor;  // parents + 1, filled by validate()
+    bool wide = false;          // filled by validate(), as is
+    std::vector<float> codes;   // what each float8 stands for
 
     int64_t chunk_children(int64_t p) const { return child_ptr[p + 1] - child_ptr[p]; }
     int64_t chunk_rows(int64_t p) const { return chunk_row[p + 1] - chunk_row[p]; }
-
-    // Where row r of a sparse chunk begins in `stream`; r may be one past the last.
-    int64_t row_start(int64_t p, int64_t r) const {
-        if (r >= chunk_rows(p)) return chunk_byte[p + 1];
-        const int64_t at = chunk_row[p] + r;
-        return chunk_byte[p] + anchor[chunk_anchor[p] + r / kAnchorRows] +
-               (wide ? static_cast<int64_t>(offset32[at]) : offset16[at]);
-    }
+    int64_t chunk_buckets(int64_t p) const { return chunk_bucket[p + 1] - chunk_bucket[p] - 1; }
 
     // Throws std::invalid_argument unless every offset and id is in range, so that search needs no checks.
     void validate();
 };
+
+// The record of one bucket, see weights.hpp.
+struct Record {
+    const uint8_t* keys;
+    const uint8_t* entries;
+    const uint8_t* first_row;
+    int rows;
+
+    Record(const uint8_t* at, int key_bytes, bool wide)
+        : keys(at + 1), entries(keys + at[0] * key_bytes), first_row(entries + at[0] * (wide ? 4 : 1)), rows(at[0]) {}
+
+    uint32_t key(int r, int key_bytes) const {
+        if (key_bytes == 1) return keys[r];
+        uint16_t k;
+        std::memcpy(&k, keys + 2 * r, 2);
+        return k;
+    }
+    uint32_t entries_of(int r, bool wide) const {
+        if (!wide) return entries[r];
+        uint32_t e;
+        std::memcpy(&e, entries + 4 * r, 4);
+        return e;
+    }
+};
+
+// Calls visit(feature, entries, bytes) for each row of a chunk; `bytes` are its children and values.
+template <class Visit>
+void for_each_row(const LayerView& layer, int64_t p, Visit visit) {
+    const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
+    const int64_t children = layer.chunk_children(p);
+    const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
+    const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
+    const uint8_t* chunk = layer.stream + layer.chunk_byte[p];
+    for (int64_t b = 0; b < layer.chunk_buckets(p); ++b) {
+        if (bucket[b] == bucket[b + 1]) continue;
+        const Record record(chunk + bucket[b], key_bytes, layer.wide);
+        const uint8_t* bytes = record.first_row;
+        for (int r = 0; r < record.rows; ++r) {
+            const uint32_t entries = record.entries_of(r, layer.wide);
+            visit(((b << shift) & high) | record.key(r, key_bytes), entries, bytes);
+            bytes += row_bytes(entries, children, layer.wide, value_bytes);
+        }
+    }
+}
 
 }  // namespace ceiba

@@ -41,12 +41,13 @@ class Interval(Constraint):
         self.closed_high = closed in ("both", "right")
 
     def accepts(self, value: Any) -> bool:
-        if isinstance(value, (bool, np.bool_)):
-            return False
-        if not isinstance(value, Integral if self.kind is int else Real):
-            return False
-        if isinstance(value, Real) and not isinstance(value, Integral) and not math.isfinite(value):
-            return False
+        if type(value) is not int:  # the most frequent type needs no look at the abstract ones
+            if isinstance(value, (bool, np.bool_)):
+                return False
+            if not isinstance(value, Integral if self.kind is int else Real):
+                return False
+            if not isinstance(value, Integral) and not math.isfinite(value):
+                return False
         number: Any = value
         above = self.low is None or number > self.low or (self.closed_low and number == self.low)
         below = self.high is None or number < self.high or (self.closed_high and number == self.high)

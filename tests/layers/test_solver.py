@@ -133,7 +133,6 @@ def test_every_lane_group(make_problem, n_parents, n_children, loss):
         matched = half  # all, every other, none
     layer = train_layer(problem.features, child_ptr, matched, problem.positives, settings)
     assert excess(problem, layer, child_ptr, matched, problem.positives, settings).max() < 1e-3
-    assert layer.arrays["offset"].dtype == (np.uint32 if max(np.diff(child_ptr)) > 240 else np.uint16)
 
 
 def test_relevance_multiplies_costs(make_problem):
@@ -236,7 +235,7 @@ def test_max_iter_stops(make_problem):
     assert layer.work["visits"] == 60
 
 
-@pytest.mark.parametrize("weight_dtype", ["float32", "float16", "uint8"])
+@pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])
 @pytest.mark.parametrize("loss", ["squared_hinge", "logistic"])
 def test_threads_do_not_change_a_bit(make_problem, loss, weight_dtype):
     problem = make_problem(200, 50, 90)

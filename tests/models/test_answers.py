@@ -210,7 +210,7 @@ def test_the_model_searches_as_the_twin(problem, model):
     twin = Twin([(p.layers, p.tree.slot_label) for p in model.partitions_], 40, "l3-hinge")
     expected = twin.top_k(problem.features, 5, 10)
     labels, scores = model.predict_topk(problem.X, k=5)
-    ids, expected_scores = expected.to_rectangle(5)
+    ids, expected_scores = expected.ids.reshape(-1, 5), expected.scores.reshape(-1, 5)
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-3, atol=1e-6)
     assert (labels.astype(int) != ids).mean() < 0.01  # but for ties
 

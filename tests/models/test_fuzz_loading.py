@@ -25,7 +25,7 @@ LABELS = [[f"l{i % 23}", f"m{i % 3}"] for i in range(60)]
 KINDS = {
     "float16": {"branching_factor": 3, "max_leaf_size": 4},
     "float32": {"branching_factor": 3, "max_leaf_size": 4, "weight_dtype": "float32", "threshold": 0.0},
-    "uint8": {"max_leaf_size": 10, "weight_dtype": "uint8", "combine": "sigmoid", "n_trees": 2},
+    "float8": {"max_leaf_size": 10, "weight_dtype": "float8", "combine": "sigmoid", "n_trees": 2},
     "one level": {"max_leaf_size": 100, "vectorizer": None},
     "wide": {"max_leaf_size": 300, "vectorizer": None, "threshold": 0.2, "combine": "sigmoid"},
     "overlapping": {"tree": LabelTree([[0, 2], [0, 13, 29]], [*range(13), *range(10, 26)]), "weight_dtype": "float32"},

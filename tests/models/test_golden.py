@@ -27,7 +27,7 @@ PARAMETERS = {
     "plain": {},
     "deep": {"branching_factor": 2, "max_leaf_size": 2, "n_trees": 2, "threshold": 0.01},
     "logistic": {"loss": "logistic", "combine": "sigmoid", "max_leaf_size": 3, "branching_factor": 2},
-    "codes": {"weight_dtype": "uint8", "negatives": "tfn+man", "max_leaf_size": 4, "branching_factor": 3},
+    "codes": {"weight_dtype": "float8", "negatives": "tfn+man", "max_leaf_size": 4, "branching_factor": 3},
 }
 
 

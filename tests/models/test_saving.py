@@ -67,7 +67,7 @@ def assert_equal(first, second, X):
         {},
         {"n_trees": 3},
         {"weight_dtype": "float32", "max_leaf_size": 4},
-        {"weight_dtype": "uint8", "max_leaf_size": 4, "combine": "log-sigmoid"},
+        {"weight_dtype": "float8", "max_leaf_size": 4, "combine": "log-sigmoid"},
         {"vectorizer": TfidfVectorizer(char_ngrams=(2, 3), word_ngrams=None)},
         {"n_jobs": np.int64(1), "C": np.float32(0.5)},
         {"label_embedding": np.random.default_rng(0).random((26, 4))},
@@ -105,7 +105,7 @@ def test_models_of_every_shape_are_the_same_after_loading(tmp_path, make_problem
         branching_factor=data.draw(st.integers(2, 5)),
         max_leaf_size=data.draw(st.integers(1, 70)),
         threshold=data.draw(st.sampled_from([0.0, 0.1, 1e9])),
-        weight_dtype=data.draw(st.sampled_from(["float32", "float16", "uint8"])),
+        weight_dtype=data.draw(st.sampled_from(["float32", "float16", "float8"])),
         n_jobs=1,
     ).fit(problem.X, problem.Y)
     shutil.rmtree(tmp_path / "model", ignore_errors=True)
@@ -273,7 +273,7 @@ def test_files_outside_of_the_folder_are_not_read(folder, tmp_path):
         ("layer.0.bucket", -1, 10**6),
         ("layer.1.chunk_row", 1, 10**6),
         ("layer.1.shift", 0, 17),
-        ("layer.1.is_dense", 0, 2),
+        ("layer.1.scale", 0, 0.3),
         ("layer.2.bias", 3, np.nan),
         ("layer.0.value_type", 0, 9),
     ],
@@ -288,7 +288,7 @@ def test_arrays_that_do_not_fit_together(folder, array, index, value):
         load(folder)
 
 
-@pytest.mark.parametrize("name", ["layer.1.key", "tree.slot_label", "tree.child_ptr.1", "layer.0.bias"])
+@pytest.mark.parametrize("name", ["layer.1.scale", "tree.slot_label", "tree.child_ptr.1", "layer.0.bias"])
 def test_missing_arrays_are_named(folder, name):
     path = folder / "tree-0.safetensors"
     arrays = load_file(path)

@@ -20,7 +20,7 @@ X = sp.csr_array((rng.random((200, 60)) * (rng.random((200, 60)) < 0.2)).astype(
 Y = sp.csr_array((rng.random((200, 90)) < 0.05).astype(np.float32) + np.eye(90)[np.arange(200) % 90])
 found = {"isa": isa}
 for loss in ("squared_hinge", "hinge", "logistic"):
-    for weight_dtype in ("float32", "float16", "uint8"):
+    for weight_dtype in ("float32", "float16", "float8"):
         model = XRLinear(
             branching_factor=3, max_leaf_size=20, loss=loss, weight_dtype=weight_dtype, tolerance=1e-3, max_iter=5000
         ).fit(X, Y)
@@ -58,6 +58,6 @@ def test_builds_agree(in_use, build):
         if name.endswith(("tree", "rows")):
             assert found == in_use[name], name
         else:
-            limit = 0.03 if "uint8" in name else 5e-3
+            limit = 0.03 if "float8" in name else 5e-3
             np.testing.assert_allclose(found, in_use[name], atol=limit, err_msg=name)
     assert all(in_use[name] for name in in_use if name.endswith("rows"))

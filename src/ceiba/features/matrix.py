@@ -9,10 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba.data.csr import compressed_fault, coordinate_fault
 from ceiba.errors import InputError, InputTypeError
 
 _MOST_FEATURES = np.iinfo(np.int32).max
+_CSR_TYPES = (sp.csr_matrix, sp.csr_array)
 _LARGEST = 1e15  # squares of larger values leave no room for a sum in float32
 
 
@@ -84,6 +86,9 @@ def as_features(
         When X is not two-dimensional, is empty, has another number of features, holds NaN, infinity or values that
         are too large, or is a sparse matrix whose arrays do not fit together.
     """
+    quick = _as_it_is(X, n_features)
+    if quick is not None:
+        return quick
     if not sp.issparse(X):
         X = _dense(X, name)
     if X.ndim != 2:
@@ -116,6 +121,24 @@ def as_features(
     return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, columns)
 
 
+def _as_it_is(X: Any, n_features: int | None) -> Features | None:
+    """Return a CSR that needs neither conversion nor an error, checked in one native pass; None for any other X.
+
+    Queries come one by one: this takes a microsecond where the general way takes several.
+    """
+    if type(X) not in _CSR_TYPES or X.data.dtype != np.float32 or X.indices.dtype != np.int32:
+        return None
+    shape = X.shape
+    if len(shape) != 2 or shape[0] == 0 or shape[1] == 0 or (n_features is not None and shape[1] != n_features):
+        return None
+    indptr, indices, data = X.indptr.astype(np.int64, copy=False), X.indices, X.data
+    if len(indptr) != shape[0] + 1 or not (data.flags.c_contiguous and indices.flags.c_contiguous):
+        return None
+    if not core.is_canonical(indptr, indices, data, shape[1], _LARGEST):
+        return None
+    return Features(indptr, indices, data, shape[1])
+
+
 def _to_csr(X: Any, name: str) -> Any:
     """Convert another sparse format, whose arrays SciPy's native code would not check."""
     fault = None
@@ -130,12 +153,6 @@ def _to_csr(X: Any, name: str) -> Any:
 
 def _canonical(X: Any, name: str) -> Any:
     """Return a CSR with sorted columns and no duplicates; X itself where it is one."""
-    if X.shape[0] == 1:
-        # a single row is checked in a few microseconds: its latency is that of a query
-        indptr, indices = X.indptr, X.indices
-        sound = len(indptr) == 2 and indptr[0] == 0 and indptr[1] == len(indices) == len(X.data)
-        if sound and X.has_canonical_format and (len(indices) == 0 or 0 <= indices[0] <= indices[-1] < X.shape[1]):
-            return X
     fault = compressed_fault(X.indptr, X.indices, X.data, *X.shape)
     if fault is not None:
         raise InputError(f"{name} is not a valid sparse matrix: {fault}.")

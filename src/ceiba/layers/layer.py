@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,21 @@ from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
-WEIGHT_DTYPES = {"float32": 0, "float16": 1, "uint8": 2}
+WEIGHT_DTYPES = {"float32": 0, "float16": 1, "float8": 2}
 
-_ANCHOR_ROWS = 64  # as in the core's weights.hpp
+_NARROW = 240  # as in the core's weights.hpp
 _PAD = 16
 
-# Array name -> the types it may have. `dense` is float16 where its bits come from the core as uint16.
+# Array name -> the types it may have.
 _ARRAYS: dict[str, tuple[type, ...]] = {
     "chunk_row": (np.int64,),
     "chunk_byte": (np.int64,),
-    "chunk_dense": (np.int64,),
     "chunk_bucket": (np.int64,),
     "shift": (np.uint8,),
-    "is_dense": (np.uint8,),
     "bucket": (np.uint32,),
-    "key": (np.uint16,),
-    "anchor": (np.int64,),
-    "offset": (np.uint16, np.uint32),
     "stream": (np.uint8,),
-    "dense": (np.float32, np.float16),
-    "codebook": (np.float32,),
     "bias": (np.float32,),
+    "scale": (np.float32,),
     "value_type": (np.uint8,),
 }
 
@@ -53,7 +46,7 @@ class SolverSettings:
     tolerance: float = 0.3
     max_iter: int = 100
     threshold: float = 0.1
-    weight_dtype: str = "float16"
+    weight_dtype: str = "float8"
 
 
 @dataclass
@@ -89,64 +82,57 @@ class Layer:
         return sum(array.nbytes for array in self.arrays.values())
 
     def for_core(self) -> dict[str, Any]:
-        """Return the arrays as the core's searcher takes them: halves as their bits."""
-        arrays: dict[str, Any] = dict(self.arrays, child_ptr=self.child_ptr)
-        arrays["value_type"] = int(self.arrays["value_type"][0])
-        if arrays["dense"].dtype == np.float16:
-            arrays["dense"] = arrays["dense"].view(np.uint16)
-        return arrays
+        """Return the arrays as the core's searcher takes them."""
+        single = {name: self.arrays[name][0].item() for name in ("scale", "value_type")}
+        return {**self.arrays, **single, "child_ptr": self.child_ptr}
 
     def chunk(self, parent: int) -> tuple[NDArray, NDArray, NDArray]:
         """Return the stored weights of a parent's children as (features, children, values), in row order."""
         a = self.arrays
-        rows = slice(a["chunk_row"][parent], a["chunk_row"][parent + 1])  # of `key` and `offset`
-        bucket = a["bucket"][a["chunk_bucket"][parent] : a["chunk_bucket"][parent + 1]]
-        sizes: NDArray = np.diff(bucket.astype(np.int64))
-        number = np.repeat(np.arange(len(sizes)), sizes)
-        feature = ((number << int(a["shift"][parent])) >> 16 << 16) | a["key"][rows]
-        n_children = int(self.child_ptr[parent + 1] - self.child_ptr[parent])
-        stride = -(-n_children // _PAD) * _PAD
-        if a["is_dense"][parent]:
-            whole = a["dense"][a["chunk_dense"][parent] : a["chunk_dense"][parent + 1]]
-            whole = whole.reshape(-1, stride)[:, :n_children].astype(np.float32)
-            row, child = np.nonzero(whole)
-            return feature[row], child, whole[row, child]
-        chunk = a["stream"][a["chunk_byte"][parent] : a["chunk_byte"][parent + 1]]
-        anchor = a["anchor"][self._first_anchor(parent) + np.arange(len(feature)) // _ANCHOR_ROWS]
-        start = np.append(anchor + a["offset"][rows], len(chunk))
-        parts = [self._row(chunk[begin:end], stride) for begin, end in pairwise(start)]
-        lengths = [len(children) for children, _ in parts]
-        if not parts:
-            return feature, np.empty(0, np.int64), np.empty(0, np.float32)
-        return (
-            np.repeat(feature, lengths),
-            np.concatenate([children for children, _ in parts]),
-            np.concatenate([values for _, values in parts]),
-        )
+        shift = int(a["shift"][parent])
+        bucket = a["bucket"][a["chunk_bucket"][parent] : a["chunk_bucket"][parent + 1]].astype(np.int64)
+        stream = a["stream"][a["chunk_byte"][parent] : a["chunk_byte"][parent + 1]]
+        features: list[NDArray] = [np.empty(0, np.int64)]
+        children: list[NDArray] = [np.empty(0, np.int64)]
+        values: list[NDArray] = [np.empty(0, np.float32)]
+        for number in np.flatnonzero(np.diff(bucket)):
+            record = stream[bucket[number] : bucket[number + 1]]
+            for feature, row_children, row_values in self._rows(record, int(number) << shift, shift, parent):
+                features.append(np.full(len(row_children), feature))
+                children.append(row_children)
+                values.append(row_values)
+        return np.concatenate(features), np.concatenate(children), np.concatenate(values)
 
-    def _first_anchor(self, parent: int) -> int:
-        """Return the number of anchors of the chunks before one."""
-        sizes = np.diff(self.arrays["chunk_row"][: parent + 1])
-        return int((-(-sizes // _ANCHOR_ROWS) * (self.arrays["is_dense"][:parent] == 0)).sum())
-
-    def _row(self, row: NDArray[np.uint8], stride: int) -> tuple[NDArray, NDArray]:
-        """Decode one row into (children, values); the core's weights.hpp describes the bytes."""
+    def _rows(
+        self, record: NDArray[np.uint8], first_feature: int, shift: int, parent: int
+    ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
+        """Decode the record of a bucket row by row; the core's weights.hpp describes the bytes."""
+        wide = int(np.diff(self.child_ptr).max()) > _NARROW
+        mask_bytes = -(-int(self.child_ptr[parent + 1] - self.child_ptr[parent]) // _PAD) * _PAD // 8
         value_type = (np.float32, np.float16, np.uint8)[self.arrays["value_type"][0]]
         size = np.dtype(value_type).itemsize
+        n_rows = int(record[0])
+        key_type, count_type = np.uint8 if shift <= 8 else np.uint16, np.uint32 if wide else np.uint8
+        keys_end = 1 + n_rows * np.dtype(key_type).itemsize
+        at = keys_end + n_rows * np.dtype(count_type).itemsize
+        keys = record[1:keys_end].copy().view(key_type).tolist()
+        high = first_feature >> 8 * np.dtype(key_type).itemsize << 8 * np.dtype(key_type).itemsize
         children: NDArray
-        if self.arrays["offset"].dtype == np.uint32:
-            split = len(row) // (4 + size) * 4
-            children = row[:split].view(np.uint32)
-        elif len(row) < stride // 8 * (1 + size):
-            split = len(row) // (1 + size)
-            children = row[:split]
-        else:
-            split = stride // 8
-            children = np.flatnonzero(np.unpackbits(row[:split], bitorder="little"))
-        values = row[split:].copy().view(value_type)
-        if value_type is np.uint8:
-            values = self.arrays["codebook"][values]
-        return children.astype(np.int64), values.astype(np.float32)
+        for key, entries in zip(keys, record[keys_end:at].copy().view(count_type).tolist(), strict=True):
+            if wide:
+                ids_end = at + 4 * entries
+                children = record[at:ids_end].copy().view(np.uint32)
+            elif entries < mask_bytes:
+                ids_end = at + entries
+                children = record[at:ids_end]
+            else:
+                ids_end = at + mask_bytes
+                children = np.flatnonzero(np.unpackbits(record[at:ids_end], bitorder="little"))
+            at = ids_end + size * entries
+            values = record[ids_end:at].copy().view(value_type)
+            if size == 1:
+                values = from_float8(values, self.arrays["scale"][0])
+            yield high | key, children.astype(np.int64), values.astype(np.float32)
 
     def column(self, node: int) -> tuple[NDArray, NDArray, float]:
         """Return a node's weights as (features, values, bias), features ascending."""
@@ -163,9 +149,19 @@ class Layer:
                 raise ModelFormatError(f"the array {name!r} is missing")
             if arrays[name].dtype not in types or arrays[name].ndim != 1:
                 raise ModelFormatError(f"the array {name!r} has the wrong type {arrays[name].dtype}")
+        if arrays["scale"].shape != (1,):
+            raise ModelFormatError("the array 'scale' is not one number")
         if arrays["value_type"].shape != (1,) or arrays["value_type"][0] >= len(WEIGHT_DTYPES):
             raise ModelFormatError("the array 'value_type' does not name a known type")
         return cls(child_ptr, n_features, {name: arrays[name] for name in _ARRAYS})
+
+
+def from_float8(codes: NDArray, scale: float) -> NDArray[np.float32]:
+    """Return what 8-bit floats stand for: a sign, 3 bits of exponent from `scale` up, and 4 of mantissa; 0 is zero."""
+    magnitude = codes & 0x7F
+    bits = (magnitude.astype(np.uint32) << 19) + np.float32(scale).view(np.uint32)
+    bits |= (codes & np.uint8(0x80)).astype(np.uint32) << 24
+    return np.where(magnitude == 0, np.float32(0), bits.view(np.float32))
 
 
 def train_layer(
@@ -228,6 +224,5 @@ def train_layer(
         progress,
     )
     arrays["value_type"] = np.array([arrays["value_type"]], np.uint8)
-    if arrays["dense"].dtype == np.uint16:
-        arrays["dense"] = arrays["dense"].view(np.float16)
+    arrays["scale"] = np.array([arrays["scale"]], np.float32)
     return Layer(child_ptr, X.n_features, arrays, work)

@@ -17,7 +17,7 @@ from ceiba._params import Constraints, Exactly, Interval, check
 from ceiba.data.labels import describe, encode_with
 from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features, is_text
-from ceiba.search.beam import ALL_NODES, BeamSearcher, Ranked
+from ceiba.search.beam import ALL_NODES, BeamSearcher
 
 if TYPE_CHECKING:
     from ceiba.models.explain import Explanation
@@ -99,8 +99,8 @@ class PartitionedClassifier(BaseEstimator):
             When X does not fit the model, k is below 1, or `filter` has another number of rows.
         """
         check("k", k, _K, "predict_topk")
-        ids, scores = self._search(X, k, beam_size, filter, progress).to_rectangle(k)
-        return self._label_objects()[ids], scores
+        ids, scores = self._rank(X, k, beam_size, filter, progress)
+        return self._label_objects().take(ids, mode="wrap"), scores
 
     def decision_function(self, X: Any, k: int | None = None, *, beam_size: int | None = None) -> sp.csr_array:
         """Return the scores of the labels that the search reaches.
@@ -119,7 +119,11 @@ class PartitionedClassifier(BaseEstimator):
             Column l belongs to ``classes_[l]``. A stored value is a score; labels without one were not reached.
         """
         check("k", k, _K_OR_NONE, "decision_function")
-        found = self._search(X, k, beam_size, None, None)
+        check("beam_size", beam_size, _BEAM, "decision_function")
+        beam = self.beam_size if beam_size is None else beam_size
+        features, searcher = self._features(X), self._searcher()
+        k = None if k is None else min(k, len(self.classes_))
+        found = searcher.top_k(features, k, min(beam, ALL_NODES), n_threads=threads(self.n_jobs))
         scores = sp.csr_array((found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_)))
         scores.sort_indices()
         return scores
@@ -191,10 +195,10 @@ class PartitionedClassifier(BaseEstimator):
         """
         from ceiba.metrics import precision_at_k
 
-        found = self._search(X, 1, None, None, None)
+        ids, _ = self._rank(X, 1)
         truth, _ = encode_with(Y, self.classes_)
-        self._check_rows("Y", truth.shape[0], len(found.ptr) - 1)
-        return precision_at_k(truth, found.to_rectangle(1)[0], 1) / 100
+        self._check_rows("Y", truth.shape[0], len(ids))
+        return precision_at_k(truth, ids, 1) / 100
 
     def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> Explanation:
         """Explain a label's score for one text: the path down the tree and the features that carried it.
@@ -256,8 +260,14 @@ class PartitionedClassifier(BaseEstimator):
 
     # ------------------------------------------------------------------ parts
 
-    def _search(self, X: Any, k: int | None, beam_size: int | None, filter: Any, progress: Callable | None) -> Ranked:
-        check("beam_size", beam_size, _BEAM, "predict_topk")
+    def _rank(
+        self, X: Any, k: int, beam_size: int | None = None, filter: Any = None, progress: Callable | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the columns of the k best labels of each row, -1 where there are fewer, and their scores."""
+        if beam_size is None:
+            beam_size = self.beam_size
+        else:
+            check("beam_size", beam_size, _BEAM, "predict_topk")
         features = self._features(X)
         searcher = self._searcher()
         excluded = None
@@ -269,11 +279,10 @@ class PartitionedClassifier(BaseEstimator):
         if progress is not None:
             progress("predict", 0, features.n_rows)
             report = lambda done: progress("predict", done, features.n_rows)  # noqa: E731
-        beam = self.beam_size if beam_size is None else beam_size
-        return searcher.top_k(
+        return searcher.rank(
             features,
-            None if k is None else min(k, len(self.classes_)),
-            min(beam, ALL_NODES),
+            k,
+            min(beam_size, ALL_NODES),
             filter=excluded,
             n_threads=threads(self.n_jobs),
             progress=report,

@@ -73,8 +73,9 @@ class XRLinear(PartitionedClassifier):
         The most passes over the instances.
     threshold : float, default=0.1
         Weights of smaller magnitude are dropped.
-    weight_dtype : {"float32", "float16", "uint8"}, default="float16"
-        How weights are kept, in memory and on disk. "uint8" keeps each as a code of a logarithmic scale of 255 values.
+    weight_dtype : {"float32", "float16", "float8"}, default="float8"
+        How weights are kept, in memory and on disk. "float8" keeps a sign, 3 bits of exponent and 4 of
+        mantissa, which is at most 3% off for weights within a factor of 128 of the largest of their level.
     beam_size : int, default=10
         Nodes kept per level when predicting, and when training with "man".
     combine : {"l1-hinge", "l2-hinge", "l3-hinge", "sigmoid", "log-l1-hinge", ...}, default="l3-hinge"
@@ -182,7 +183,7 @@ class XRLinear(PartitionedClassifier):
         tolerance: float = 0.3,
         max_iter: int = 100,
         threshold: float = 0.1,
-        weight_dtype: str = "float16",
+        weight_dtype: str = "float8",
         beam_size: int = 10,
         combine: str = "l3-hinge",
         prediction_threshold: float = 0.5,

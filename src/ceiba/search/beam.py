@@ -26,20 +26,6 @@ class Ranked(NamedTuple):
     ids: NDArray[np.int32]
     scores: NDArray[np.float32]
 
-    def to_rectangle(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return (n, k) ids and scores; short rows end in -1 and -inf."""
-        n = len(self.ptr) - 1
-        if len(self.ids) == n * k:  # every row is full
-            return self.ids.reshape(n, k), self.scores.reshape(n, k)
-        ids = np.full((n, k), -1, np.int32)
-        scores = np.full((n, k), -np.inf, np.float32)
-        sizes = np.diff(self.ptr)
-        row = np.repeat(np.arange(n), sizes)
-        column = np.arange(len(self.ids)) - np.repeat(self.ptr[:-1], sizes)
-        ids[row, column] = self.ids
-        scores[row, column] = self.scores
-        return ids, scores
-
 
 class BeamSearcher:
     """Searches trees of trained layers.
@@ -95,8 +81,22 @@ class BeamSearcher:
 
         `filter` gives, per row, ascending labels that it must not get, as offsets and labels.
         """
-        found = self._core.top_k(*X.arrays(), beam_size, k or 0, self._combine, filter, n_threads, progress)
-        return Ranked(found[0], found[1], self._finish(found[2]))
+        options = beam_size, k or 0, self._combine, filter, n_threads, progress, self._logarithms
+        return Ranked(*self._core.top_k(*X.arrays(), *options)[:3])
+
+    def rank(
+        self,
+        X: Features,
+        k: int,
+        beam_size: int,
+        *,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        n_threads: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
+        options = beam_size, k, self._combine, filter, n_threads, progress, self._logarithms
+        return self._core.rank(X.indptr, X.indices, X.data, *options)
 
     def work(self, X: Features, k: int, beam_size: int) -> dict[str, int]:
         """Count what `top_k` does: chunks visited, features looked up, those found, and weights added."""
@@ -104,14 +104,12 @@ class BeamSearcher:
 
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
         """Return the beam of nodes after `depth` levels of one tree."""
-        found = self._core.beam_nodes(tree, depth, *X.arrays(), beam_size, self._combine, n_threads)
-        return Ranked(found[0], found[1], self._finish(found[2]))
+        return Ranked(
+            *self._core.beam_nodes(tree, depth, *X.arrays(), beam_size, self._combine, n_threads, self._logarithms)
+        )
 
     def score_labels(
         self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
     ) -> NDArray[np.float32]:
         """Return the score of given labels, in their order, whatever a beam would reach."""
-        return self._finish(self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads))
-
-    def _finish(self, logarithms: NDArray[np.float32]) -> NDArray[np.float32]:
-        return logarithms if self._logarithms else np.exp(logarithms)
+        return self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads, self._logarithms)

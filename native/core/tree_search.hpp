@@ -1,0 +1,230 @@
+// Beam search of one tree, a few rows one by one or a block of rows chunk by chunk.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "core/chunk_scorer.hpp"
+#include "core/searcher.hpp"
+#include "core/simd.hpp"
+
+namespace ceiba {
+
+inline constexpr int64_t kFewRows = 16;  // below this, rows are searched one by one
+inline constexpr float kNothing = -std::numeric_limits<float>::infinity();
+
+// Log of a node's own score.
+template <Combine form>
+inline float log_score(float margin) {
+    if constexpr (form == Combine::sigmoid) {
+        return margin < 0 ? margin - std::log1p(std::exp(margin)) : -std::log1p(std::exp(-margin));
+    } else {
+        const float h = std::max(0.0f, 1.0f - margin);
+        if constexpr (form == Combine::l1_hinge) return -h;
+        if constexpr (form == Combine::l2_hinge) return -(h * h);
+        return -(h * h * h);
+    }
+}
+
+// The best k hits seen so far, in a buffer that is cut back when full.
+class Best {
+   public:
+    void start(int64_t k, bool repeated) {
+        hits_.clear();
+        k_ = k;
+        limit_ = k > (int64_t{1} << 40) ? std::numeric_limits<int64_t>::max() : 2 * k + 16;
+        bound_ = kNothing;
+        repeated_ = repeated;
+    }
+    // A hit below the bound cannot be among the best.
+    float bound() const { return bound_; }
+    void push(Hit hit) {
+        hits_.push_back(hit);
+        if (static_cast<int64_t>(hits_.size()) >= limit_) cut();
+    }
+    const std::vector<Hit>& finish() {
+        cut();
+        std::sort(hits_.begin(), hits_.end(), better);
+        return hits_;
+    }
+
+   private:
+    void cut() {
+        if (repeated_) {  // a label found through several slots keeps its best score
+            std::sort(hits_.begin(), hits_.end(),
+                      [](const Hit& a, const Hit& b) { return a.id != b.id ? a.id < b.id : a.score > b.score; });
+            auto last = std::unique(hits_.begin(), hits_.end(), [](const Hit& a, const Hit& b) { return a.id == b.id; });
+            hits_.erase(last, hits_.end());
+        }
+        if (static_cast<int64_t>(hits_.size()) < k_) return;
+        if (static_cast<int64_t>(hits_.size()) > k_) {
+            std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), better);
+            hits_.resize(k_);
+            bound_ = hits_[k_ - 1].score;
+        } else {
+            bound_ = std::max_element(hits_.begin(), hits_.end(), better)->score;
+        }
+    }
+
+    std::vector<Hit> hits_;
+    int64_t k_ = 0, limit_ = 0;
+    float bound_ = kNothing;
+    bool repeated_ = false;
+};
+
+struct Visit {
+    int32_t row;   // within the block
+    float score;   // of the parent
+};
+
+// What one thread's searches keep from one to the next, so that a single row allocates next to nothing.
+struct SearchSpace {
+    ChunkScorer scorer;
+    std::vector<Best> best;
+    std::vector<int64_t> starts, ends;
+    std::vector<Visit> visits;
+};
+
+// One thread's search of one tree.
+class TreeSearch {
+   public:
+    // `depth` levels are walked; at the last level of the tree ids are labels, above it nodes.
+    TreeSearch(const TreeView& tree, int64_t depth, const SearchOptions& options, const Lists* filter,
+               SearchSpace& space)
+        : tree_(tree), depth_(depth), options_(options), filter_(filter), scorer_(space.scorer), best_(space.best),
+          starts_(space.starts), ends_(space.ends), visits_(space.visits) {}
+
+    // results[i]: hits of row first + i, best first.
+    void run(const Csr& x, int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results) {
+        results.resize(rows);
+        if (static_cast<int64_t>(best_.size()) < rows) best_.resize(rows);
+        for (auto& beam : results) beam.assign(1, Hit{0.0f, 0});
+        for (int64_t t = 0; t < depth_; ++t) {
+            const bool labels = t + 1 == static_cast<int64_t>(tree_.layers.size());
+            const int64_t wanted = t + 1 == depth_ ? options_.k : options_.beam;
+            const int64_t keep = wanted > 0 ? wanted : std::numeric_limits<int64_t>::max();
+            for (int64_t i = 0; i < rows; ++i) best_[i].start(keep, labels && tree_.overlapping);
+            if (rows < kFewRows) {
+                rows_one_by_one(x, t, first, rows, results, labels);
+            } else {
+                rows_by_chunk(x, t, first, rows, results, labels);
+            }
+            for (int64_t i = 0; i < rows; ++i) {
+                const std::vector<Hit>& hits = best_[i].finish();
+                results[i].assign(hits.begin(), hits.end());
+            }
+        }
+    }
+
+   private:
+    // Scores only fall on the way down, so a parent below the bound has no child above it: visiting the best parents
+    // first leaves many of the others out, and the result is still exactly that of the whole beam.
+    void rows_one_by_one(const Csr& x, int64_t level, int64_t first, int64_t rows,
+                         const std::vector<std::vector<Hit>>& beams, bool labels) {
+        for (int64_t i = 0; i < rows; ++i) {
+            for (const Hit& parent : beams[i]) {
+                if (parent.score < best_[i].bound()) break;
+                visit(x, level, first, Visit{static_cast<int32_t>(i), parent.score}, parent.id, labels);
+            }
+        }
+    }
+
+    void rows_by_chunk(const Csr& x, int64_t level, int64_t first, int64_t rows,
+                       const std::vector<std::vector<Hit>>& beams, bool labels) {
+        const LayerView& layer = tree_.layers[level];
+        size_t longest = 0;
+        for (const auto& beam : beams) longest = std::max(longest, beam.size());
+        for (size_t from = 0, to = 1; from < longest; from = to, to = 2 * to + 1) {
+            starts_.assign(layer.parents + 1, 0);
+            auto each = [&](auto use) {
+                for (int64_t i = 0; i < rows; ++i) {
+                    const size_t end = std::min(to, beams[i].size());
+                    for (size_t r = from; r < end && !(beams[i][r].score < best_[i].bound()); ++r) use(i, beams[i][r]);
+                }
+            };
+            each([&](int64_t, const Hit& parent) { ++starts_[parent.id + 1]; });
+            std::partial_sum(starts_.begin(), starts_.end(), starts_.begin());
+            visits_.resize(starts_.back());
+            ends_.assign(starts_.begin(), starts_.end() - 1);
+            each([&](int64_t i, const Hit& parent) {
+                visits_[ends_[parent.id]++] = Visit{static_cast<int32_t>(i), parent.score};
+            });
+            for (int64_t p = 0; p < layer.parents; ++p) {
+                const int64_t begin = starts_[p], end = starts_[p + 1];
+                if (begin == end) continue;
+                int64_t lookups = 0;
+                for (int64_t v = begin; v < end; ++v) lookups += x.nnz(first + visits_[v].row);
+                // a look-up through buckets costs several through the table; spreading writes every row twice
+                const bool spread = 3 * lookups > 2 * layer.chunk_rows(p);
+                if (spread) scorer_.spread(layer, p);
+                for (int64_t v = begin; v < end; ++v) visit(x, level, first, visits_[v], p, labels);
+                if (spread) scorer_.unspread(layer, p);
+            }
+        }
+    }
+
+    void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent, bool labels) {
+        float* margin = scorer_.score(tree_.layers[level], parent, x, first + v.row);
+        switch (options_.combine) {
+            case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, first, v, parent, margin, labels);
+            case Combine::l2_hinge: return offer<Combine::l2_hinge>(level, first, v, parent, margin, labels);
+            case Combine::l3_hinge: return offer<Combine::l3_hinge>(level, first, v, parent, margin, labels);
+            case Combine::sigmoid: return offer<Combine::sigmoid>(level, first, v, parent, margin, labels);
+        }
+    }
+
+    template <Combine form>
+    void offer(int64_t level, int64_t first, const Visit& v, int64_t parent, float* margin, bool labels) {
+        using F = Lanes<16>;
+        const LayerView& layer = tree_.layers[level];
+        const int64_t children = layer.chunk_children(parent), base = layer.child_ptr[parent];
+        Best& best = best_[v.row];
+        const F zero = F::all(0.0f), one = F::all(1.0f);
+        for (int64_t c = 0; c < children; c += 16) {
+            // an upper limit of the score for all lanes at once, with room for another order of rounding
+            const float bound = best.bound() - 1e-5f * (1.0f - best.bound());
+            F score = F::load(margin + c);
+            if constexpr (form == Combine::sigmoid) {
+                score = F::all(v.score) + min(score, zero);
+            } else {
+                const F h = max(one - score, zero);
+                F power = h;
+                if constexpr (form != Combine::l1_hinge) power = power * h;
+                if constexpr (form == Combine::l3_hinge) power = power * h;
+                score = F::all(v.score) - power;
+            }
+            uint32_t open = ~(score < F::all(bound)).bits() & 0xffff;
+            if (children - c < 16) open &= (1u << (children - c)) - 1;
+            for (; open != 0; open &= open - 1) {
+                const int64_t child = c + __builtin_ctz(open);
+                const float exact = v.score + log_score<form>(margin[child]);
+                if (!(exact >= best.bound())) continue;  // NaN, of weights that overflow, is left out too
+                const int32_t node = static_cast<int32_t>(base + child);
+                const int32_t id = labels ? tree_.slot_label[node] : node;
+                if (labels && filtered(first + v.row, id)) continue;
+                best.push(Hit{exact, id});
+            }
+        }
+    }
+
+    bool filtered(int64_t row, int32_t label) const {
+        if (filter_ == nullptr) return false;
+        return std::binary_search(filter_->items + filter_->ptr[row], filter_->items + filter_->ptr[row + 1], label);
+    }
+
+    const TreeView& tree_;
+    int64_t depth_;
+    const SearchOptions& options_;
+    const Lists* filter_;
+    ChunkScorer& scorer_;
+    std::vector<Best>& best_;
+    std::vector<int64_t>& starts_;
+    std::vector<int64_t>& ends_;
+    std::vector<Visit>& visits_;
+};
+
+}  // namespace ceiba
