@@ -156,7 +156,7 @@ class ChunkScorer {
 
     // The row with the feature's key, or -1; keys of a bucket differ.
     template <int kKeyBytes>
-    static int find_key(const Record& record, uint32_t feature) {
+    [[gnu::always_inline]] static int find_key(const Record& record, uint32_t feature) {
 #if defined(__SSE2__)
         constexpr int kAtOnce = 16 / kKeyBytes;
         const __m128i wanted = kKeyBytes == 1 ? _mm_set1_epi8(static_cast<char>(feature))
@@ -178,7 +178,7 @@ class ChunkScorer {
     }
 
     // Bytes of the first `rows` rows of a narrow record.
-    static int64_t narrow_bytes(const uint8_t* entries, int rows, uint32_t mask_bytes, int value_bytes) {
+    [[gnu::always_inline]] static int64_t narrow_bytes(const uint8_t* entries, int rows, uint32_t mask_bytes, int value_bytes) {
 #if defined(__SSE2__)
         alignas(32) static constexpr uint8_t kKeep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                           255, 255, 255, 255, 255, 255, 255, 255};

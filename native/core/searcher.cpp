@@ -32,10 +32,10 @@ void average(const std::vector<std::vector<std::vector<Hit>>>& per_tree, int64_t
     hits.resize(kept);
     for (Hit& hit : hits) hit.score = std::log(hit.score / static_cast<float>(per_tree.size()));
     if (k > 0 && static_cast<int64_t>(kept) > k) {
-        std::partial_sort(hits.begin(), hits.begin() + k, hits.end(), better);
+        std::partial_sort(hits.begin(), hits.begin() + k, hits.end(), Better{});
         hits.resize(k);
     } else {
-        std::sort(hits.begin(), hits.end(), better);
+        std::sort(hits.begin(), hits.end(), Better{});
     }
 }
 

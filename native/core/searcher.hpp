@@ -35,7 +35,9 @@ struct Hit {
 };
 
 // Better first; equal scores by lower id, so that a result does not depend on the order of the visits.
-inline bool better(const Hit& a, const Hit& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+struct Better {
+    bool operator()(const Hit& a, const Hit& b) const { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+};
 
 class Searcher {
    public:

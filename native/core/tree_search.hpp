@@ -48,7 +48,7 @@ class Best {
     }
     const std::vector<Hit>& finish() {
         cut();
-        std::sort(hits_.begin(), hits_.end(), better);
+        std::sort(hits_.begin(), hits_.end(), Better{});
         return hits_;
     }
 
@@ -62,11 +62,11 @@ class Best {
         }
         if (static_cast<int64_t>(hits_.size()) < k_) return;
         if (static_cast<int64_t>(hits_.size()) > k_) {
-            std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), better);
+            std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), Better{});
             hits_.resize(k_);
             bound_ = hits_[k_ - 1].score;
         } else {
-            bound_ = std::max_element(hits_.begin(), hits_.end(), better)->score;
+            bound_ = std::max_element(hits_.begin(), hits_.end(), Better{})->score;
         }
     }
 
