@@ -117,7 +117,7 @@ class ChunkScorer {
         } else {
             look_up<wide, T, 2>(layer, parent, x, begin, end, mask_bytes, take);
         }
-        for (const Found* f = found; f < masked; ++f) add_masked<T>(layer, f->bytes, mask_bytes, f->value, margin);
+        add_all_masked<T>(layer, found, masked, mask_bytes, margin);
         using Id = std::conditional_t<wide, uint32_t, uint8_t>;
         for (const Found* f = found + (end - begin) - 1; f >= listed; --f) {
             add_listed<Id, T>(layer, f->bytes, f->entries, f->value, margin);
@@ -225,6 +225,59 @@ class ChunkScorer {
     }
 
     template <class T>
+    static void add_all_masked(const LayerView& layer, const Found* from, const Found* to, uint32_t mask_bytes,
+                               float* __restrict margin) {
+#if defined(__AVX512F__)
+        if constexpr (sizeof(T) < 4) {
+            switch (mask_bytes / 2) {
+                case 1: return add_in_registers<T, 1>(layer, from, to, margin);
+                case 2: return add_in_registers<T, 2>(layer, from, to, margin);
+                case 3: return add_in_registers<T, 3>(layer, from, to, margin);
+                case 4: return add_in_registers<T, 4>(layer, from, to, margin);
+                case 5: return add_in_registers<T, 5>(layer, from, to, margin);
+                case 6: return add_in_registers<T, 6>(layer, from, to, margin);
+                case 7: return add_in_registers<T, 7>(layer, from, to, margin);
+                case 8: return add_in_registers<T, 8>(layer, from, to, margin);
+            }
+        }
+#endif
+        for (const Found* f = from; f < to; ++f) add_masked<T>(layer, f->bytes, mask_bytes, f->value, margin);
+    }
+
+#if defined(__AVX512F__)
+    // Sums of up to 128 children stay in registers over all rows.
+    template <class T, int kGroups>
+    static void add_in_registers(const LayerView& layer, const Found* from, const Found* to, float* __restrict margin) {
+        __m512 sum[kGroups];
+        for (int g = 0; g < kGroups; ++g) sum[g] = _mm512_loadu_ps(margin + 16 * g);
+        for (const Found* f = from; f < to; ++f) {
+            const uint8_t* values = f->bytes + 2 * kGroups;
+            const __m512 v = _mm512_set1_ps(f->value);
+#pragma GCC unroll 8
+            for (int g = 0; g < kGroups; ++g) {
+                uint16_t bits;
+                std::memcpy(&bits, f->bytes + 2 * g, 2);
+                sum[g] = _mm512_fmadd_ps(spread_values<T>(layer, values, bits), v, sum[g]);
+                values += sizeof(T) * __builtin_popcount(bits);
+            }
+        }
+        for (int g = 0; g < kGroups; ++g) _mm512_storeu_ps(margin + 16 * g, sum[g]);
+    }
+
+    // The next values, spread to the children that `bits` names.
+    template <class T>
+    static __m512 spread_values(const LayerView& layer, const uint8_t* values, uint16_t bits) {
+        if constexpr (sizeof(T) == 2) {
+            const auto packed = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+            return _mm512_maskz_expand_ps(bits, packed);
+        } else {
+            const auto packed = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
+            return decode_float8(_mm512_maskz_expand_epi32(bits, packed), layer.scale);
+        }
+    }
+#endif
+
+    template <class T>
     static void add_masked(const LayerView& layer, const uint8_t* mask, uint32_t mask_bytes, float v,
                            float* __restrict margin) {
         const uint8_t* values = mask + mask_bytes;
@@ -232,18 +285,9 @@ class ChunkScorer {
             uint16_t bits;
             std::memcpy(&bits, mask + b, 2);
 #if defined(__AVX512F__)
-            // 16 values spread to the children they belong to
             if constexpr (sizeof(T) < 4) {
-                __m512 weight;
-                if constexpr (sizeof(T) == 2) {
-                    const auto packed = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
-                    weight = _mm512_maskz_expand_ps(bits, packed);
-                } else {
-                    const auto packed = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
-                    weight = decode_float8(_mm512_maskz_expand_epi32(bits, packed), layer.scale);
-                }
-                const Lanes<16>::Float spread = weight;
-                (Lanes<16>::load(margin) + Lanes<16>{{spread}} * v).store(margin);
+                const __m512 weight = spread_values<T>(layer, values, bits);
+                _mm512_storeu_ps(margin, _mm512_fmadd_ps(weight, _mm512_set1_ps(v), _mm512_loadu_ps(margin)));
                 values += sizeof(T) * __builtin_popcount(bits);
                 continue;
             }
