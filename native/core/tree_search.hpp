@@ -167,7 +167,8 @@ class TreeSearch {
         }
     }
 
-    void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent, bool labels) {
+    // Not inlined: two copies of the arithmetic may be rounded differently, and a batch is to be its rows bit for bit.
+    [[gnu::noinline]] void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent, bool labels) {
         float* margin = scorer_.score(tree_.layers[level], parent, x, first + v.row);
         switch (options_.combine) {
             case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, first, v, parent, margin, labels);
