@@ -148,8 +148,10 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
             if (s + 12 < active) {
                 __builtin_prefetch(visited + order[s + 12]);
                 const Visited& row = visited[order[s + 6]];
-                __builtin_prefetch(x.feature + row.begin);
-                __builtin_prefetch(x.value + row.begin);
+                for (int64_t j = row.begin; j < row.begin + row.length; j += 16) {
+                    __builtin_prefetch(x.feature + j);
+                    __builtin_prefetch(x.value + j);
+                }
                 __builtin_prefetch(alpha + int64_t{L} * order[s + 6]);
                 const Visited& next = visited[order[s + 2]];
                 for (int64_t j = next.begin; j < next.begin + next.length; ++j) {
