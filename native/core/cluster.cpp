@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "core/random.hpp"
@@ -95,6 +96,53 @@ struct Space {
     std::vector<uint8_t> side;
 };
 
+// Where the labels of segments stand: those of segment s at order[s.begin - offset], as rows of z.
+struct Place {
+    const Embeddings& z;
+    int32_t* order;
+    int64_t offset;
+};
+
+// A copy of some rows with features renumbered without gaps: the centroids of a small segment then fit the cache. The
+// order of rows and of features stays, so nothing that is computed changes.
+class LocalRows {
+   public:
+    LocalRows(const Csr& z, const int32_t* rows, int64_t count) {
+        std::vector<uint64_t> seen((z.cols + 63) / 64, 0);
+        indptr_.assign(1, 0);
+        for (int64_t i = 0; i < count; ++i) {
+            for (int64_t j = z.indptr[rows[i]]; j < z.indptr[rows[i] + 1]; ++j) {
+                seen[z.indices[j] >> 6] |= uint64_t{1} << (z.indices[j] & 63);
+            }
+            indptr_.push_back(indptr_.back() + z.nnz(rows[i]));
+        }
+        std::vector<int32_t> rank(seen.size());
+        int32_t features = 0;
+        for (size_t w = 0; w < seen.size(); ++w) {
+            rank[w] = features;
+            features += __builtin_popcountll(seen[w]);
+        }
+        indices_.reserve(indptr_.back());
+        data_.reserve(indptr_.back());
+        for (int64_t i = 0; i < count; ++i) {
+            for (int64_t j = z.indptr[rows[i]]; j < z.indptr[rows[i] + 1]; ++j) {
+                const int32_t f = z.indices[j];
+                const uint64_t below = seen[f >> 6] & ((uint64_t{1} << (f & 63)) - 1);
+                indices_.push_back(rank[f >> 6] + static_cast<int32_t>(__builtin_popcountll(below)));
+                data_.push_back(z.data[j]);
+            }
+        }
+        view_.sparse = {count, features, indptr_.data(), indices_.data(), data_.data()};
+    }
+    const Embeddings& view() const { return view_; }
+
+   private:
+    std::vector<int64_t> indptr_;
+    std::vector<int32_t> indices_;
+    std::vector<float> data_;
+    Embeddings view_;
+};
+
 class Clusterer {
    public:
     Clusterer(const Embeddings& z, const std::vector<std::vector<int64_t>>& levels, const ClusterOptions& options,
@@ -111,34 +159,77 @@ class Clusterer {
         }
     }
 
+    // Large segments are split level by level, a single one by all threads; small ones are then taken to the bottom,
+    // each by one thread.
     std::vector<int32_t> run() {
-        std::vector<Segment> segments;
+        std::vector<Segment> segments, small;
         if (levels_.size() > 1) push_children(0, 0, segments);
         while (!segments.empty()) {
-            std::stable_sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) {
-                return a.end - a.begin > b.end - b.begin;
-            });
-            std::vector<Segment> next(2 * segments.size());
+            const auto is_small = [&](const Segment& s) { return z_.dense == nullptr && s.end - s.begin <= kSmall; };
+            const auto large_end = std::stable_partition(segments.begin(), segments.end(), std::not_fn(is_small));
+            small.insert(small.end(), large_end, segments.end());
+            segments.erase(large_end, segments.end());
+            largest_first(segments);
+            std::vector<Segment> halves(2 * segments.size());
+            const Place place{z_, order_.data(), 0};
             if (segments.size() < static_cast<size_t>(options_.threads)) {
-                for (size_t s = 0; s < segments.size(); ++s) split(segments[s], 0, options_.threads, &next[2 * s]);
+                for (size_t s = 0; s < segments.size(); ++s) {
+                    split(place, segments[s], spaces_[0], options_.threads, &halves[2 * s]);
+                }
             } else {
                 parallel_for(segments.size(), options_.threads, monitor_, [&](int64_t s, int thread) {
-                    split(segments[s], thread, 1, &next[2 * s]);
+                    split(place, segments[s], spaces_[thread], 1, &halves[2 * s]);
                 });
             }
             segments.clear();
-            for (const Segment& half : next) {
-                if (half.last - half.first > 1) {
-                    segments.push_back(half);
-                } else {
-                    push_children(half.level + 1, half.first, segments);
-                }
-            }
+            push_halves(halves, segments);
         }
+        largest_first(small);
+        parallel_for(small.size(), options_.threads, monitor_, [&](int64_t s, int thread) {
+            split_to_bottom(small[s], spaces_[thread]);
+        });
         return std::move(order_);
     }
 
    private:
+    static constexpr int64_t kSmall = 2048;  // labels of a segment whose rows are worth a copy
+
+    static void largest_first(std::vector<Segment>& segments) {
+        std::stable_sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) {
+            return a.end - a.begin > b.end - b.begin;
+        });
+    }
+
+    void split_to_bottom(const Segment& whole, Space& space) {
+        int32_t* labels = order_.data() + whole.begin;
+        const int64_t count = whole.end - whole.begin;
+        std::sort(labels, labels + count);
+        const std::vector<int32_t> rows(labels, labels + count);
+        const LocalRows local(z_.sparse, labels, count);
+        std::vector<int32_t> order(count);
+        std::iota(order.begin(), order.end(), 0);
+        const Place place{local.view(), order.data(), whole.begin};
+        std::vector<Segment> segments{whole}, halves(2);
+        while (!segments.empty()) {
+            const Segment s = segments.back();
+            segments.pop_back();
+            split(place, s, space, 1, halves.data());
+            push_halves(halves, segments);
+        }
+        for (int64_t i = 0; i < count; ++i) labels[i] = rows[order[i]];
+    }
+
+    // Halves that hold a single child go on with that child's own children.
+    void push_halves(const std::vector<Segment>& halves, std::vector<Segment>& segments) {
+        for (const Segment& half : halves) {
+            if (half.last - half.first > 1) {
+                segments.push_back(half);
+            } else {
+                push_children(half.level + 1, half.first, segments);
+            }
+        }
+    }
+
     // Node `node` of level t is to be divided among its own children; nodes with one child are passed through.
     void push_children(int level, int64_t node, std::vector<Segment>& segments) {
         const int bottom = static_cast<int>(levels_.size()) - 1;
@@ -159,17 +250,17 @@ class Clusterer {
         }
     }
 
-    void score(const Segment& s, Space& space, int threads) {
+    void score(const Embeddings& z, const int32_t* rows, int64_t count, Space& space, int threads) {
         const float left = space.centroids.scale(0), right = space.centroids.scale(1);
         const float* sums = space.centroids.sums();
         Scored* scored = space.scored.data();
         auto range = [&](int64_t from, int64_t to) {
             for (int64_t i = from; i < to; ++i) {
-                const Similarity near = similarity(z_, order_[s.begin + i], sums);
-                scored[i] = {near.left * left - near.right * right, order_[s.begin + i]};
+                const Similarity near = similarity(z, rows[i], sums);
+                scored[i] = {near.left * left - near.right * right, rows[i]};
             }
         };
-        const int64_t count = s.end - s.begin, block = 512;
+        const int64_t block = 512;
         if (threads == 1) {
             range(0, count);
             return;
@@ -179,52 +270,64 @@ class Clusterer {
         });
     }
 
-    void split(const Segment& s, int thread, int threads, Segment* halves) {
-        Space& space = spaces_[thread];
+    // Rounds of balanced 2-means over `rows`, `left_count` of which go left. The centroids at first are the sums of the
+    // rows of `seeds`. Leaves the side of each row in space.side, and the centroids those of the sides.
+    void rounds(const Embeddings& z, const int32_t* rows, int64_t count, int64_t left_count, const int32_t* seeds,
+                int64_t seed_count, int most, Space& space, int threads) {
+        space.scored.resize(count);
+        space.side.assign(count, 2);
+        for (int round = 0; round < most; ++round) {
+            monitor_.check();
+            score(z, rows, count, space, threads);
+            std::vector<Scored>& scored = space.scored;
+            std::vector<uint8_t>& side = space.side;
+            // the row at the cut is found on a copy: scored stays in step with rows
+            std::vector<Scored>& ranked = space.ranked;
+            ranked.assign(scored.begin(), scored.end());
+            std::nth_element(ranked.begin(), ranked.begin() + left_count, ranked.end());
+            const Scored cut = ranked[left_count];
+            if (round == 0) space.centroids.clear(z, seeds, seed_count);  // they stand for their sides no longer
+            int64_t moved = 0;
+            for (int64_t i = 0; i < count; ++i) {
+                const uint8_t to = scored[i] < cut ? 0 : 1;
+                if (side[i] == to) continue;
+                if (side[i] != 2) space.centroids.add(z, rows[i], side[i], -1.0f);
+                space.centroids.add(z, rows[i], to, 1.0f);
+                side[i] = to;
+                ++moved;
+            }
+            if (moved == 0) break;
+        }
+    }
+
+    void split(const Place& place, const Segment& s, Space& space, int threads, Segment* halves) {
+        const Embeddings& z = place.z;
         const int64_t count = s.end - s.begin;
         const int64_t middle = (s.first + s.last) / 2;
         const int64_t left_count = starts_[s.level][middle] - s.begin;
-        space.scored.resize(count);
-        space.side.assign(count, 2);
-        space.centroids.start(z_.cols());
-        int32_t* labels = order_.data() + s.begin;
+        space.centroids.start(z.cols());
+        int32_t* labels = place.order + (s.begin - place.offset);
         std::sort(labels, labels + count);
 
         Random random(options_.seed, static_cast<uint64_t>(s.begin), static_cast<uint64_t>(s.end));
         const uint32_t a = random.below(static_cast<uint32_t>(count));
         uint32_t b = random.below(static_cast<uint32_t>(count - 1));
         b += b >= a;
-        space.centroids.add(z_, labels[a], 0, 1.0f);
-        space.centroids.add(z_, labels[b], 1, 1.0f);
-        bool seeded = false;
-
-        for (int iteration = 0; iteration < options_.max_iterations; ++iteration) {
-            monitor_.check();
-            score(s, space, threads);
-            std::vector<Scored>& scored = space.scored;
-            std::vector<uint8_t>& side = space.side;
-            // the label at the cut is found on a copy: scored stays in step with labels
-            std::vector<Scored>& ranked = space.ranked;
-            ranked.assign(scored.begin(), scored.end());
-            std::nth_element(ranked.begin(), ranked.begin() + left_count, ranked.end());
-            const Scored cut = ranked[left_count];
-            if (!seeded) {  // the two seeds stand for their sides no longer
-                space.centroids.clear(z_, &labels[a], 1);
-                space.centroids.clear(z_, &labels[b], 1);
-                seeded = true;
-            }
-            int64_t moved = 0;
-            for (int64_t i = 0; i < count; ++i) {
-                const uint8_t to = scored[i] < cut ? 0 : 1;
-                if (side[i] == to) continue;
-                if (side[i] != 2) space.centroids.add(z_, labels[i], side[i], -1.0f);
-                space.centroids.add(z_, labels[i], to, 1.0f);
-                side[i] = to;
-                ++moved;
-            }
-            if (moved == 0) break;
+        std::vector<int32_t> seeds{labels[a], labels[b]};
+        space.centroids.add(z, seeds[0], 0, 1.0f);
+        space.centroids.add(z, seeds[1], 1, 1.0f);
+        int most = options_.max_iterations;
+        if (count > 2 * kSample) {
+            // two centroids need no more than a sample; a few rounds of all labels then settle them
+            std::vector<int32_t> sample(kSample);
+            for (int64_t i = 0; i < kSample; ++i) sample[i] = labels[i * count / kSample];
+            const int64_t left = std::clamp<int64_t>(left_count * kSample / count, 1, kSample - 1);
+            rounds(z, sample.data(), kSample, left, seeds.data(), 2, most, space, threads);
+            seeds = std::move(sample);
+            most = std::min(most, kRoundsAfterSample);
         }
-        space.centroids.clear(z_, labels, count);
+        rounds(z, labels, count, left_count, seeds.data(), seeds.size(), most, space, threads);
+        space.centroids.clear(z, labels, count);
 
         std::vector<int32_t> sorted(labels, labels + count);
         int64_t left = 0, right = left_count;
@@ -232,6 +335,9 @@ class Clusterer {
         halves[0] = {s.level, s.first, middle, s.begin, s.begin + left_count};
         halves[1] = {s.level, middle, s.last, s.begin + left_count, s.end};
     }
+
+    static constexpr int64_t kSample = 16384;
+    static constexpr int kRoundsAfterSample = 4;
 
     const Embeddings& z_;
     const std::vector<std::vector<int64_t>>& levels_;
