@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -152,6 +153,16 @@ class JsonList(Constraint):
 
 
 Constraints = Mapping[str, Sequence[Constraint]]
+
+
+_MOST_THREADS = 1024  # more than any machine has use for, and few enough to ask for
+
+
+def available_threads(n_jobs: int | None) -> int:
+    """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
+    if n_jobs is not None and n_jobs > 0:
+        return min(n_jobs, _MOST_THREADS)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(constraints: Sequence[Constraint]) -> str:

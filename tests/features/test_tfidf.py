@@ -17,7 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from ceiba.errors import InputError, InputTypeError
-from ceiba.features import TfidfVectorizer, counts
+from ceiba.features import TfidfVectorizer, chars
+from ceiba.features import texts as text_rows
+from ceiba.reference.ngrams import NgramCounter
 
 TEXTS = [
     "Acute pain in the chest",
@@ -54,6 +56,7 @@ PAIRS = [
     ({"max_df": 1}, {"max_df": 1}),
     ({"max_df": 0.2}, {"max_df": 0.2}),
     ({"norm": None}, {"norm": None}),
+    ({"norm": "l1"}, {"norm": "l1"}),
     ({"sublinear_tf": False}, {"sublinear_tf": False}),
     ({"lowercase": False}, {"lowercase": False}),
     ({"strip_accents": "unicode"}, {"strip_accents": "unicode"}),
@@ -86,6 +89,74 @@ def test_equals_scikit_learn_on_any_unicode(texts, unseen, pair):
     assert_same_rows(vectorizer.fit_transform(texts), expected, 1e-6)
     if unseen:
         assert_same_rows(vectorizer.transform(unseen), twin.transform(unseen), 1e-6)
+
+
+# context rules, expansions, marks, digits and letters of other scripts, white space, halves of surrogate pairs
+HARD = "aB_9 .-\t\u0130\u03a3\u03c3\u03c2\u00df\u0345\u0301\u1e9e\ufb01\u2126\u0660\u4e00"
+HARD += "\ud83d\ude00\U0001d400\u00a0\u2028\u200b"
+hard_texts = st.lists(st.text(st.one_of(st.sampled_from(HARD), st.characters()), max_size=20), max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    texts=hard_texts,
+    lowercase=st.booleans(),
+    accents=st.sampled_from([None, "unicode", "ascii"]),
+    words=st.sampled_from([None, (1, 1), (1, 3), (2, 2)]),
+    characters=st.sampled_from([None, (1, 1), (1, 4), (3, 5)]),
+)
+def test_counts_are_those_of_the_twin(texts, lowercase, accents, words, characters):
+    if words is None and characters is None:
+        words = (1, 1)
+    texts = [*texts, "pain"]
+    vectorizer = TfidfVectorizer(
+        word_ngrams=words, char_ngrams=characters, lowercase=lowercase, strip_accents=accents, sublinear_tf=False,
+        norm=None, char_weight=1.0,
+    )  # fmt: skip
+    learnt = NgramCounter(chars.preprocessor(lowercase, accents), vectorizer._sizes())
+    learnt.count(texts)
+    if learnt.n_ids == 0:
+        with pytest.raises(InputError, match="No feature"):
+            vectorizer.fit(texts)
+        return
+    X = vectorizer.fit_transform(texts)
+    for kind, vocabulary in learnt.vocabularies.items():
+        assert sorted(vocabulary) == list(vectorizer.vocabularies_[kind])
+    twin = NgramCounter(chars.preprocessor(lowercase, accents), vectorizer._sizes(), vectorizer.vocabularies_)
+    assert_same_rows(X, twin.count(texts).multiply(vectorizer.idf_).tocsr(), 1e-4)
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("accents", [None, "unicode", "ascii"])
+def test_every_character_there_is(lowercase, accents):
+    """One text per code point, between letters; Python's own functions say what becomes of it."""
+    texts = [f"a{chr(code)}b" for code in range(0x110000) if code < 0x3400 or code % 97 == 0 or code > 0x10FF00]
+    vectorizer = TfidfVectorizer(lowercase=lowercase, strip_accents=accents, sublinear_tf=False, norm=None)
+    X = vectorizer.fit_transform(texts)
+    twin = NgramCounter(chars.preprocessor(lowercase, accents), {"word": (1, 1)}, vectorizer.vocabularies_)
+    assert_same_rows(X, twin.count(texts).multiply(vectorizer.idf_).tocsr(), 1e-4)
+
+
+def test_nothing_changes_beyond_the_tables():
+    become = chars.preprocessor(True, "unicode")
+    assert all(become(chr(code)) == chr(code) for code in range(chars._LAST_CHANGE + 1, 0x110000))
+
+
+@pytest.mark.parametrize("kinds", [{"char_ngrams": (2, 4)}, {"word_ngrams": (1, 2)}])
+def test_threads_do_not_change_a_bit(kinds):
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(500)]
+    texts = [" ".join(rng.choice(words, rng.integers(0, 20))) for _ in range(3000)]
+    results = []
+    for n_jobs in (1, 2, 5):
+        vectorizer = TfidfVectorizer(**kinds, max_features=700, n_jobs=n_jobs)
+        results.append((vectorizer.fit_transform(texts), vectorizer.transform(texts[::-1]), vectorizer))
+    for X, Z, vectorizer in results[1:]:
+        assert vectorizer.vocabularies_ == results[0][2].vocabularies_
+        for ours, first in ((X, results[0][0]), (Z, results[0][1])):
+            assert ours.data.tobytes() == first.data.tobytes()
+            assert ours.indices.tobytes() == first.indices.tobytes()
+            assert (ours.indptr == first.indptr).all()
 
 
 def test_max_features_keeps_the_most_frequent_and_breaks_ties_by_name():
@@ -124,9 +195,8 @@ def test_batches_generators_and_single_rows_change_nothing(texts, rows, characte
     vectorizer = TfidfVectorizer(char_ngrams=(1, 3))
     expected = vectorizer.fit_transform(texts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counts, "_BATCH_ROWS", rows)
-        patch.setattr(counts, "_BATCH_CHARACTERS", characters)
-        patch.setattr(counts, "_CACHED_WORDS", 2)
+        patch.setattr(text_rows, "_BATCH_ROWS", rows)
+        patch.setattr(text_rows, "_BATCH_CHARACTERS", characters)
         streamed = clone(vectorizer)
         assert_same_rows(streamed.fit_transform(text for text in texts), expected)
         assert streamed.vocabularies_ == vectorizer.vocabularies_
@@ -188,8 +258,8 @@ def test_refit_forgets_what_was_learnt():
         ({"max_features": 0}, "'max_features'"),
         ({"sublinear_tf": "yes"}, "'sublinear_tf'"),
         (
-            {"norm": "l1"},
-            "'norm' parameter of TfidfVectorizer must be one of 'l2' or None. Got 'l1' instead.",
+            {"norm": "max"},
+            "'norm' parameter of TfidfVectorizer must be one of 'l2', 'l1' or None. Got 'max' instead.",
         ),
         ({"strip_accents": "all"}, "'strip_accents'"),
     ],

@@ -39,6 +39,15 @@ class Features(NamedTuple):
         """Return a SciPy array that shares the memory."""
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_features))
 
+    def to_scipy_matrix(self) -> sp.csr_matrix:
+        """Return a SciPy matrix that shares the memory, with 32-bit offsets where they suffice."""
+        matrix: Any = sp.csr_matrix((self.n_rows, self.n_features), dtype=np.float32)  # type: ignore[arg-type]
+        few = self.indptr[-1] <= np.iinfo(np.int32).max
+        matrix.indptr = self.indptr.astype(np.int32) if few else self.indptr
+        matrix.indices = self.indices if few else self.indices.astype(np.int64)
+        matrix.data = self.data
+        return matrix
+
 
 def is_text(X: Any) -> bool:
     """Return whether X is a collection of texts rather than numbers; a single str is an error."""

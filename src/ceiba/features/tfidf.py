@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any, ClassVar
 
@@ -11,12 +11,19 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ceiba._params import Constraint, Exactly, Flag, Interval, JsonList, Options, check_all
+from ceiba._native import core
+from ceiba._params import Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
 from ceiba.errors import InputError
-from ceiba.features.counts import NgramCounter, text_batches
-from ceiba.features.ngrams import NgramRange, preprocessor
+from ceiba.features.chars import CONTEXTUAL, char_tables
+from ceiba.features.matrix import Features
+from ceiba.features.texts import text_batches
+
+NgramRange = tuple[int, int]
 
 _SIZES = JsonList(Interval(int, 1, None), length=2)
+_KINDS = ("word", "char")  # the core's numbers
+_NORMS = {None: 0, "l1": 1, "l2": 2}
+_FEW_TEXTS = 16
 
 
 # No set_output: a sparse matrix does not fit the data frames it offers.
@@ -46,13 +53,16 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Keep only this many n-grams of each kind, those that occur most often over all texts. None: all.
     sublinear_tf : bool, default=True
         Use 1 + ln(count) in place of the count.
-    norm : {"l2", None}, default="l2"
+    norm : {"l2", "l1", None}, default="l2"
         "l2": words and character n-grams are each brought to Euclidean length 1, weighted, and then the whole
-        row is brought to length 1. None: rows keep their lengths; the weight still applies.
+        row is brought to length 1. "l1": the same with sums of magnitudes. None: rows keep their lengths; the weight
+        still applies.
     lowercase : bool, default=True
         Bring texts to lower case first.
     strip_accents : {"unicode", "ascii", None}, default=None
         Remove accents: "unicode" works on any script, "ascii" also drops what ASCII cannot write.
+    n_jobs : int or None, default=None
+        Threads; None and -1 are all cores. The features do not depend on it.
 
     Attributes
     ----------
@@ -98,9 +108,10 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         "max_df": [Interval(int, 1, None), Interval(float, 0, 1)],
         "max_features": [Interval(int, 1, None), Exactly(None)],
         "sublinear_tf": [Flag()],
-        "norm": [Options("l2"), Exactly(None)],
+        "norm": [Options("l2", "l1"), Exactly(None)],
         "lowercase": [Flag()],
         "strip_accents": [Options("unicode", "ascii"), Exactly(None)],
+        "n_jobs": [Exactly(None), Interval(int, -1, -1), Interval(int, 1, None)],
     }
 
     def __init__(
@@ -116,6 +127,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         norm: str | None = "l2",
         lowercase: bool = True,
         strip_accents: str | None = None,
+        n_jobs: int | None = None,
     ):
         self.word_ngrams = word_ngrams
         self.char_ngrams = char_ngrams
@@ -127,6 +139,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.norm = norm
         self.lowercase = lowercase
         self.strip_accents = strip_accents
+        self.n_jobs = n_jobs
 
     def fit(self, X: Iterable[str], y: Any = None) -> TfidfVectorizer:
         """Learn the n-grams and their document frequencies; see fit_transform."""
@@ -154,7 +167,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         InputError
             When a parameter is out of range, X is empty, or no n-gram is left to become a feature.
         """
-        return self._features(self._learn(X, keep=True))
+        return _to_scipy(*self._learn(X, keep=True), len(self.idf_))
 
     def transform(self, X: Iterable[str]) -> sp.csr_matrix:
         """Return the features of texts.
@@ -174,8 +187,17 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         InputTypeError
             When X is a single str, or a row of it is not a str.
         """
-        counter = self._counter()
-        return self._features([counter.count(texts) for texts in text_batches(X)])
+        return self.features(X).to_scipy_matrix()
+
+    def features(self, X: Iterable[str]) -> Features:
+        """Return what transform returns, in the form that the models take without another look."""
+        ready = self._ready_features()
+        if type(X) is list and len(X) <= _FEW_TEXTS and all(type(text) is str for text in X):
+            indptr, indices, data = ready.rows(self._lowered(X), 1)
+            return Features(indptr, indices, data, self.idf_.size)
+        n_threads = available_threads(self.n_jobs)
+        parts = [ready.rows(self._lowered(texts), n_threads) for texts in text_batches(X)]
+        return Features(*_stacked(parts), self.idf_.size)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the n-gram of each column, written "word__..." or "char__..." where both kinds are in use.
@@ -204,7 +226,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        # The counter holds a cache and functions, neither of which is part of what was learnt.
+        # the native tables are made again when they are needed
         return {name: value for name, value in super().__getstate__().items() if name != "_ready"}
 
     def _sizes(self) -> dict[str, NgramRange]:
@@ -224,121 +246,95 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
                     f"Got ({shortest}, {longest}) instead."
                 )
 
-    def _counter(self) -> NgramCounter:
-        counter = self.__dict__.get("_ready")
-        if counter is None:
-            check_is_fitted(self)
-            preprocess = preprocessor(self.lowercase, self.strip_accents)
-            counter = self._ready = NgramCounter(preprocess, self._sizes(), self.vocabularies_)
-        return counter
+    def _native_sizes(self) -> list[int]:
+        sizes = self._sizes()
+        return [size for kind in _KINDS for size in sizes.get(kind, (1, 0))]
 
-    def _learn(self, X: Iterable[str], keep: bool) -> list[sp.csr_matrix]:
-        """Set vocabularies_ and idf_; if asked, return each batch's counts of the n-grams chosen."""
+    def _lowered(self, texts: list[str]) -> list[str]:
+        """Lower the texts that the core, which sees one character at a time, would get wrong."""
+        if not self.lowercase or not any(CONTEXTUAL in text for text in texts):
+            return texts
+        return [text.lower() if CONTEXTUAL in text else text for text in texts]
+
+    def _ready_features(self) -> Any:
+        ready = self.__dict__.get("_ready")
+        if ready is None:
+            check_is_fitted(self)
+            ready = self._ready = core.TextFeatures(
+                char_tables(self.lowercase, self.strip_accents),
+                self._native_sizes(),
+                *(list(self.vocabularies_.get(kind, ())) for kind in _KINDS),
+                self.idf_,
+                self.sublinear_tf,
+                _NORMS[self.norm],
+                self.char_weight,
+            )
+        return ready
+
+    def _learn(self, X: Iterable[str], keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Set vocabularies_ and idf_; if asked, return the rows of the texts as CSR arrays."""
         self._check_params()
-        counter = NgramCounter(preprocessor(self.lowercase, self.strip_accents), self._sizes())
+        counter = core.NgramCounter(
+            char_tables(self.lowercase, self.strip_accents), self._native_sizes(), keep, available_threads(self.n_jobs)
+        )
         n_rows = 0
-        # Document frequency and total count of each n-gram so far; grown as new n-grams turn up.
-        df, total = np.zeros(0, np.int64), np.zeros(0, np.float64)
-        batches = []
         for texts in text_batches(X):
-            counts = counter.count(texts)
-            df, total = _grown(df, counter.n_ids), _grown(total, counter.n_ids)
-            np.add.at(df, counts.indices, 1)
-            np.add.at(total, counts.indices, counts.data)
+            counter.count(self._lowered(texts))
             n_rows += len(texts)
-            if keep:
-                batches.append(counts)
         if n_rows == 0:
             raise InputError("X is empty: there is no text to learn from.")
-        column_of = self._choose(counter.vocabularies, df[: counter.n_ids], total, n_rows)
+        counter.finish()
+        columns = self._choose(counter, n_rows)
         self.__dict__.pop("_ready", None)
-        for i, counts in enumerate(batches):
-            batches[i] = _renumbered(counts, column_of, self.idf_.size)
-        return batches
+        if not keep:
+            return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
+        n_words = len(self.vocabularies_.get("word", ()))
+        return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, _NORMS[self.norm], self.char_weight)
 
-    def _choose(
-        self, found: Mapping[str, dict[str, int]], df: np.ndarray, total: np.ndarray, n_rows: int
-    ) -> np.ndarray:
-        """Choose the features among the n-grams found; return the column of each id, -1 where dropped."""
+    def _choose(self, counter: Any, n_rows: int) -> list[np.ndarray]:
+        """Choose the features among the n-grams counted; return, per kind, the column of each, -1 where dropped."""
         fewest = self.min_df if isinstance(self.min_df, Integral) else self.min_df * n_rows
         most = self.max_df if isinstance(self.max_df, Integral) else self.max_df * n_rows
-        column_of = np.full(df.size, -1, np.int32)
         vocabularies: dict[str, dict[str, int]] = {}
-        n_columns = 0
-        for kind, vocabulary in found.items():
-            ngrams = sorted(ngram for ngram, id_ in vocabulary.items() if fewest <= df[id_] <= most)
-            ids = np.fromiter(map(vocabulary.__getitem__, ngrams), np.int64, len(ngrams))
-            if self.max_features is not None and len(ngrams) > self.max_features:
-                # A stable sort, so that ties go to the first in order of code points.
-                best = np.sort(np.argsort(-total[ids], kind="stable")[: self.max_features])
-                ngrams, ids = [ngrams[i] for i in best], ids[best]
-            column_of[ids] = np.arange(n_columns, n_columns + len(ngrams))
-            vocabularies[kind] = dict(zip(ngrams, range(n_columns, n_columns + len(ngrams)), strict=True))
-            n_columns += len(ngrams)
+        columns, df_of_columns = [], [np.zeros(0, np.int64)]
+        n_columns = n_found = 0
+        for number, kind in enumerate(_KINDS):
+            df, total = counter.statistics(number)
+            ids = counter.sorted(number, np.flatnonzero((df >= fewest) & (df <= most)).astype(np.int32))
+            if self.max_features is not None and len(ids) > self.max_features:
+                # a stable sort, so that ties go to the first in order of code points
+                ids = ids[np.sort(np.argsort(-total[ids], kind="stable")[: self.max_features])]
+            column_of = np.full(len(df), -1, np.int32)
+            column_of[ids] = np.arange(n_columns, n_columns + len(ids))
+            columns.append(column_of)
+            df_of_columns.append(df[ids])
+            if kind in self._sizes():
+                numbers = range(n_columns, n_columns + len(ids))
+                vocabularies[kind] = dict(zip(counter.ngrams(number, ids), numbers, strict=True))
+            n_columns += len(ids)
+            n_found += len(df)
         if n_columns == 0:
             raise InputError(
-                f"No feature is left of the {n_rows} texts of X: they have {df.size} n-grams, and none "
+                f"No feature is left of the {n_rows} texts of X: they have {n_found} n-grams, and none "
                 f"occurs in as many texts as min_df={self.min_df!r} and max_df={self.max_df!r} ask for."
             )
-        kept = column_of >= 0
-        df_of_columns = np.empty(n_columns)
-        df_of_columns[column_of[kept]] = df[kept]
         self.vocabularies_ = vocabularies
-        self.idf_ = (np.log((1 + n_rows) / (1 + df_of_columns)) + 1).astype(np.float32)
-        return column_of
-
-    def _features(self, batches: list[sp.csr_matrix]) -> sp.csr_matrix:
-        """Turn the counts of all batches into one matrix of features; the list is emptied."""
-        if len(batches) == 1:
-            X = batches.pop()
-            X.data = self._weigh(X)
-            return X
-        # One array for all rows, filled while the counts are let go, so that X is not held twice.
-        n_rows, n_stored = sum(counts.shape[0] for counts in batches), sum(counts.nnz for counts in batches)
-        data, indices = np.empty(n_stored, np.float32), np.empty(n_stored, np.int32)
-        indptr: np.ndarray = np.zeros(n_rows + 1, np.int32 if n_stored < 2**31 else np.int64)
-        row = stored = 0
-        batches.reverse()
-        while batches:
-            counts = batches.pop()
-            here = slice(stored, stored + counts.nnz)
-            data[here], indices[here] = self._weigh(counts), counts.indices
-            indptr[row + 1 : row + 1 + counts.shape[0]] = counts.indptr[1:].astype(indptr.dtype) + stored
-            row, stored = row + counts.shape[0], here.stop
-        return sp.csr_matrix((data, indices, indptr), shape=(n_rows, self.idf_.size))
-
-    def _weigh(self, counts: sp.csr_matrix) -> np.ndarray:
-        """Return the features for the counts of some rows; a row's values do not depend on the other rows."""
-        values = (1 + np.log(counts.data) if self.sublinear_tf else counts.data) * self.idf_[counts.indices]
-        n_rows = counts.shape[0]
-        part = np.repeat(np.arange(n_rows), np.diff(counts.indptr))
-        weights = np.ones(1)
-        if len(self.vocabularies_) > 1:
-            weights = np.array([1.0, self.char_weight])
-            part = 2 * part + (counts.indices >= len(self.vocabularies_["word"]))
-        scale = np.tile(weights, n_rows)
-        if self.norm == "l2":
-            squares = np.bincount(part, np.square(values, dtype=np.float64), minlength=scale.size)
-            row_lengths = np.sqrt(np.square(scale * (squares > 0)).reshape(n_rows, -1).sum(axis=1))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                scale = scale / np.sqrt(squares) / np.repeat(row_lengths, weights.size)
-        return (values * scale[part]).astype(np.float32)
+        self.idf_ = (np.log((1 + n_rows) / (1 + np.concatenate(df_of_columns))) + 1).astype(np.float32)
+        return columns
 
 
-def _grown(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the values with room for at least ``size``, zeros after them; doubling keeps the copies few."""
-    if size <= values.size:
-        return values
-    larger = np.zeros(max(size, 2 * values.size), values.dtype)
-    larger[: values.size] = values
-    return larger
+def _stacked(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put CSR arrays one under the other."""
+    if len(parts) == 1:
+        return parts[0][0], parts[0][1], parts[0][2]
+    indptr, entries = [np.zeros(1, np.int64)], 0
+    for part in parts:
+        indptr.append(part[0][1:] + entries)
+        entries += len(part[1])
+    indices = np.concatenate([np.zeros(0, np.int32), *(part[1] for part in parts)])
+    data = np.concatenate([np.zeros(0, np.float32), *(part[2] for part in parts)])
+    return np.concatenate(indptr), indices, data
 
 
-def _renumbered(counts: sp.csr_matrix, column_of: np.ndarray, width: int) -> sp.csr_matrix:
-    """Return the counts with their final columns, in order, without those of column -1."""
-    columns = column_of[counts.indices]
-    keep = columns >= 0
-    row_ends = np.concatenate(([0], np.cumsum(keep)))[counts.indptr]
-    renumbered = sp.csr_matrix((counts.data[keep], columns[keep], row_ends), shape=(counts.shape[0], width))
-    renumbered.sort_indices()
-    return renumbered
+def _to_scipy(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, n_columns: int) -> sp.csr_matrix:
+    return Features(indptr, indices, data, n_columns).to_scipy_matrix()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,17 +12,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ceiba._params import Constraints, Exactly, Interval, check
+from ceiba._params import Constraints, Exactly, Interval, available_threads, check
 from ceiba.data.labels import describe, encode_with
 from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.features.tfidf import TfidfVectorizer
 from ceiba.search.beam import ALL_NODES, BeamSearcher
 
 if TYPE_CHECKING:
     from ceiba.models.explain import Explanation
     from ceiba.models.partition import Partition
-
-_MOST_THREADS = 1024  # more than any machine has use for, and few enough to ask for
 
 # Parameters that count when predicting: whoever sets one after fit gets the same message as at fit.
 _AT_PREDICTION = ("beam_size", "combine", "prediction_threshold", "n_jobs")
@@ -33,13 +31,6 @@ _K_OR_NONE = [Interval(int, 1, None), Exactly(None)]
 _BEAM = [Interval(int, 1, None), Exactly(None)]
 _N_FEATURES = [Interval(int, 0, None)]
 _TREE = [Interval(int, 0, None), Exactly(None)]
-
-
-def threads(n_jobs: int | None) -> int:
-    """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
-    if n_jobs is not None and n_jobs > 0:
-        return min(n_jobs, _MOST_THREADS)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class PartitionedClassifier(BaseEstimator):
@@ -123,7 +114,7 @@ class PartitionedClassifier(BaseEstimator):
         beam = self.beam_size if beam_size is None else beam_size
         features, searcher = self._features(X), self._searcher()
         k = None if k is None else min(k, len(self.classes_))
-        found = searcher.top_k(features, k, min(beam, ALL_NODES), n_threads=threads(self.n_jobs))
+        found = searcher.top_k(features, k, min(beam, ALL_NODES), n_threads=available_threads(self.n_jobs))
         scores = sp.csr_array((found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_)))
         scores.sort_indices()
         return scores
@@ -170,7 +161,7 @@ class PartitionedClassifier(BaseEstimator):
         """
         features = self._features(X)
         searcher = self._searcher()
-        n_threads = threads(self.n_jobs)
+        n_threads = available_threads(self.n_jobs)
         if sp.issparse(candidates):
             wanted = self._encode("candidates", candidates)
             self._check_rows("candidates", wanted.shape[0], features.n_rows)
@@ -284,7 +275,7 @@ class PartitionedClassifier(BaseEstimator):
             k,
             min(beam_size, ALL_NODES),
             filter=excluded,
-            n_threads=threads(self.n_jobs),
+            n_threads=available_threads(self.n_jobs),
             progress=report,
         )
 
@@ -296,6 +287,8 @@ class PartitionedClassifier(BaseEstimator):
             if isinstance(X, (list, tuple)) and not X:
                 return as_features(sp.csr_array((0, self.n_features_in_)), allow_empty=True)
             if is_text(X):
+                if isinstance(vectorizer, TfidfVectorizer):
+                    return vectorizer.features(X)
                 X = vectorizer.transform(X)
         elif not sp.issparse(X) and is_text(X):
             raise InputError("X holds texts, but the model was fitted on features.")

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ceiba._params import Constraints, Exactly, Instance, Interval, Options, check_all
+from ceiba._params import Constraints, Exactly, Instance, Interval, Options, available_threads, check_all
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
@@ -19,7 +19,7 @@ from ceiba.features.matrix import Features, as_features, is_text
 from ceiba.layers.instances import InstanceLists
 from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
-from ceiba.models.classifier import PartitionedClassifier, threads
+from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.partition import Partition, Progress, stage, train_partition
 from ceiba.search.beam import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
@@ -301,7 +301,7 @@ class XRLinear(PartitionedClassifier):
         name: str,
         progress: Progress | None,
     ) -> Partition:
-        n_threads = threads(self.n_jobs)
+        n_threads = available_threads(self.n_jobs)
         started = time.perf_counter()
         tree = self.tree
         if tree is None:
@@ -405,7 +405,7 @@ class XRLinear(PartitionedClassifier):
         parts = []
         if "pifa" in kind:
             plain = InstanceLists(positives.ptr, positives.items)
-            parts.append(pifa(X, plain, max_features=_PIFA_FEATURES, n_threads=threads(self.n_jobs)))
+            parts.append(pifa(X, plain, max_features=_PIFA_FEATURES, n_threads=available_threads(self.n_jobs)))
         if "text" in kind:
             parts.append(as_features(vectorizer.transform(label_texts)))
         if len(parts) == 1 and "text" not in kind:

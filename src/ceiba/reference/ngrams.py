@@ -1,7 +1,12 @@
-"""Texts to counts: one pass over the texts, in bounded batches, counts every kind of n-gram side by side."""
+"""Texts to counts of n-grams in Python; a twin of the core's tokenizer and counter.
+
+The definitions are those of scikit-learn's ``analyzer="word"`` (with every run of word characters a word,
+single characters included) and ``analyzer="char_wb"``.
+"""
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,48 +15,58 @@ from itertools import count
 import numpy as np
 import scipy.sparse as sp
 
-from ceiba.errors import InputTypeError
-from ceiba.features.ngrams import NgramRange, char_ngrams, word_ngrams
+NgramRange = tuple[int, int]
 
-# A batch ends at whichever comes first, so neither many short texts nor a few long ones need much memory.
-_BATCH_ROWS = 8192
-_BATCH_CHARACTERS = 1_000_000
-
-# Words whose character n-grams are kept at hand: nearly all that a language uses, in some 30 MB.
-_CACHED_WORDS = 100_000
+_words = re.compile(r"\w+").findall
 
 
-def text_batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Check that every row is a str and yield the rows in lists of bounded size.
+def word_ngrams(text: str, sizes: NgramRange) -> list[str]:
+    """Return the n-grams of the words of a text, each n-gram as words joined by one space.
 
-    Raises
-    ------
-    InputTypeError
-        When ``texts`` is not an iterable of rows or a row is not a str; the message names the row.
+    Parameters
+    ----------
+    text : str
+        A preprocessed text.
+    sizes : (int, int)
+        The smallest and the largest number of words.
+
+    Examples
+    --------
+    >>> word_ngrams("vitamin b 12", (1, 2))
+    ['vitamin', 'b', '12', 'vitamin b', 'b 12']
     """
-    if isinstance(texts, (str, bytes)):
-        kind = type(texts).__name__
-        raise InputTypeError(f"X must be an iterable of texts. Got a single {kind}; wrap it in a list: [text].")
-    if isinstance(texts, Mapping) or not isinstance(texts, Iterable):
-        raise InputTypeError(f"X must be an iterable of texts (str). Got {type(texts).__name__}.")
-    batch: list[str] = []
-    characters = 0
-    for row, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputTypeError(f"Row {row} of X must be a text (str). Got {_shown(text)}.")
-        batch.append(text)
-        characters += len(text)
-        if len(batch) == _BATCH_ROWS or characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+    words = _words(text)
+    shortest, longest = sizes
+    ngrams = list(words) if shortest == 1 else []
+    for size in range(max(shortest, 2), min(longest, len(words)) + 1):
+        ngrams.extend(map(" ".join, zip(*(words[start:] for start in range(size)), strict=False)))
+    return ngrams
 
 
-def _shown(value: object) -> str:
-    words = repr(value)
-    short = words if len(words) <= 40 else words[:37] + "..."
-    return short if value is None else f"{type(value).__name__}: {short}"
+def char_ngrams(word: str, sizes: NgramRange) -> Iterator[str]:
+    """Yield the character n-grams of one word, which stands between two spaces.
+
+    A word shorter than an n-gram gives itself, once, however many sizes are too long for it.
+
+    Parameters
+    ----------
+    word : str
+        A word of a preprocessed text, as ``text.split()`` gives it.
+    sizes : (int, int)
+        The smallest and the largest number of characters.
+
+    Examples
+    --------
+    >>> list(char_ngrams("flu", (3, 4)))
+    [' fl', 'flu', 'lu ', ' flu', 'flu ']
+    """
+    word = f" {word} "
+    for size in range(sizes[0], sizes[1] + 1):
+        if size >= len(word):
+            yield word
+            return
+        for start in range(len(word) - size + 1):
+            yield word[start : start + size]
 
 
 class NgramCounter:
@@ -78,7 +93,6 @@ class NgramCounter:
     ):
         self._preprocess = preprocess
         self._sizes = sizes
-        self._char_ids: dict[str, array] = {}
         self._learns = vocabularies is None
         if vocabularies is None:
             next_id = count().__next__
@@ -100,7 +114,7 @@ class NgramCounter:
                 ids.extend(self._ids("word", word_ngrams(text, self._sizes["word"])))
             if "char" in self._sizes:
                 for word in text.split():
-                    ids.extend(self._ids_of_chars(word))
+                    ids.extend(self._ids("char", char_ngrams(word, self._sizes["char"])))
             row_ends.append(len(ids))
         counts = sp.csr_matrix(
             (np.ones(len(ids), np.float32), np.array(ids, np.int32), np.array(row_ends)),
@@ -114,14 +128,3 @@ class NgramCounter:
         if self._learns:
             return map(vocabulary.__getitem__, ngrams)
         return [number for number in map(vocabulary.get, ngrams) if number is not None]
-
-    def _ids_of_chars(self, word: str) -> array:
-        # Words repeat far more often than texts do: looking up a word once instead of its some twenty n-grams
-        # each time makes character n-grams nearly as cheap as words.
-        ids = self._char_ids.get(word)
-        if ids is None:
-            if len(self._char_ids) >= _CACHED_WORDS:
-                self._char_ids.clear()
-            ids = array("i", self._ids("char", char_ngrams(word, self._sizes["char"])))
-            self._char_ids[word] = ids
-        return ids

@@ -1,0 +1,221 @@
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+
+#include "bind/arrays.hpp"
+#include "core/text/features.hpp"
+
+namespace ceiba::bind {
+namespace {
+
+// Python strings seen in place. The tuple keeps them alive, whatever happens to the list they came in.
+class Texts {
+   public:
+    explicit Texts(nb::handle texts) : held_(nb::steal(PySequence_Tuple(texts.ptr()))) {
+        if (!held_.is_valid()) throw nb::python_error();
+        const Py_ssize_t n = PyTuple_GET_SIZE(held_.ptr());
+        views_.reserve(n);
+        for (Py_ssize_t i = 0; i < n; ++i) {
+            PyObject* text = PyTuple_GET_ITEM(held_.ptr(), i);
+            if (!PyUnicode_Check(text)) throw nb::type_error("texts must be str");
+            if (PyUnicode_READY(text) != 0) throw nb::python_error();
+            views_.push_back({PyUnicode_DATA(text), static_cast<int>(PyUnicode_KIND(text)), PyUnicode_GET_LENGTH(text)});
+        }
+    }
+    const std::vector<Text>& get() const { return views_; }
+
+   private:
+    nb::object held_;
+    std::vector<Text> views_;
+};
+
+void append_utf8(const Text& text, std::vector<uint8_t>& bytes) {
+    bytes.resize(4 * text.length);
+    uint8_t* to = bytes.data();
+    for (int64_t i = 0; i < text.length; ++i) to = put_utf8(to, text.at(i));
+    bytes.resize(to - bytes.data());
+}
+
+NgramOptions ngram_options(const std::vector<int64_t>& sizes) {
+    require(sizes.size() == 4, "n-gram sizes: fewest and most of words, fewest and most of characters");
+    NgramOptions options;
+    for (int kind = 0; kind < kKinds; ++kind) {
+        options.sizes[kind] = {sizes[2 * kind], sizes[2 * kind + 1]};
+        const Sizes& s = options.sizes[kind];
+        require(s.most == 0 || (s.fewest >= 1 && s.fewest <= s.most), "n-gram sizes out of order");
+    }
+    return options;
+}
+
+Weighing weighing(bool sublinear, int norm, double character_weight, const NgramOptions& options, int64_t n_words) {
+    require(norm >= 0 && norm <= 2, "unknown norm");
+    require(n_words <= std::numeric_limits<int32_t>::max(), "too many columns");
+    Weighing w;
+    w.sublinear = sublinear;
+    w.norm = static_cast<Norm>(norm);
+    w.both = options.sizes[0].most > 0 && options.sizes[1].most > 0;
+    if (w.both) w.weight[1] = character_weight;
+    w.first_character = static_cast<int32_t>(n_words);
+    return w;
+}
+
+nb::tuple rows_to_numpy(SparseRows&& rows) {
+    return nb::make_tuple(to_numpy(std::move(rows.indptr)), to_numpy(std::move(rows.indices)),
+                          to_numpy(std::move(rows.data)));
+}
+
+std::vector<int32_t> as_vector(const Array<int32_t>& a) { return {a.data(), a.data() + a.shape(0)}; }
+
+std::shared_ptr<CharTables> make_tables(Array<int32_t> word, Array<int32_t> space, Array<int32_t> changed,
+                                        Array<int64_t> target_ptr, Array<int32_t> targets) {
+    for (const auto* a : {&word, &space, &changed, &targets}) require_ids(*a, kCodePoints + 1, "code point out of range");
+    require_ids(changed, kCodePoints, "code point out of range");
+    require_ids(targets, kCodePoints, "code point out of range");
+    require_offsets(target_ptr, targets.shape(0), "targets: offsets do not fit");
+    require(target_ptr.shape(0) == changed.shape(0) + 1, "targets: one list per changed code point");
+    return std::make_shared<CharTables>(as_vector(word), as_vector(space), as_vector(changed),
+                                        std::vector<int64_t>(target_ptr.data(), target_ptr.data() + target_ptr.shape(0)),
+                                        as_vector(targets));
+}
+
+// A counter with the tables it reads.
+struct BoundCounter {
+    std::shared_ptr<CharTables> tables;
+    NgramOptions options;
+    NgramCounter counter;
+    bool finished = false;
+
+    BoundCounter(std::shared_ptr<CharTables> t, const std::vector<int64_t>& sizes, bool keep, int threads)
+        : tables(std::move(t)), options(ngram_options(sizes)), counter(*tables, options, keep, threads) {}
+};
+
+struct BoundFeatures {
+    std::shared_ptr<CharTables> tables;
+    std::unique_ptr<TextFeatures> features;
+};
+
+void require_kind(int kind) { require(kind >= 0 && kind < kKinds, "unknown kind of n-gram"); }
+
+}  // namespace
+
+void bind_text(nb::module_& m) {
+    using namespace nb::literals;
+
+    nb::class_<CharTables>(m, "CharTables");
+    m.def("char_tables", &make_tables, "word"_a.noconvert(), "space"_a.noconvert(), "changed"_a.noconvert(),
+          "target_ptr"_a.noconvert(), "targets"_a.noconvert());
+
+    nb::class_<BoundCounter>(m, "NgramCounter")
+        .def(nb::init<std::shared_ptr<CharTables>, const std::vector<int64_t>&, bool, int>(), "tables"_a, "sizes"_a,
+             "keep"_a, "threads"_a)
+        .def("count",
+             [](BoundCounter& self, nb::handle texts) {
+                 require(!self.finished, "the counter is finished");
+                 const Texts views(texts);
+                 Watch(nb::none()).run([&](Monitor& monitor) { self.counter.count(views.get(), monitor); });
+             },
+             "texts"_a)
+        .def("finish",
+             [](BoundCounter& self) {
+                 require(!self.finished, "the counter is finished");
+                 self.finished = true;
+                 nb::gil_scoped_release release;
+                 self.counter.finish();
+             })
+        .def("statistics",
+             [](const BoundCounter& self, int kind) {
+                 require_kind(kind);
+                 require(self.finished, "the counter is not finished");
+                 return nb::make_tuple(to_numpy(std::vector<int64_t>(self.counter.documents(kind))),
+                                       to_numpy(std::vector<int64_t>(self.counter.total(kind))));
+             },
+             "kind"_a)
+        .def("sorted",
+             [](const BoundCounter& self, int kind, Array<int32_t> ids) {
+                 require_kind(kind);
+                 require(self.finished, "the counter is not finished");
+                 require_ids(ids, self.counter.size(kind), "id out of range");
+                 std::vector<int32_t> order = as_vector(ids);
+                 self.counter.sort(kind, order);
+                 return to_numpy(std::move(order));
+             },
+             "kind"_a, "ids"_a.noconvert())
+        .def("ngrams",
+             [](const BoundCounter& self, int kind, Array<int32_t> ids) {
+                 require_kind(kind);
+                 require(self.finished, "the counter is not finished");
+                 require_ids(ids, self.counter.size(kind), "id out of range");
+                 nb::list names;
+                 const Vocabulary& v = self.counter.vocabulary(kind);
+                 for (size_t i = 0; i < ids.shape(0); ++i) {
+                     const int32_t id = ids.data()[i];
+                     PyObject* name = PyUnicode_DecodeUTF8(reinterpret_cast<const char*>(v.bytes(id)), v.length(id),
+                                                           "surrogatepass");
+                     if (name == nullptr) throw nb::python_error();
+                     names.append(nb::steal(name));
+                 }
+                 return names;
+             },
+             "kind"_a, "ids"_a.noconvert())
+        .def("rows",
+             [](const BoundCounter& self, Array<int32_t> word_columns, Array<int32_t> char_columns, Array<float> idf,
+                int64_t n_words, bool sublinear, int norm, double character_weight) {
+                 require(self.finished, "the counter is not finished");
+                 Weighing w = weighing(sublinear, norm, character_weight, self.options, n_words);
+                 w.idf = idf.data();
+                 const std::vector<int32_t> columns[kKinds] = {as_vector(word_columns), as_vector(char_columns)};
+                 for (int kind = 0; kind < kKinds; ++kind) {
+                     require(static_cast<int64_t>(columns[kind].size()) == self.counter.size(kind),
+                             "one column per n-gram");
+                     for (int32_t c : columns[kind]) {
+                         require(c >= -1 && c < static_cast<int64_t>(idf.shape(0)), "column out of range");
+                     }
+                 }
+                 SparseRows rows;
+                 Watch(nb::none()).run([&](Monitor& monitor) { rows = self.counter.rows(columns, w, monitor); });
+                 return rows_to_numpy(std::move(rows));
+             },
+             "word_columns"_a.noconvert(), "char_columns"_a.noconvert(), "idf"_a.noconvert(), "n_words"_a,
+             "sublinear"_a, "norm"_a, "character_weight"_a);
+
+    nb::class_<BoundFeatures>(m, "TextFeatures")
+        .def("__init__",
+             [](BoundFeatures* self, std::shared_ptr<CharTables> tables, const std::vector<int64_t>& sizes,
+                nb::handle words, nb::handle characters, Array<float> idf, bool sublinear, int norm,
+                double character_weight) {
+                 const NgramOptions options = ngram_options(sizes);
+                 Vocabulary vocabulary[kKinds];
+                 std::vector<uint8_t> bytes;
+                 int kind = 0;
+                 for (nb::handle given : {words, characters}) {
+                     const Texts ngrams(given);
+                     for (const Text& ngram : ngrams.get()) {
+                         append_utf8(ngram, bytes);
+                         const int64_t before = vocabulary[kind].size();
+                         require(vocabulary[kind].add(bytes.data(), bytes.size()) == before, "an n-gram stands twice");
+                     }
+                     ++kind;
+                 }
+                 const int64_t n_words = vocabulary[0].size();
+                 require(static_cast<int64_t>(idf.shape(0)) == n_words + vocabulary[1].size(), "one idf per column");
+                 const Weighing w = weighing(sublinear, norm, character_weight, options, n_words);
+                 new (self) BoundFeatures{tables, std::make_unique<TextFeatures>(
+                                                      *tables, options, std::move(vocabulary),
+                                                      std::vector<float>(idf.data(), idf.data() + idf.shape(0)), w)};
+             },
+             "tables"_a, "sizes"_a, "words"_a, "characters"_a, "idf"_a.noconvert(), "sublinear"_a, "norm"_a,
+             "character_weight"_a)
+        .def("rows",
+             [](const BoundFeatures& self, nb::handle texts, int threads) {
+                 const Texts views(texts);
+                 SparseRows rows;
+                 Watch(nb::none()).run([&](Monitor& monitor) {
+                     rows = self.features->rows(views.get(), threads, monitor);
+                 });
+                 return rows_to_numpy(std::move(rows));
+             },
+             "texts"_a, "threads"_a = 1);
+}
+
+}  // namespace ceiba::bind
