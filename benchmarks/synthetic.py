@@ -1,9 +1,9 @@
 """Long-tailed text-like sets of any size: how training time grows with the number of labels.
 
-Labels stand in topics of some 50 labels, topics in fields of some 50 topics, so that a label tree has something to find.
-Label frequencies follow a power law with at least one document per label, as in the public sets. A document has words
-of its labels, of their topic, of its field, and of everyday language, whose frequencies follow Zipf's law; the vocabulary
-grows with the square root of the number of documents (Heaps' law). Features are TF-IDF rows of length 1.
+Labels stand in topics of some 50 labels, topics in fields of some 50 topics, so that a label tree has something to
+find. Label frequencies follow a power law with at least one document per label, as in the public sets. A document has
+words of its labels, of their topic, of its field, and of everyday language, whose frequencies follow Zipf's law; the
+vocabulary grows with the square root of the number of documents (Heaps' law). Features are TF-IDF rows of length 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _TOPICS_PER_FIELD = 50
 _BLOCK = 100_000  # documents made at a time
 _LABEL_WORDS, _TOPIC_WORDS, _FIELD_WORDS = 12, 40, 200  # characteristic words of each
 _WORDS = 60  # of a document, repeated ones included
-_SHARES = np.cumsum([0.40, 0.20, 0.10])  # of a document's words: its labels', its topic's, its field's; the rest is everyday
+_SHARES = np.cumsum(
+    [0.40, 0.20, 0.10]
+)  # of a document's words: its labels', its topic's, its field's; the rest is everyday
 
 
 @dataclass
@@ -92,7 +94,7 @@ def _documents(
 
 
 def _labels(first: NDArray, cumulative: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return up to five labels of each document, three on average; the further ones mostly from the first one's topic."""
+    """Return up to five labels of each document, three on average, most of them of the first one's topic."""
     n, n_labels = len(first), len(cumulative)
     own = np.full((n, 5), -1, np.int64)
     own[:, 0] = first

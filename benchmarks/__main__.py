@@ -1,0 +1,118 @@
+"""Command line of the benchmarks: ``python -m benchmarks COMMAND --help``, from the root of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+Out = Annotated[Path, typer.Option("--json", help="JSON lines to append the rows to")]
+Threads = Annotated[int, typer.Option(help="threads of every system")]
+Limit = Annotated[float, typer.Option("--time-limit", help="seconds a process may take")]
+Peers = Annotated[Path, typer.Option("--peers-python", help="interpreter with the peers, made by peers_env.sh")]
+LibMultiLabel = Annotated[Path, typer.Option(help="interpreter with LibMultiLabel, made by peers_env.sh")]
+
+
+@app.command()
+def run(
+    data: Annotated[list[Path], typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz; may be repeated")],
+    json: Out,
+    systems: Annotated[
+        str, typer.Option(help="name or name:setting=value+setting=value, separated by commas")
+    ] = "ceiba,pecos",
+    repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 3,
+    limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 0,
+    threads: Threads = 2,
+    time_limit: Limit = 3600.0,
+    peers_python: Peers = Path(".peers-env/bin/python"),
+    libmultilabel_python: LibMultiLabel = Path(".libmultilabel-env/bin/python"),
+) -> None:
+    """Train, save, load and predict with every system on the same features."""
+    from benchmarks.runner import Environments, run_all
+
+    environments = Environments(peers_python, libmultilabel_python)
+    run_all(
+        data,
+        systems.split(","),
+        json,
+        environments,
+        repeats=repeats,
+        limit=limit,
+        threads=threads,
+        time_limit=time_limit,
+    )
+
+
+@app.command()
+def text(
+    data: Annotated[list[Path], typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz; may be repeated")],
+    json: Out,
+    systems: Annotated[str, typer.Option(help="ceiba, pecos and sklearn, separated by commas")] = "ceiba,pecos,sklearn",
+    repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 3,
+    limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 0,
+    threads: Threads = 2,
+    time_limit: Limit = 3600.0,
+    peers_python: Peers = Path(".peers-env/bin/python"),
+) -> None:
+    """Texts to TF-IDF, and one text to ranked labels, each system with its own vectorizer."""
+    from benchmarks.runner import Environments, run_text
+
+    environments = Environments(peers_python, peers_python)
+    run_text(
+        data,
+        systems.split(","),
+        json,
+        environments,
+        repeats=repeats,
+        limit=limit,
+        threads=threads,
+        time_limit=time_limit,
+    )
+
+
+@app.command()
+def scale(
+    json: Out,
+    labels: Annotated[str, typer.Option(help="numbers of labels, separated by commas")] = "1000,10000,100000,1000000",
+    systems: Annotated[str, typer.Option(help="as for run")] = "ceiba",
+    repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 1,
+    threads: Threads = 2,
+    time_limit: Limit = 3600.0,
+    peers_python: Peers = Path(".peers-env/bin/python"),
+    libmultilabel_python: LibMultiLabel = Path(".libmultilabel-env/bin/python"),
+) -> None:
+    """Train and predict on synthetic sets of as many documents as labels."""
+    from benchmarks.runner import Environments, run_scale
+
+    environments = Environments(peers_python, libmultilabel_python)
+    numbers = [int(number) for number in labels.split(",")]
+    run_scale(numbers, systems.split(","), json, environments, repeats=repeats, threads=threads, time_limit=time_limit)
+
+
+@app.command()
+def kernels(
+    json: Out, data: Annotated[Path, typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz")]
+) -> None:
+    """Work and time of the core's kernels, beside what the machine's memory and arithmetic allow."""
+    from benchmarks.kernels import measure
+
+    measure(data, json)
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines of run, text and scale")],
+    to: Annotated[Path, typer.Option(help="folder for report.md and the plots")] = Path("benchmarks/results"),
+    base: Annotated[str, typer.Option(help="system that ratios are taken to")] = "pecos",
+) -> None:
+    """Write a table per data set and the plots."""
+    from benchmarks.report import write
+
+    write(files, to, base)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,54 @@
+"""A data folder's texts, and its TF-IDF features as every system gets them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+NAMES = ("X_trn", "X_tst", "Y_trn", "Y_tst")
+FEATURES = {"min_df": 2, "max_features": 300_000, "sublinear_tf": True}  # words, all of them, float32
+
+
+def read(folder: Path, limit: int = 0) -> tuple[list[dict], list[dict]]:
+    """Return the rows of the training and the test file, the first `limit` and `limit // 9` of them if asked."""
+
+    def rows(name: str, most: int) -> list[dict]:
+        with gzip.open(folder / name, "rt", encoding="utf-8") as file:
+            return [json.loads(line) for i, line in enumerate(file) if not limit or i < most]
+
+    return rows("train.jsonl.gz", limit), rows("test.jsonl.gz", limit // 9)
+
+
+def write_features(folder: Path, to: Path, limit: int = 0) -> None:
+    """Make the features and labels of a data folder with scikit-learn's vectorizer, once for all systems."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    train, test = read(folder, limit)
+    vectorizer = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", dtype=np.float32, **FEATURES)
+    X, X_test = (
+        vectorizer.fit_transform(row["text"] for row in train),
+        vectorizer.transform(row["text"] for row in test),
+    )
+    names = sorted({label for row in train for label in row["labels"]})
+    column = {name: i for i, name in enumerate(names)}
+    write(to, X, X_test, indicator(train, column), indicator(test, column))
+
+
+def indicator(rows: list[dict], column: dict[str, int]) -> sp.csr_matrix:
+    """Return the labels of rows; labels that training does not know are left out."""
+    lists = [sorted({column[label] for label in row["labels"] if label in column}) for row in rows]
+    ptr = np.concatenate([[0], np.cumsum([len(labels) for labels in lists])])
+    ids = np.array([label for labels in lists for label in labels], np.int32)
+    return sp.csr_matrix((np.ones(len(ids), np.float32), ids, ptr), shape=(len(rows), len(column)))
+
+
+def write(to: Path, X: sp.csr_matrix, X_test: sp.csr_matrix, Y: sp.csr_matrix, Y_test: sp.csr_matrix) -> None:
+    """Write matrices where a system's process reads them."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name, matrix in zip(NAMES, (X, X_test, Y, Y_test), strict=True):
+        matrix.sort_indices()
+        sp.save_npz(to / f"{name}.npz", matrix, compressed=False)
