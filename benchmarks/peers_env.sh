@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes a virtual environment of the systems Ceiba is compared with. usage: peers_env.sh [FOLDER]
+# Makes the environments of the systems Ceiba is compared with. usage: peers_env.sh [FOLDER] [LIBMULTILABEL_FOLDER]
 # PECOS needs numpy < 2 and scipy < 1.14, hence an environment of its own; it declares torch, which its linear models
-# import but do not use.
+# import but do not use. LibMultiLabel's linear part needs little of what the package declares; with a second folder it
+# gets an environment too.
 set -euo pipefail
 env=${1:-.peers-env}
 [ -x "$env/bin/python" ] || "${PYTHON:-python3}" -m venv "$env"
@@ -9,3 +10,9 @@ env=${1:-.peers-env}
 "$env/bin/pip" install -q "numpy<2" "scipy<1.14" scikit-learn omikuji napkinxc
 "$env/bin/pip" install -q --no-deps "libpecos==1.2.8"
 "$env/bin/python" -c "from pecos.xmc.xlinear.model import XLinearModel; import omikuji, napkinxc"
+if [ $# -ge 2 ]; then
+    [ -x "$2/bin/python" ] || "${PYTHON:-python3}" -m venv "$2"
+    "$2/bin/pip" install -q --no-deps libmultilabel
+    "$2/bin/pip" install -q liblinear-multicore sparsekmeans scikit-learn scipy pandas psutil tqdm
+    "$2/bin/python" -c "import libmultilabel.linear"
+fi

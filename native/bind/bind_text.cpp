@@ -38,8 +38,10 @@ void append_utf8(const Text& text, std::vector<uint8_t>& bytes) {
 }
 
 NgramOptions ngram_options(const std::vector<int64_t>& sizes) {
-    require(sizes.size() == 4, "n-gram sizes: fewest and most of words, fewest and most of characters");
+    require(sizes.size() == 5, "n-gram sizes: fewest and most of words, fewest and most of characters, hashed ids");
     NgramOptions options;
+    options.hashed = sizes[4];
+    require(options.hashed >= 0 && options.hashed <= (int64_t{1} << 30), "too many hashed ids");
     for (int kind = 0; kind < kKinds; ++kind) {
         options.sizes[kind] = {sizes[2 * kind], sizes[2 * kind + 1]};
         const Sizes& s = options.sizes[kind];
@@ -134,7 +136,7 @@ void bind_text(nb::module_& m) {
         .def("sorted",
              [](const BoundCounter& self, int kind, Array<int32_t> ids) {
                  require_kind(kind);
-                 require(self.finished, "the counter is not finished");
+                 require(self.finished && self.options.hashed == 0, "the counter has no vocabulary");
                  require_ids(ids, self.counter.size(kind), "id out of range");
                  std::vector<int32_t> order = as_vector(ids);
                  self.counter.sort(kind, order);
@@ -144,7 +146,7 @@ void bind_text(nb::module_& m) {
         .def("ngrams",
              [](const BoundCounter& self, int kind, Array<int32_t> ids) {
                  require_kind(kind);
-                 require(self.finished, "the counter is not finished");
+                 require(self.finished && self.options.hashed == 0, "the counter has no vocabulary");
                  require_ids(ids, self.counter.size(kind), "id out of range");
                  nb::list names;
                  const Vocabulary& v = self.counter.vocabulary(kind);
@@ -197,8 +199,15 @@ void bind_text(nb::module_& m) {
                      }
                      ++kind;
                  }
-                 const int64_t n_words = vocabulary[0].size();
-                 require(static_cast<int64_t>(idf.shape(0)) == n_words + vocabulary[1].size(), "one idf per column");
+                 int64_t columns[kKinds];
+                 for (kind = 0; kind < kKinds; ++kind) {
+                     const bool used = options.sizes[kind].most > 0;
+                     columns[kind] = options.hashed > 0 ? used * options.hashed : vocabulary[kind].size();
+                     require(used || columns[kind] == 0, "n-grams of a kind that is not in use");
+                     require(options.hashed == 0 || vocabulary[kind].size() == 0, "hashed n-grams have no vocabulary");
+                 }
+                 const int64_t n_words = columns[0];
+                 require(static_cast<int64_t>(idf.shape(0)) == n_words + columns[1], "one idf per column");
                  const Weighing w = weighing(sublinear, norm, character_weight, options, n_words);
                  new (self) BoundFeatures{tables, std::make_unique<TextFeatures>(
                                                       *tables, options, std::move(vocabulary),

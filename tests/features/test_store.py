@@ -55,6 +55,14 @@ def test_round_trip_is_exact_on_any_unicode(tmp_path, texts, kinds):
     assert_same_features(loaded, vectorizer, texts)
 
 
+def test_round_trip_of_hashed_ngrams(tmp_path):
+    vectorizer = TfidfVectorizer(hash_features=32, char_ngrams=(2, 3)).fit(TEXTS)
+    loaded = round_trip(vectorizer, tmp_path)
+    assert loaded.vocabularies_ == vectorizer.vocabularies_
+    assert_same_features(loaded, vectorizer)
+    assert [path.name for path in tmp_path.iterdir()] == ["vectorizer.safetensors"]
+
+
 def test_round_trip_keeps_every_parameter(tmp_path):
     vectorizer = TfidfVectorizer(
         word_ngrams=(np.int64(1), 2), char_ngrams=(2, 3), char_weight=np.float32(0.25), min_df=np.int32(1),

@@ -19,7 +19,7 @@ from sklearn.utils import get_tags
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer, chars
 from ceiba.features import texts as text_rows
-from ceiba.reference.ngrams import NgramCounter
+from ceiba.reference.ngrams import NgramCounter, hash_of
 
 TEXTS = [
     "Acute pain in the chest",
@@ -139,7 +139,8 @@ def test_every_character_there_is(lowercase, accents):
 
 def test_nothing_changes_beyond_the_tables():
     become = chars.preprocessor(True, "unicode")
-    assert all(become(chr(code)) == chr(code) for code in range(chars._LAST_CHANGE + 1, 0x110000))
+    beyond = [chr(code) for code in range(chars._END, 0x110000)]
+    assert all(become(c) == c and not c.isalnum() and not c.isspace() for c in beyond)
 
 
 @pytest.mark.parametrize("kinds", [{"char_ngrams": (2, 4)}, {"word_ngrams": (1, 2)}])
@@ -157,6 +158,37 @@ def test_threads_do_not_change_a_bit(kinds):
             assert ours.data.tobytes() == first.data.tobytes()
             assert ours.indices.tobytes() == first.indices.tobytes()
             assert (ours.indptr == first.indptr).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=hard_texts, n_columns=st.integers(1, 50), characters=st.sampled_from([None, (1, 3)]))
+def test_hashed_ngrams_stand_in_the_column_of_their_hash(texts, n_columns, characters):
+    texts = [*texts, "pain in the ear"]
+    options = {"char_ngrams": characters, "sublinear_tf": False, "norm": None, "char_weight": 1.0}
+    plain = TfidfVectorizer(**options).fit(texts)
+    hashed = TfidfVectorizer(**options, hash_features=n_columns)
+    X = hashed.fit_transform(texts)
+    assert_same_rows(hashed.transform(texts), X)
+    counts = plain.transform(texts).toarray() / plain.idf_
+    expected = np.zeros(X.shape)
+    for place, vocabulary in enumerate(plain.vocabularies_.values()):
+        for ngram, column in vocabulary.items():
+            expected[:, place * n_columns + hash_of(ngram) % n_columns] += counts[:, column]
+    df = (expected > 0).sum(axis=0)
+    idf = np.log((1 + len(texts)) / (1 + df)) + 1
+    np.testing.assert_allclose(hashed.idf_, idf, rtol=1e-5)
+    np.testing.assert_allclose(X.toarray(), expected * idf, atol=1e-3)
+    names = hashed.get_feature_names_out()
+    assert len(names) == len(set(names)) == X.shape[1]
+
+
+def test_hashing_learns_no_list():
+    vectorizer = TfidfVectorizer(hash_features=64, char_ngrams=(2, 3)).fit(TEXTS)
+    assert vectorizer.vocabularies_ == {"word": {}, "char": {}}
+    assert vectorizer.transform(["never seen"]).nnz > 0
+    for name, value in (("min_df", 2), ("max_df", 0.5), ("max_features", 10)):
+        with pytest.raises(InputError, match=f"'{name}' parameter of TfidfVectorizer must be left at"):
+            TfidfVectorizer(hash_features=64, **{name: value}).fit(TEXTS)
 
 
 def test_max_features_keeps_the_most_frequent_and_breaks_ties_by_name():

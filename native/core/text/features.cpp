@@ -103,14 +103,16 @@ void NgramCounter::count(const std::vector<Text>& texts, Monitor& monitor) {
         Counted& own = counted_[thread];
         Block& block = blocks[task];
         block.thread = thread;
-        const auto id = [&](int kind, const uint8_t* bytes, int64_t length) {
-            return own.vocabulary[kind].add(bytes, length);
+        const auto soon = [&](int kind, uint64_t hash) { own.vocabulary[kind].prefetch(hash); };
+        const auto id = [&](int kind, const uint8_t* bytes, int64_t length, uint64_t hash) {
+            return options_.hashed > 0 ? options_.hashed_id(hash) : own.vocabulary[kind].add(bytes, length, hash);
         };
         for (int64_t t = task * kBlockTexts; t < std::min(n, (task + 1) * kBlockTexts); ++t) {
-            own.splitter.split(tables_, options_, texts[t], own.ids, id);
+            own.splitter.split(tables_, options_, texts[t], own.ids, soon, id);
             ++own.texts;
             for (int kind = 0; kind < kKinds; ++kind) {
-                const size_t size = own.vocabulary[kind].size();
+                const bool hashed = options_.hashed > 0 && options_.sizes[kind].most > 0;
+                const size_t size = hashed ? options_.hashed : own.vocabulary[kind].size();
                 own.documents[kind].resize(size, 0);
                 own.total[kind].resize(size, 0);
                 own.last[kind].resize(size, 0);
@@ -134,13 +136,26 @@ void NgramCounter::finish() {
     for (int kind = 0; kind < kKinds; ++kind) {
         for (size_t thread = 0; thread < counted_.size(); ++thread) {
             Counted& own = counted_[thread];
-            const int64_t size = own.vocabulary[kind].size();
+            const int64_t size = own.documents[kind].size();
             own.final_id[kind].resize(size);
             if (thread == 0) {  // the first thread's ids stay
+                if (options_.hashed > 0 && options_.sizes[kind].most > 0) {
+                    own.documents[kind].resize(options_.hashed, 0);
+                    own.total[kind].resize(options_.hashed, 0);
+                    own.final_id[kind].resize(options_.hashed);
+                }
                 vocabulary_[kind] = std::move(own.vocabulary[kind]);
                 documents_[kind] = std::move(own.documents[kind]);
                 total_[kind] = std::move(own.total[kind]);
                 std::iota(own.final_id[kind].begin(), own.final_id[kind].end(), 0);
+                continue;
+            }
+            if (options_.hashed > 0) {  // all threads have the same ids
+                std::iota(own.final_id[kind].begin(), own.final_id[kind].end(), 0);
+                for (int64_t i = 0; i < size; ++i) {
+                    documents_[kind][i] += own.documents[kind][i];
+                    total_[kind][i] += own.total[kind][i];
+                }
                 continue;
             }
             for (int64_t i = 0; i < size; ++i) {
@@ -213,14 +228,16 @@ SparseRows TextFeatures::rows(const std::vector<Text>& texts, int threads, Monit
     };
     std::vector<Space> spaces(std::clamp<int64_t>(threads, 1, std::max<int64_t>(1, blocks)));
     if (blocks == 0) return {{0}, {}, {}};
-    const auto id = [&](int kind, const uint8_t* bytes, int64_t length) {
-        const int32_t i = vocabulary_[kind].find(bytes, length);
+    const auto soon = [&](int kind, uint64_t hash) { vocabulary_[kind].prefetch(hash); };
+    const auto id = [&](int kind, const uint8_t* bytes, int64_t length, uint64_t hash) {
+        const int32_t i =
+            options_.hashed > 0 ? options_.hashed_id(hash) : vocabulary_[kind].find(bytes, length, hash);
         return i < 0 || kind == 0 ? i : i + weighing_.first_character;
     };
     return gather(blocks, static_cast<int>(spaces.size()), monitor, [&](int64_t b, int thread, SparseRows& out) {
         Space& space = spaces[thread];
         for (int64_t t = b * kBlockTexts; t < std::min(n, (b + 1) * kBlockTexts); ++t) {
-            space.splitter.split(tables_, options_, texts[t], space.ids, id);
+            space.splitter.split(tables_, options_, texts[t], space.ids, soon, id);
             space.ids[0].insert(space.ids[0].end(), space.ids[1].begin(), space.ids[1].end());
             space.ids[1].clear();
             append_row(space.ids[0], weighing_, out);

@@ -40,7 +40,7 @@ class NgramCounter {
 
     // Brings what the threads counted together; then the ids of a kind are 0 up to size(kind).
     void finish();
-    int64_t size(int kind) const { return vocabulary_[kind].size(); }
+    int64_t size(int kind) const { return static_cast<int64_t>(documents_[kind].size()); }
     const std::vector<int64_t>& documents(int kind) const { return documents_[kind]; }  // texts each n-gram is in
     const std::vector<int64_t>& total(int kind) const { return total_[kind]; }          // times it occurs
     const Vocabulary& vocabulary(int kind) const { return vocabulary_[kind]; }

@@ -33,18 +33,22 @@ class Vocabulary {
     const uint8_t* bytes(int64_t id) const { return arena_.data() + start(id); }
     int64_t length(int64_t id) const { return static_cast<int64_t>(ends_[id] - start(id)); }
 
-    // The id, or -1.
-    int32_t find(const uint8_t* bytes, int64_t length) const {
+    // Asks for the memory that a look-up with this hash reads first.
+    void prefetch(uint64_t hash) const {
+        if (!slots_.empty()) __builtin_prefetch(slots_.data() + ((hash >> 32) & (slots_.size() - 1)));
+    }
+
+    // The id, or -1; `hash` is that of the bytes.
+    int32_t find(const uint8_t* bytes, int64_t length, uint64_t hash) const {
         if (slots_.empty()) return -1;
-        const uint64_t hash = hash_bytes(bytes, length);
         const uint64_t slot = slots_[place(hash, bytes, length)];
         return static_cast<int32_t>(slot & 0xffffffff) - 1;
     }
 
     // The id, which is the next free one for an n-gram that was not there.
-    int32_t add(const uint8_t* bytes, int64_t length) {
+    int32_t add(const uint8_t* bytes, int64_t length) { return add(bytes, length, hash_bytes(bytes, length)); }
+    int32_t add(const uint8_t* bytes, int64_t length, uint64_t hash) {
         if (2 * (ends_.size() + 1) > slots_.size()) grow();
-        const uint64_t hash = hash_bytes(bytes, length);
         const size_t at = place(hash, bytes, length);
         if (slots_[at] == 0) {
             arena_.insert(arena_.end(), bytes, bytes + length);

@@ -12,8 +12,8 @@ import numpy as np
 
 from ceiba._native import core
 
-# Beyond this, characters have no case and no decomposition; a test goes through all of them.
-_LAST_CHANGE = 0x2FFFF
+# No character beyond is a letter, a digit or white space, has a case or can be decomposed; a test goes through all.
+_END = 0x40000
 
 # The one character whose lower case depends on its neighbours (final sigma): texts with it are lowered by Python.
 CONTEXTUAL = "\u03a3"
@@ -38,10 +38,10 @@ def preprocessor(lowercase: bool, strip_accents: str | None) -> Callable[[str], 
 @lru_cache(maxsize=8)
 def char_tables(lowercase: bool, strip_accents: str | None) -> Any:
     """Return the core's tables: word characters, white space, and what lower-casing and accents off make of each."""
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
-    changed, target_ptr, targets = _changes(every[: _LAST_CHANGE + 1], preprocessor(lowercase, strip_accents))
+    every = np.arange(_END, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+    changed, target_ptr, targets = _changes(every, preprocessor(lowercase, strip_accents))
     if strip_accents == "ascii":  # drops whatever it cannot write
-        rest = np.arange(_LAST_CHANGE + 1, len(every), dtype=np.int32)
+        rest = np.arange(_END, sys.maxunicode + 1, dtype=np.int32)
         changed = np.concatenate([changed, rest])
         target_ptr = np.concatenate([target_ptr, np.full(len(rest), target_ptr[-1])])
     return core.char_tables(_runs(r"\w+", every), _runs(r"\s+", every), changed, target_ptr, targets)

@@ -57,7 +57,8 @@ def save_vectorizer(vectorizer: Any, folder: str | Path) -> dict[str, Any]:
         return _save_with_skops(vectorizer, folder)
     check_is_fitted(vectorizer)
     vocabularies = {kind: list(vocabulary) for kind, vocabulary in vectorizer.vocabularies_.items()}
-    for kind, ngrams in vocabularies.items():
+    hashed = vectorizer.hash_features is not None
+    for kind, ngrams in vocabularies.items() if not hashed else ():
         text = json.dumps(ngrams, ensure_ascii=False, separators=(",", ":"))
         # Python's texts may hold half a surrogate pair, which strict UTF-8 cannot write.
         _vocabulary_file(folder, kind).write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -66,7 +67,7 @@ def save_vectorizer(vectorizer: Any, folder: str | Path) -> dict[str, Any]:
         "kind": "tfidf",
         "params": json.loads(json.dumps(vectorizer.get_params(deep=False), default=_plain)),
         "parts": list(vocabularies),
-        "files": [_vocabulary_file(folder, kind).name for kind in vocabularies] + [_IDF_FILE],
+        "files": [_vocabulary_file(folder, kind).name for kind in vocabularies if not hashed] + [_IDF_FILE],
     }
 
 
@@ -120,6 +121,10 @@ def _load_tfidf(description: Mapping[str, Any], folder: Path) -> TfidfVectorizer
     vocabularies: dict[str, dict[str, int]] = {}
     n_columns = 0
     for kind in kinds:
+        if vectorizer.hash_features is not None:
+            vocabularies[kind] = {}
+            n_columns += vectorizer.hash_features
+            continue
         ngrams = _read_vocabulary(_vocabulary_file(folder, kind))
         vocabularies[kind] = dict(zip(ngrams, range(n_columns, n_columns + len(ngrams)), strict=True))
         n_columns += len(ngrams)

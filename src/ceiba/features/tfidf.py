@@ -61,6 +61,10 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Bring texts to lower case first.
     strip_accents : {"unicode", "ascii", None}, default=None
         Remove accents: "unicode" works on any script, "ascii" also drops what ASCII cannot write.
+    hash_features : int or None, default=None
+        Give every n-gram the column of its hash, one of this many for each kind in use, in place of a vocabulary:
+        what is learnt then does not grow with the texts, and n-grams that meet in a column count as one. `min_df`,
+        `max_df` and `max_features` must be left alone. 2**18 to 2**22 are usual.
     n_jobs : int or None, default=None
         Threads; None and -1 are all cores. The features do not depend on it.
 
@@ -68,7 +72,8 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     ----------
     vocabularies_ : dict of str to dict
         For each kind in use, "word" and "char", its n-grams in the order of their columns, with the column.
-        Word n-grams come first; within a kind the n-grams are in order of code points.
+        Word n-grams come first; within a kind the n-grams are in order of code points. Empty dictionaries where
+        n-grams are hashed.
     idf_ : ndarray of shape (n_features,), float32
         The inverse document frequency of each column, ln((1 + N) / (1 + df)) + 1.
 
@@ -111,6 +116,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         "norm": [Options("l2", "l1"), Exactly(None)],
         "lowercase": [Flag()],
         "strip_accents": [Options("unicode", "ascii"), Exactly(None)],
+        "hash_features": [Interval(int, 1, 2**30), Exactly(None)],
         "n_jobs": [Exactly(None), Interval(int, -1, -1), Interval(int, 1, None)],
     }
 
@@ -127,6 +133,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         norm: str | None = "l2",
         lowercase: bool = True,
         strip_accents: str | None = None,
+        hash_features: int | None = None,
         n_jobs: int | None = None,
     ):
         self.word_ngrams = word_ngrams
@@ -139,6 +146,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.norm = norm
         self.lowercase = lowercase
         self.strip_accents = strip_accents
+        self.hash_features = hash_features
         self.n_jobs = n_jobs
 
     def fit(self, X: Iterable[str], y: Any = None) -> TfidfVectorizer:
@@ -209,10 +217,16 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         Returns
         -------
         ndarray of shape (n_features,) of str objects
+            "hash0", "hash1" ... where n-grams are hashed.
         """
         check_is_fitted(self)
         marked = len(self.vocabularies_) > 1
         names = np.empty(self.idf_.size, object)
+        if self.hash_features is not None:
+            for place, kind in enumerate(self.vocabularies_):
+                for i in range(self.hash_features):
+                    names[place * self.hash_features + i] = f"{kind}__hash{i}" if marked else f"hash{i}"
+            return names
         for kind, vocabulary in self.vocabularies_.items():
             for ngram, column in vocabulary.items():
                 names[column] = f"{kind}__{ngram}" if marked else ngram
@@ -239,6 +253,13 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         sizes = self._sizes()
         if not sizes:
             raise InputError(f"One of 'word_ngrams' and 'char_ngrams' of {owner} must not be None.")
+        if self.hash_features is not None:
+            for name, default in (("min_df", 1), ("max_df", 1.0), ("max_features", None)):
+                if getattr(self, name) != default:
+                    raise InputError(
+                        f"The {name!r} parameter of {owner} must be left at {default!r} with 'hash_features', which "
+                        f"keeps no list of n-grams to choose from. Got {getattr(self, name)!r} instead."
+                    )
         for kind, (shortest, longest) in sizes.items():
             if shortest > longest:
                 raise InputError(
@@ -248,7 +269,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
 
     def _native_sizes(self) -> list[int]:
         sizes = self._sizes()
-        return [size for kind in _KINDS for size in sizes.get(kind, (1, 0))]
+        return [*(size for kind in _KINDS for size in sizes.get(kind, (1, 0))), self.hash_features or 0]
 
     def _lowered(self, texts: list[str]) -> list[str]:
         """Lower the texts that the core, which sees one character at a time, would get wrong."""
@@ -288,7 +309,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         self.__dict__.pop("_ready", None)
         if not keep:
             return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
-        n_words = len(self.vocabularies_.get("word", ()))
+        n_words = len(columns[0]) if self.hash_features else len(self.vocabularies_.get("word", ()))
         return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, _NORMS[self.norm], self.char_weight)
 
     def _choose(self, counter: Any, n_rows: int) -> list[np.ndarray]:
@@ -300,6 +321,13 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         n_columns = n_found = 0
         for number, kind in enumerate(_KINDS):
             df, total = counter.statistics(number)
+            if self.hash_features is not None:
+                columns.append(np.arange(n_columns, n_columns + len(df), dtype=np.int32))
+                df_of_columns.append(df)
+                n_columns += len(df)
+                if kind in self._sizes():
+                    vocabularies[kind] = {}
+                continue
             ids = counter.sorted(number, np.flatnonzero((df >= fewest) & (df <= most)).astype(np.int32))
             if self.max_features is not None and len(ids) > self.max_features:
                 # a stable sort, so that ties go to the first in order of code points

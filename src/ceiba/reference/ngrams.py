@@ -128,3 +128,17 @@ class NgramCounter:
         if self._learns:
             return map(vocabulary.__getitem__, ngrams)
         return [number for number in map(vocabulary.get, ngrams) if number is not None]
+
+
+def hash_of(ngram: str) -> int:
+    """Return the core's hash of an n-gram: its UTF-8 bytes, eight at a time, folded by 128-bit products."""
+    first, second, mask = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 2**64 - 1
+
+    def fold(a: int, b: int) -> int:
+        return (a * b & mask) ^ (a * b >> 64)
+
+    data = ngram.encode("utf-8", "surrogatepass")
+    value = first ^ len(data)
+    for at in range(0, len(data) - 7, 8):
+        value = fold(value ^ int.from_bytes(data[at : at + 8], "little"), second)
+    return fold(value ^ int.from_bytes(data[len(data) // 8 * 8 :], "little"), first)

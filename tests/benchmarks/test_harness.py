@@ -1,0 +1,109 @@
+"""The harness from a data folder to a table, with Ceiba as the only system."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from benchmarks.__main__ import app
+from typer.testing import CliRunner
+
+from benchmarks import report, runner
+
+WORDS = {"fruit": "apple pear ripe sweet", "car": "wheel engine fast road", "tree": "leaf bark forest green"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    rng = np.random.default_rng(0)
+    for name, n in (("train", 120), ("test", 30)):
+        with gzip.open(folder / f"{name}.jsonl.gz", "wt", encoding="utf-8") as file:
+            for _ in range(n):
+                labels = rng.choice(list(WORDS), rng.integers(1, 3), replace=False).tolist()
+                words = [word for label in labels for word in rng.choice(WORDS[label].split(), 3)]
+                file.write(json.dumps({"text": " ".join(words), "labels": labels}) + "\n")
+    return folder
+
+
+def environments():
+    return runner.Environments(Path(sys.executable), Path(sys.executable))
+
+
+def test_a_run_a_failure_and_a_report(folder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    arguments = ["run", "--data", str(folder), "--json", str(out), "--repeats", "2"]
+    arguments += ["--systems", "ceiba,ceiba:n_trees=2,ceiba:C=-1", "--time-limit", "60"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["system"] for row in rows] == ["ceiba", "ceiba:n_trees=2", "ceiba:C=-1"] * 2
+    good, two_trees, bad = rows[:3]
+    assert "train: " in bad["failed"]
+    assert "'C' parameter" in bad["failed"]
+    assert good["P@1"] > 90
+    assert two_trees["settings"] == {"n_trees": 2}
+    for key in ("tree_s", "training_s", "save_s", "load_s", "batch_us", "one_p50_us", "one_p99_us", "model_mb"):
+        assert good[key] > 0, key
+    assert {"machine", "threads", "versions", "commit", "train_peak_mb", "predict_peak_mb"} <= good.keys()
+    result = CliRunner().invoke(app, ["report", str(out), "--to", str(tmp_path / "report"), "--base", "ceiba"])
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert f"## {folder.name}" in text
+    assert "ceiba:n_trees=2" in text
+    assert "'C' parameter" in text
+    assert (tmp_path / "report" / f"{folder.name}.svg").read_text().startswith("<?xml")
+
+
+def test_what_takes_too_long_is_a_row(folder, tmp_path):
+    features = tmp_path / "features"
+    runner.data_files.write_features(folder, features)
+    row = runner.run_one("ceiba", features, environments(), 1, time_limit=0.01)
+    assert row == {"failed": "train: not done after 0 s"}
+
+
+def test_texts_from_end_to_end(folder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    arguments = ["text", "--data", str(folder), "--json", str(out), "--repeats", "1", "--systems", "ceiba,sklearn"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    ours, theirs = (json.loads(line) for line in out.read_text().splitlines())
+    assert "failed" not in ours
+    assert ours["one_text_p50_us"] > 0
+    for case in ("words", "words and pairs", "characters"):
+        assert ours[f"{case}: columns"] == theirs[f"{case}: columns"]
+
+
+def test_scaling_rows(tmp_path):
+    out = tmp_path / "rows.jsonl"
+    result = CliRunner().invoke(app, ["scale", "--labels", "50,200", "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(app, ["report", str(out), "--to", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "ceiba: training time grows as labels to the power of" in (tmp_path / "report.md").read_text()
+    assert (tmp_path / "scale.svg").exists()
+
+
+def test_a_missing_environment_is_named(tmp_path):
+    with pytest.raises(SystemExit, match=r"nowhere is not there: make it with benchmarks/peers_env\.sh"):
+        runner.Environments(Path("nowhere"), Path("nowhere")).python("pecos")
+
+
+def test_the_scorer_by_hand(tmp_path):
+    Y = sp.csr_matrix(np.array([[1, 0, 1], [0, 1, 0]], np.float32))
+    for name in ("Y_trn", "Y_tst"):
+        sp.save_npz(tmp_path / f"{name}.npz", Y)
+    figures = runner.score(tmp_path, np.array([[0, 1, 2, -1, -1], [2, 1, 0, -1, -1]]))
+    assert figures["P@1"] == pytest.approx(50)
+    assert figures["P@3"] == pytest.approx(50)
+    assert figures["R@3"] == pytest.approx(100)
+
+
+def test_slopes():
+    assert report.slope([(10, 2), (100, 20), (1000, 200)]) == pytest.approx(1)
+    assert report.slope([(10, 1), (1000, 10)]) == pytest.approx(0.5)
