@@ -8,7 +8,6 @@ Writes a JSON row to OUT, and from predict the ids of the best labels to OUT.npy
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 
@@ -22,7 +21,14 @@ SINGLE_SECONDS = 60.0
 
 
 def peak_mb():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Peak resident memory of this process; ru_maxrss would count that of the process that started it."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
+
+def forget_peak():
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
 
 
 def resident_mb():
@@ -51,7 +57,8 @@ def timed(call, *arguments):
 def train(system, features, model_path, threads, settings):
     X, Y = matrix(features, "X_trn"), matrix(features, "Y_trn")
     work = system.prepare(X, Y, os.path.dirname(model_path)) if hasattr(system, "prepare") else None
-    before = peak_mb()
+    forget_peak()
+    before = resident_mb()
     (model, stages), wall, cpu = timed(system.fit, X, Y, threads, settings, model_path, work)
     row = {"train_total_s": wall, "train_cpu_s": cpu, "train_over_input_mb": peak_mb() - before}
     row.update({stage + "_s": seconds for stage, seconds in stages.items()})
