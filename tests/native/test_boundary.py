@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ceiba._native import core, isa
+from ceiba.features.chars import char_tables
 
 I64, I32, F32 = np.int64, np.int32, np.float32
 
@@ -213,3 +214,63 @@ def test_any_arrays_at_all(arrays, number, choice):
 
 
 SEARCHER = searcher()
+
+
+def tables():
+    return char_tables(True, None)
+
+
+def counter(sizes=(1, 1, 0, 0, 0), keep=True):
+    return core.NgramCounter(tables(), list(sizes), keep, 2)
+
+
+def finished():
+    made = counter()
+    made.count(["b a", "a"])
+    made.finish()
+    return made
+
+
+def text_features(sizes=(1, 1, 0, 0, 0), words=("a", "b"), characters=(), idf=(1.0, 1.0)):
+    return core.TextFeatures(tables(), list(sizes), list(words), list(characters), np.array(idf, F32), True, 2, 1.0)
+
+
+ONE = np.zeros(1, I32)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: core.char_tables(np.array([-1, 2], I32), ONE[:0], ONE[:0], np.zeros(1, I64), ONE[:0]),
+        lambda: core.char_tables(ONE[:0], ONE[:0], np.array([0x110000], I32), np.array([0, 1], I64), ONE),
+        lambda: core.char_tables(ONE[:0], ONE[:0], ONE, np.array([0, 2], I64), ONE),
+        lambda: core.char_tables(ONE[:0], ONE[:0], ONE, np.zeros(1, I64), ONE[:0]),
+        lambda: counter((1, 1)),
+        lambda: counter((0, 1, 0, 0, 0)),
+        lambda: counter((3, 2, 0, 0, 0)),
+        lambda: counter((1, 1, 0, 0, -1)),
+        lambda: counter().statistics(0),
+        lambda: finished().statistics(2),
+        lambda: finished().count(["a"]),
+        lambda: finished().finish(),
+        lambda: finished().sorted(0, np.array([2], I32)),
+        lambda: finished().ngrams(0, np.array([-1], I32)),
+        lambda: finished().rows(np.array([0], I32), ONE[:0], np.ones(2, F32), 2, True, 2, 1.0),
+        lambda: finished().rows(np.array([0, 2], I32), ONE[:0], np.ones(2, F32), 2, True, 2, 1.0),
+        lambda: finished().rows(np.array([0, 1], I32), ONE[:0], np.ones(2, F32), 2, True, 3, 1.0),
+        lambda: text_features(words=("a", "a")),
+        lambda: text_features(idf=(1.0,)),
+        lambda: text_features(characters=("c",), idf=(1.0, 1.0, 1.0)),
+        lambda: text_features((1, 1, 0, 0, 5)),
+    ],
+)
+def test_texts_that_do_not_fit(call):
+    with pytest.raises(ValueError, match=" "):
+        call()
+
+
+@pytest.mark.parametrize("texts", [["a", None], ["a", b"b"], [1]])
+def test_texts_that_are_none(texts):
+    for call in (counter().count, text_features().rows):
+        with pytest.raises(TypeError, match="str"):
+            call(texts)
