@@ -84,8 +84,8 @@ class XRLinear(PartitionedClassifier):
     prediction_threshold : float, default=0.5
         The score from which ``predict`` returns a label.
     vectorizer : "tfidf", transformer or None, default="tfidf"
-        Turns texts into features: Ceiba's TfidfVectorizer with its defaults, or any scikit-learn transformer, which
-        is cloned. None: texts are an error.
+        Turns texts into features: Ceiba's TfidfVectorizer with its defaults and the model's `n_jobs`, or any
+        scikit-learn transformer, which is cloned. None: texts are an error.
     empty_labels : {"error", "keep"}, default="error"
         What to do about a column of an indicator Y that is never positive: refuse it, or keep it as a label that is
         practically never predicted (for splits of a set that as a whole has positives, in a grid search for example).
@@ -384,7 +384,8 @@ class XRLinear(PartitionedClassifier):
             self._check_rows("Y", n_rows, len(X))
         if self.vectorizer is None:
             raise InputError("X holds texts, but vectorizer is None.")
-        vectorizer = TfidfVectorizer() if isinstance(self.vectorizer, str) else clone(self.vectorizer)
+        own = isinstance(self.vectorizer, str)
+        vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
         stage(progress, "features", n_rows)
         features = as_features(vectorizer.fit_transform(X))
         self._check_rows("Y", n_rows, features.n_rows)
