@@ -178,7 +178,7 @@ def plot(linear: Rows, scale: Rows, to: Path) -> None:
                 axis.set_xlabel(title)
             line[0].set_ylabel(metric)
         figure.suptitle(f"{name}: up and to the left is better")
-        figure.savefig(to / f"{name}.svg")
+        figure.savefig(to / f"{name.replace(', ', '-').replace(' ', '-')}.svg")
         plt.close(figure)
     if scale:
         figure, axis = plt.subplots(figsize=(6, 4.4), constrained_layout=True)

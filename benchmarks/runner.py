@@ -49,8 +49,9 @@ def run_all(
     with tempfile.TemporaryDirectory() as work:
         sets = {}
         for folder in folders:
-            sets[folder.name] = Path(work) / folder.name
-            data_files.write_features(folder, sets[folder.name], limit)
+            name = f"{folder.name}, first {limit}" if limit else folder.name
+            sets[name] = Path(work) / folder.name
+            data_files.write_features(folder, sets[name], limit)
         _in_turn(sets, systems, out, environments, repeats, threads, time_limit, {"limit": limit})
 
 
