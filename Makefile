@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find native src -type f -not -name '*.so' -not -path '*/__pycache__/*')
+# a build of torch for CPUs; a plain "torch" is one for GPUs, of several gigabytes
+TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test test-slow test-peers sanitize check format clean
@@ -45,7 +47,7 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
-	$(PIP) install ".[dev]"
+	$(PIP) install $(TORCH) ".[dev]"
 	@touch $@ $(VENV)/.demo
 
 .peers-env/.ready: benchmarks/peers_env.sh

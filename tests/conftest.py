@@ -57,3 +57,42 @@ def _make_problem(
 def make_problem():
     """Return the function that draws a problem: ``make_problem(n, d, n_labels, seed=..., zero_rows=...)``."""
     return _make_problem
+
+
+WORDS = ["red", "green", "blue", "apple", "car", "tree", "fast", "slow", "ripe", "old", "new", "##s", "a", "the", "of"]
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """Make a folder with a random BERT of two layers, 16 wide, that knows fifteen words."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    (folder / "vocab.txt").write_text("\n".join([*specials, *WORDS]))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(specials) + len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_corpus():
+    """Return texts and label lists that a bag of words can learn: 90 texts, 18 labels."""
+    rng = np.random.default_rng(0)
+    colours, things, ways = WORDS[:3], WORDS[3:6], WORDS[6:11]
+    texts, labels = [], []
+    for _ in range(90):
+        colour, thing, way = rng.choice(colours), rng.choice(things), rng.choice(ways)
+        texts.append(f"the {way} {colour} {thing} {'of a ' * rng.integers(0, 4)}".strip())
+        labels.append([f"{colour} {thing}", str(thing), str(way)])
+    return texts, labels

@@ -5,20 +5,22 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["LabelTree", "TfidfVectorizer", "XRLinear", "load", "metrics"]
+__all__ = ["LabelTree", "TfidfVectorizer", "XRLinear", "XRTransformer", "XTransformer", "load", "metrics"]
 
 # Loaded on first use, so that `ceiba --help` does not wait for NumPy, SciPy and scikit-learn.
 _HOMES = {
     "LabelTree": "ceiba.tree",
     "TfidfVectorizer": "ceiba.features",
     "XRLinear": "ceiba.models",
+    "XRTransformer": "ceiba.models",
+    "XTransformer": "ceiba.models",
     "load": "ceiba.models",
 }
 
 if TYPE_CHECKING:
     from ceiba import metrics
     from ceiba.features import TfidfVectorizer
-    from ceiba.models import XRLinear, load
+    from ceiba.models import XRLinear, XRTransformer, XTransformer, load
     from ceiba.tree import LabelTree
 
 

@@ -81,6 +81,22 @@ class Options(Constraint):
         raise ValueError(text)
 
 
+class Text(Constraint):
+    """Any string that is not empty."""
+
+    def __init__(self, description: str):
+        self.description = description
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and bool(value.strip())
+
+    def __str__(self) -> str:
+        return self.description
+
+    def parse(self, text: str) -> Any:
+        return text
+
+
 class Exactly(Constraint):
     """A single value, such as None or True."""
 

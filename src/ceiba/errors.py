@@ -26,3 +26,7 @@ class MissingExtraError(CeibaError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'ceiba[{extra}]'")
+
+
+class CollapseWarning(UserWarning):
+    """Fine-tuning makes the embeddings of all texts alike."""

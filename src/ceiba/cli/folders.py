@@ -32,4 +32,4 @@ def check_target(folder: Path, *, overwrite: bool, option: str = "--model-dir") 
 
 def folder_size(folder: Path) -> int:
     """Return the bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -28,9 +28,10 @@ def open_rows(path: Path, model: Any, *, labels: bool, given: dict[str, Any], pr
     dataset: Any = read(
         path, split="test" if path.is_dir() else "train", labels=labels, progress=progress, **given, **extra
     )
-    if dataset.texts is None and model.vectorizer_ is not None and dataset.X.shape[1] != model.n_features_in_:
+    fits = model.vectorizer_ is not None and dataset.texts is None and dataset.X.shape[1] == model.n_features_in_
+    if dataset.texts is None and model.reads_texts and not fits:
         raise InputError(f"{dataset.path} holds features, but the model was trained on texts.")
-    if dataset.texts is not None and model.vectorizer_ is None:
+    if dataset.texts is not None and not model.reads_texts:
         raise InputError(f"{dataset.path} holds texts, but the model was trained on features.")
     return dataset
 

@@ -48,8 +48,9 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
     from ceiba.cli.folders import folder_size
 
     params = model.get_params(deep=False)
-    if model.vectorizer_ is not None:
-        params["vectorizer"] = {"class": type(model.vectorizer_).__name__, **model.vectorizer_.get_params(deep=False)}
+    for name, part in (("vectorizer", model.vectorizer_), ("ranker", getattr(model, "ranker_", None))):
+        if part is not None:
+            params[name] = {"class": type(part).__name__, **part.get_params(deep=False)}
     return {
         "model": type(model).__name__,
         "labels": len(model.classes_),
@@ -140,10 +141,11 @@ def _print_facts(content: dict[str, Any], folder: Path) -> None:
         output.print_table(["level", "nodes", "weights"], rows)
         print(f"labels per bottom cluster: {sizes['min']} to {sizes['max']}, mean {sizes['mean']}")
     print("\nparameters")
-    nested = parameters.get("vectorizer")
-    if isinstance(nested, dict):
-        parameters["vectorizer"] = nested.pop("class")
-        parameters.update({f"vectorizer__{name}": value for name, value in nested.items()})
+    for part in ("vectorizer", "ranker"):
+        nested = parameters.get(part)
+        if isinstance(nested, dict):
+            parameters[part] = nested.pop("class")
+            parameters.update({f"{part}__{name}": value for name, value in nested.items()})
     output.print_facts({f"  {name}": value for name, value in parameters.items()})
 
 

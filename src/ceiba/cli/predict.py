@@ -100,7 +100,7 @@ def _predict_stdin(model: Any, answer: Callable, write: Callable, file: Any) -> 
 
     from ceiba.errors import InputError
 
-    if model.vectorizer_ is None:
+    if not model.reads_texts:
         raise InputError("Standard input holds texts, but the model was trained on features.")
     typed = sys.stdin.isatty()
     for lines in arriving_lines(sys.stdin.buffer):

@@ -50,6 +50,11 @@ class Stages:
             self._stage, self._task = stage, self._bars.add_task(stage, total=total or None)
         self._bars.update(self._task, completed=done, total=total or None)
 
+    def note(self, words: str) -> None:
+        """Show what the current stage has to tell besides how far it is."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, description=f"{self._stage} ({words})")
+
     def _finish(self) -> None:
         """Fill the bar of the stage that has ended; not every stage reports its last step."""
         if self._task is not None:

@@ -11,9 +11,10 @@ from typing import Any
 from ceiba.errors import InputError
 
 # the name of a model on the command line -> its class in `ceiba`
-MODELS = {"xr-linear": "XRLinear"}
-_NESTED = "vectorizer__"
-_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads"}
+MODELS = {"xr-linear": "XRLinear", "xr-transformer": "XRTransformer", "x-transformer": "XTransformer"}
+_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
+# parameters that are estimators, whose own are written as scikit-learn does: ranker__C
+_NESTED = {"vectorizer": "TfidfVectorizer", "ranker": "XRLinear"}
 
 
 def model_class(name: str) -> Any:
@@ -25,50 +26,78 @@ def model_class(name: str) -> Any:
     return getattr(ceiba, MODELS[name])
 
 
-def build(name: str, settings: Sequence[str], *, seed: int | None = None, threads: int | None = None) -> Any:
-    """Return an estimator with the parameters of ``--set``, ``--seed`` and ``--threads``.
+def build(
+    name: str,
+    settings: Sequence[str],
+    *,
+    seed: int | None = None,
+    threads: int | None = None,
+    encoder: str | None = None,
+) -> Any:
+    """Return an estimator with the parameters of ``--set``, ``--seed``, ``--threads`` and ``--encoder``.
 
     Parameters
     ----------
     name : str
         A model's name on the command line.
     settings : sequence of str
-        ``name=value`` each; ``vectorizer__name=value`` is a parameter of the TF-IDF, as scikit-learn writes nested
-        parameters. A value is a number, a word, "none", "true", "false", or a JSON list.
-    seed, threads : int or None, default=None
-        ``random_state`` and ``n_jobs``, for short.
+        ``name=value`` each; ``vectorizer__name=value`` is a parameter of the TF-IDF and ``ranker__name=value`` one of
+        a Transformer model's rankers, as scikit-learn writes nested parameters. A value is a number, a word, "none",
+        "true", "false", or a JSON list.
+    seed, threads, encoder : int, int, str or None, default=None
+        ``random_state``, ``n_jobs`` and ``encoder``, for short.
 
     Raises
     ------
     InputError
         When a parameter is unknown, named twice, or its value is not one it may have.
     """
-    from ceiba import TfidfVectorizer
+    import ceiba
     from ceiba._params import parse
 
     kind = model_class(name)
-    shortcuts = {"random_state": seed, "n_jobs": threads}
+    shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
+    if encoder is not None and "encoder" not in kind._constraints:
+        raise InputError(f"--encoder is for the models that read texts by one, not for {name}.")
     params: dict[str, Any] = {key: value for key, value in shortcuts.items() if value is not None}
-    nested: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {part: {} for part in _NESTED if part in kind._constraints}
     for setting in settings:
         key, sign, text = setting.partition("=")
         key, text = key.strip(), text.strip()
         if not sign or not key:
             raise InputError(f"--set takes name=value, such as --set C=2. Got {setting!r}.")
-        inner = key.startswith(_NESTED)
-        short, target = key.removeprefix(_NESTED), nested if inner else params
+        part, inner, rest = key.partition("__")
+        if not inner and "." in key:
+            raise InputError(f"there is no parameter {key!r}; nested ones are written vectorizer__word_ngrams=[1,2].")
+        owner, target, short = kind, params, key
+        if inner and part in nested:
+            owner, target, short = getattr(ceiba, _NESTED[part]), nested[part], rest
         if short in target:
             other = f" ({_SHORTCUTS[key]} sets it too)" if shortcuts.get(key) is not None else ""
             raise InputError(f"--set gives {key!r} more than once{other}.")
-        if not inner and "." in key:
-            raise InputError(f"there is no parameter {key!r}; nested ones are written {_NESTED}word_ngrams=[1,2].")
-        owner = TfidfVectorizer if inner else kind
         target[short] = parse(short, text, owner._constraints, owner.__name__)
-    if nested and params.get("vectorizer", "tfidf") != "tfidf":
-        raise InputError(f"--set gives parameters of the TF-IDF, but vectorizer is {params['vectorizer']!r}.")
-    if nested:
-        params["vectorizer"] = TfidfVectorizer(**nested)
+    for part, own in nested.items():
+        if not own:
+            continue
+        if part in params and params[part] != _default(kind, part):
+            word = "TF-IDF" if part == "vectorizer" else part
+            raise InputError(f"--set gives parameters of the {word}, but {part} is {params[part]!r}.")
+        params[part] = _part(kind, part, own)
     return kind(**params)
+
+
+def _part(kind: Any, part: str, own: dict[str, Any]) -> Any:
+    """Return the estimator that is a parameter, with the defaults it has within the model."""
+    import ceiba
+
+    made = getattr(kind, f"default_{part}", None)
+    return made().set_params(**own) if made is not None else getattr(ceiba, _NESTED[part])(**own)
+
+
+def _default(kind: Any, name: str) -> Any:
+    from ceiba._params import defaults
+
+    return defaults(kind)[name]
 
 
 @dataclass(frozen=True)
@@ -82,24 +111,36 @@ class Parameter:
 
 
 def parameters(name: str) -> list[Parameter]:
-    """List every parameter of a model, those of its TF-IDF last, from signature, constraints and docstring."""
-    from ceiba import TfidfVectorizer
+    """List every parameter of a model, those of its parts last, from signature, constraints and docstring."""
+    kind = model_class(name)
+    listed = _own_parameters(kind)
+    for part in _NESTED:
+        if part in kind._constraints:
+            example = _part(kind, part, {})
+            own = _own_parameters(type(example), f"{part}__", example)
+            listed += [each for each in own if each.name not in _SHARED]
+    return listed
 
-    return _own_parameters(model_class(name)) + _own_parameters(TfidfVectorizer, _NESTED)
+
+# parameters of a ranker that the model sets
+_SHARED = ("ranker__random_state", "ranker__n_jobs", "ranker__vectorizer")
 
 
-def _own_parameters(kind: Any, prefix: str = "") -> list[Parameter]:
+def _own_parameters(kind: Any, prefix: str = "", example: Any = None) -> list[Parameter]:
     from ceiba._params import defaults, describe
 
     words = describe_parameters(kind)
+    values = defaults(kind) if example is None else {name: getattr(example, name) for name in defaults(kind)}
     return [
-        Parameter(prefix + name, default, describe(kind._constraints[name]), words.get(name, ""))
-        for name, default in defaults(kind).items()
+        Parameter(prefix + name, value, describe(kind._constraints[name]), words.get(name, ""))
+        for name, value in values.items()
     ]
 
 
 def describe_parameters(kind: Any) -> dict[str, str]:
     """Return the description of each parameter in a numpydoc docstring, without line breaks."""
+    if "__init__" not in vars(kind):  # a model whose parameters are its base's
+        return describe_parameters(kind.__mro__[1])
     section = re.search(r"\nParameters\n-+\n(.*?)(?=\n\n\w[\w ]*\n-+\n|\Z)", inspect.getdoc(kind) or "", re.DOTALL)
     found: dict[str, str] = {}
     names: list[str] = []

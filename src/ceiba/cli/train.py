@@ -14,7 +14,12 @@ from ceiba.cli import options
 def train(
     data: Annotated[Path, typer.Argument(metavar="TRAIN", help="A file with labels, or the folder of a data set.")],
     model_dir: Annotated[Path, typer.Option(help="Folder to save the model to.", show_default=False)],
-    model: Annotated[str, typer.Option(help="What to train.")] = "xr-linear",
+    model: Annotated[
+        str, typer.Option(help="What to train: xr-linear, xr-transformer or x-transformer.")
+    ] = "xr-linear",
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder of a Transformer model: a folder or a name on the hub.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable. `ceiba params` lists them."),
@@ -34,13 +39,14 @@ def train(
     The file is JSONL, CSV, TSV, Parquet or one of the field's sparse formats, told by its name and content; the model
     is saved to a folder. Its parameters are set with --set, such as --set n_trees=3 --set C=2; those of the TF-IDF
     with the prefix vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params xr-linear` lists all of
-    them with their defaults.
+    them with their defaults. Transformer models read texts by an encoder, --model xr-transformer --encoder FOLDER, and
+    need the extra ceiba[transformer].
     """
     from ceiba.cli import folders, output
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
 
-    estimator = build(model, settings or [], seed=seed, threads=threads)
+    estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder)
     folders.check_target(model_dir, overwrite=overwrite)
 
     from ceiba.data import read
@@ -82,6 +88,11 @@ def fit(estimator: Any, dataset: Any, progress: Any) -> None:
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
+    if "encoder" in estimator._constraints:
+        if dataset.texts is None:
+            raise InputError(f"{dataset.path} holds no texts, which {type(estimator).__name__} reads.")
+        estimator.fit(list(dataset.texts), dataset.Y, classes=dataset.classes, progress=progress)
+        return
     if "text" in str(estimator.label_embedding):
         if dataset.label_texts is None:
             raise InputError(

@@ -225,6 +225,59 @@ class PartitionedClassifier(BaseEstimator):
         column = self._column("label", label)
         return explain(self, features, label, column, n_features=n_features, tree=tree)
 
+    def match(
+        self, X: Any, k: int = 10, *, tree: int = 0, beam_size: int | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the bottom clusters that the matcher finds for each row.
+
+        Parameters
+        ----------
+        X : as in ``predict_topk``
+        k : int, default=10
+            Clusters per row.
+        tree : int, default=0
+            Which tree of an ensemble.
+        beam_size : int or None, default=None
+            Nodes kept per level on the way; the model's own or k, whichever is more, when None.
+
+        Returns
+        -------
+        clusters : ndarray of shape (N, k), int32
+            Best first; ``trees_[tree].labels_under(depth - 1, c)`` are the labels of cluster c. -1 where there are
+            fewer.
+        scores : ndarray of shape (N, k), float32
+            Their scores; -inf where there is no cluster.
+
+        Raises
+        ------
+        InputError
+            When there is no such tree, or it has no clusters (one-vs-all).
+        """
+        check("k", k, _K, "match")
+        check("beam_size", beam_size, _BEAM, "match")
+        features, searcher = self._features(X), self._searcher()
+        if not 0 <= tree < len(self.partitions_):
+            raise InputError(f"The model has {len(self.partitions_)} trees, there is no tree {tree}.")
+        depth = self.partitions_[tree].tree.depth - 1
+        if depth == 0:
+            raise InputError("The tree has no clusters: all labels hang below the root.")
+        beam = max(k, self.beam_size) if beam_size is None else beam_size
+        n_threads = available_threads(self.n_jobs)
+        found = searcher.nodes(features, depth, min(beam, ALL_NODES), tree=tree, n_threads=n_threads)
+        clusters = np.full((len(found.ptr) - 1, k), -1, np.int32)
+        scores = np.full(clusters.shape, -np.inf, np.float32)
+        column = np.arange(len(found.ids)) - np.repeat(found.ptr[:-1], np.diff(found.ptr))
+        row = np.repeat(np.arange(len(clusters)), np.diff(found.ptr))
+        kept = column < k
+        clusters[row[kept], column[kept]] = found.ids[kept]
+        scores[row[kept], column[kept]] = found.scores[kept]
+        return clusters, scores
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the fitted model takes texts, not features."""
+        return self.vectorizer_ is not None
+
     @property
     def trees_(self) -> list[Any]:
         """The label tree of each member of the ensemble."""

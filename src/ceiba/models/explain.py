@@ -109,5 +109,5 @@ def _log_score(margin: float, combine: str) -> float:
 def _feature_names(model: Any) -> Any:
     if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
         names = model.vectorizer_.get_feature_names_out()
-        return lambda feature: names[feature]
+        return lambda feature: names[feature] if feature < len(names) else f"embedding[{feature - len(names)}]"
     return lambda feature: feature

@@ -43,6 +43,21 @@ def stage(progress: Progress | None, name: str, total: int) -> Callable[[int], N
     return lambda done: progress(name, min(done, total), total)
 
 
+def noted(progress: Progress | None, name: str, total: int) -> Callable[[int, str], None] | None:
+    """Bind a stage as `stage` does, for work that has more to tell; a progress with a method ``note`` is told it."""
+    report = stage(progress, name, total)
+    if report is None:
+        return None
+    note = getattr(progress, "note", None)
+
+    def told(done: int, words: str) -> None:
+        if note is not None:
+            note(words)
+        report(done)
+
+    return told
+
+
 def train_partition(
     X: Features,
     positives: InstanceLists,

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ceiba._params import check_all
-from ceiba.errors import CeibaError, ModelFormatError
+from ceiba.errors import CeibaError, InputError, MissingExtraError, ModelFormatError
 from ceiba.features.store import load_vectorizer, save_vectorizer
 from ceiba.layers.layer import Layer
 from ceiba.models.partition import Partition
@@ -28,6 +28,7 @@ from ceiba.tree.label_tree import LabelTree
 _LABELS_FILE = "labels.json"
 _COUNTS_FILE = "labels.safetensors"
 _EMBEDDING_FILE = "label_embedding.safetensors"
+_RANKER, _ENCODER = "ranker", "encoder"  # folders of a Transformer model
 
 # parameters that are objects: how each comes back is said where it is read
 _OBJECTS = ("vectorizer", "tree", "label_embedding")
@@ -36,33 +37,56 @@ _OBJECTS = ("vectorizer", "tree", "label_embedding")
 def save(model: Any, folder: Path) -> None:
     """Write a fitted model; see `PartitionedClassifier.save`."""
     with atomic_folder(folder) as new:
-        params = model.get_params(deep=False)
-        manifest: dict[str, Any] = {
-            "class": type(model).__name__,
-            "params": {name: _plain(value) for name, value in params.items() if name not in _OBJECTS},
-            "n_features": model.n_features_in_,
-            "n_labels": len(model.classes_),
-            "n_train": model.n_train_,
-            "n_trees": len(model.partitions_),
-            "own_tree": params["tree"] is not None,
-            "vectorizer": None,
-            "vectorizer_param": params["vectorizer"] if isinstance(params["vectorizer"], str) else None,
-            "label_embedding": params["label_embedding"] if isinstance(params["label_embedding"], str) else "array",
-        }
-        if model.vectorizer_ is not None:
-            manifest["vectorizer"] = save_vectorizer(model.vectorizer_, new)
-            if not isinstance(params["vectorizer"], str):
-                manifest["vectorizer_param"] = "fitted"
-        if manifest["label_embedding"] == "array":
-            write_tensors(new / _EMBEDDING_FILE, _embedding_arrays(params["label_embedding"]))
-        (new / _LABELS_FILE).write_text(json.dumps(model.classes_.tolist(), ensure_ascii=False), encoding="utf-8")
-        write_tensors(new / _COUNTS_FILE, {"counts": model.label_counts_.astype(np.int64)})
-        for t, partition in enumerate(model.partitions_):
-            arrays = {f"tree.{name}": array for name, array in partition.tree.to_arrays().items()}
-            for level, layer in enumerate(partition.layers):
-                arrays.update({f"layer.{level}.{name}": array for name, array in layer.arrays.items()})
-            write_tensors(new / f"tree-{t}.safetensors", arrays)
-        write_manifest(new, manifest)
+        write = _write_linear if not hasattr(model, "ranker_") else _write_transformer
+        write_manifest(new, {"class": type(model).__name__, **write(model, new)})
+
+
+def _write_transformer(model: Any, new: Path) -> dict[str, Any]:
+    """Write encoder and ranker, each in the layout it has by itself: other tools read the one, `load` the other."""
+    params = model.get_params(deep=False)
+    save(model.ranker_, new / _RANKER)
+    model.encoder_.save(new / _ENCODER)
+    return {
+        "params": {name: _written(value) for name, value in params.items() if name not in ("ranker", "vectorizer")},
+        "own_ranker": params["ranker"] is not None,
+        "n_sparse": model.n_sparse_,
+        "own_features": model.own_features_,
+        **_write_vectorizer(model, new),
+    }
+
+
+def _write_vectorizer(model: Any, new: Path) -> dict[str, Any]:
+    given = model.get_params(deep=False)["vectorizer"]
+    fitted = model.vectorizer_
+    written = None if fitted is None else save_vectorizer(fitted, new)
+    return {
+        "vectorizer": written,
+        "vectorizer_param": given if isinstance(given, str) else "fitted" if fitted is not None else None,
+    }
+
+
+def _write_linear(model: Any, new: Path) -> dict[str, Any]:
+    params = model.get_params(deep=False)
+    manifest: dict[str, Any] = {
+        "params": {name: _written(value) for name, value in params.items() if name not in _OBJECTS},
+        "n_features": model.n_features_in_,
+        "n_labels": len(model.classes_),
+        "n_train": model.n_train_,
+        "n_trees": len(model.partitions_),
+        "own_tree": params["tree"] is not None,
+        "label_embedding": params["label_embedding"] if isinstance(params["label_embedding"], str) else "array",
+        **_write_vectorizer(model, new),
+    }
+    if manifest["label_embedding"] == "array":
+        write_tensors(new / _EMBEDDING_FILE, _embedding_arrays(params["label_embedding"]))
+    (new / _LABELS_FILE).write_text(json.dumps(model.classes_.tolist(), ensure_ascii=False), encoding="utf-8")
+    write_tensors(new / _COUNTS_FILE, {"counts": model.label_counts_.astype(np.int64)})
+    for t, partition in enumerate(model.partitions_):
+        arrays = {f"tree.{name}": array for name, array in partition.tree.to_arrays().items()}
+        for level, layer in enumerate(partition.layers):
+            arrays.update({f"layer.{level}.{name}": array for name, array in layer.arrays.items()})
+        write_tensors(new / f"tree-{t}.safetensors", arrays)
+    return manifest
 
 
 def load(folder: str | Path, *, trusted: Sequence[str | type] = ()) -> Any:
@@ -81,7 +105,7 @@ def load(folder: str | Path, *, trusted: Sequence[str | type] = ()) -> Any:
 
     Returns
     -------
-    XRLinear
+    XRLinear, XRTransformer or XTransformer
         The fitted model.
 
     Raises
@@ -95,7 +119,7 @@ def load(folder: str | Path, *, trusted: Sequence[str | type] = ()) -> Any:
     manifest = read_manifest(folder)
     try:
         return _load(folder, manifest, MODELS, trusted)
-    except ModelFormatError:
+    except (ModelFormatError, MissingExtraError):
         raise
     except (CeibaError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         # json and tensors of the right checksums that still do not make a model: written by something else
@@ -106,9 +130,35 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
     if manifest["class"] not in models:
         raise ModelFormatError(f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known.")
     kind: Any = models[manifest["class"]]
-    params = dict(manifest["params"])
-    model = kind(**params)
+    model = kind(**manifest["params"])
     check_all(model.get_params(deep=False), kind._constraints, kind.__name__)
+    read = _read_linear if kind is models["XRLinear"] else _read_transformer
+    read(model, folder, manifest)
+    model.vectorizer_ = None
+    if manifest["vectorizer"] is not None:
+        model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder, trusted=trusted)
+    model.vectorizer = model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
+    return model
+
+
+def _read_transformer(model: Any, folder: Path, manifest: dict[str, Any]) -> None:
+    from ceiba.encoders.load import choose_device, load_saved, require_torch
+
+    require_torch(f"{folder}: a model with an encoder")
+    ranker = load(folder / _RANKER)
+    try:
+        choose_device(model.device)
+    except InputError:  # trained on another machine's device
+        model.device = "auto"
+    model.encoder_ = load_saved(folder / _ENCODER, device=model.device, precision=model.precision)
+    model.n_sparse_, model.own_features_ = int(manifest["n_sparse"]), bool(manifest["own_features"])
+    if model.n_sparse_ + model.encoder_.dim != ranker.n_features_in_:
+        raise ModelFormatError(f"{folder}: the encoder's embeddings do not have the width that the ranker learned.")
+    model._take(ranker)
+    model.ranker = ranker if manifest["own_ranker"] else None
+
+
+def _read_linear(model: Any, folder: Path, manifest: dict[str, Any]) -> None:
 
     names = _read_json(folder / _LABELS_FILE)
     model.classes_ = np.array(names, dtype=np.int64) if isinstance(names[0], int) else np.array(names, dtype=object)
@@ -133,15 +183,10 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
     except ValueError as error:
         raise ModelFormatError(f"{folder}: {error}") from error
 
-    model.vectorizer_ = None
-    if manifest["vectorizer"] is not None:
-        model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder, trusted=trusted)
-    model.vectorizer = model.vectorizer_ if manifest["vectorizer_param"] == "fitted" else manifest["vectorizer_param"]
     model.tree = model.partitions_[0].tree if manifest["own_tree"] else None
     model.label_embedding = manifest["label_embedding"]
     if model.label_embedding == "array":
         model.label_embedding = _embedding(read_tensors(folder / _EMBEDDING_FILE))
-    return model
 
 
 def _partition(arrays: dict[str, np.ndarray], n_features: int, n_labels: int) -> Partition:
@@ -165,8 +210,11 @@ def _read_json(path: Path) -> Any:
         raise ModelFormatError(f"{path} is damaged: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _written(value: Any) -> Any:
+    """Return a parameter as JSON has it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _embedding_arrays(embedding: Any) -> dict[str, np.ndarray]:

@@ -84,7 +84,7 @@ def atomic_folder(folder: Path, *, overwrite: bool = True) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield temporary
-        for path in temporary.iterdir():
+        for path in _files(temporary):
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
         umask = os.umask(0)
@@ -108,6 +108,11 @@ def atomic_folder(folder: Path, *, overwrite: bool = True) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _files(folder: Path) -> list[Path]:
+    """Return all files below a folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with open(path, "rb") as file:
@@ -116,7 +121,7 @@ def checksum(path: Path) -> str:
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write model.json with the format version and the checksum of every other file; the last step of a save."""
-    files = {path.name: checksum(path) for path in sorted(folder.iterdir())}
+    files = {path.relative_to(folder).as_posix(): checksum(path) for path in _files(folder)}
     content = {"format": "ceiba", "format_version": FORMAT_VERSION, **manifest, "files": files}
     (folder / MODEL_FILE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -154,7 +159,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise ModelFormatError(f"{path} lists no files.")
     for name, expected in files.items():
         part = folder / name
-        if Path(name).name != name or not part.is_file():
+        if Path(name).is_absolute() or ".." in Path(name).parts or not part.is_file():
             raise ModelFormatError(f"{part} is missing from the model.")
         if checksum(part) != expected:
             raise ModelFormatError(f"{part} is damaged: its content is not what was saved.")

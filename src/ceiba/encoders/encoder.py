@@ -1,0 +1,143 @@
+"""An encoder: a tokenizer and a network that turns a text into one vector of length 1."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
+
+CONFIG_FILE = "ceiba_encoder.json"
+POOLINGS = ("mean", "cls", "last")
+_TOKENS_AT_ONCE = 4096  # of a batch when encoding: its activations stay in the caches of a CPU, and fill a GPU
+
+
+def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+    """Turn the hidden states of a text's tokens into one vector.
+
+    Parameters
+    ----------
+    hidden : Tensor of shape (B, S, d)
+    mask : Tensor of shape (B, S)
+        1 for tokens, 0 for padding, which stands on the right.
+    how : {"mean", "cls", "last"}
+        The mean over the tokens, the first token, or the last.
+    """
+    if how == "cls":
+        return hidden[:, 0]
+    if how == "last":
+        last = mask.sum(1).clamp(min=1) - 1
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class Encoder(nn.Module):
+    """A tokenizer, a network over its tokens, and pooling.
+
+    Parameters
+    ----------
+    network : Module
+        Takes ``input_ids`` and ``attention_mask`` and returns an object with ``last_hidden_state``: any AutoModel.
+    tokenizer : transformers tokenizer
+    pooling : {"mean", "cls", "last"}
+    max_length : int
+        Tokens read of a text.
+    precision : {"float32", "bfloat16", "float16"}, default="float32"
+        What matrix products are made in; weights are always float32.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
+        super().__init__()
+        self.network, self.tokenizer = network, tokenizer
+        self.pooling, self.max_length, self.precision = pooling, max_length, precision
+
+    @property
+    def dim(self) -> int:
+        """d, the length of an embedding."""
+        return int(self.network.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
+
+    def tokenize(self, texts: Sequence[str], progress: Callable[[int], Any] | None = None) -> TokenRows:
+        """Return the tokens of texts."""
+        return tokenize(texts, self.tokenizer, self.max_length, progress)
+
+    def forward(self, tokens: TokenRows, rows: NDArray[np.intp]) -> Tensor:
+        """Return the embeddings of some rows: float32, of length 1, shape (len(rows), d)."""
+        ids, mask = (torch.from_numpy(a).to(self.device) for a in tokens.padded(rows, self.tokenizer.pad_token_id or 0))
+        with self.autocast():
+            hidden = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        return nn.functional.normalize(pool(hidden.float(), mask, self.pooling), dim=-1)
+
+    def autocast(self) -> Any:
+        """Return the context in which matrix products are made in `precision`."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=getattr(torch, self.precision))
+
+    def embed(
+        self,
+        tokens: TokenRows,
+        *,
+        out: NDArray[np.float32] | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed all rows, longest first, in batches of as many texts as fit.
+
+        Parameters
+        ----------
+        tokens : TokenRows of N rows
+        out : ndarray of shape (N, d) or None, default=None
+            Written to and returned, where given.
+        progress : callable or None, default=None
+            ``progress(done)``, called after each batch.
+        """
+        found = np.empty((tokens.n_rows, self.dim), np.float32) if out is None else out
+        training = self.training
+        self.eval()
+        queue, done = list(encoding_batches(tokens.lengths, _TOKENS_AT_ONCE))[::-1], 0
+        with torch.inference_mode():
+            while queue:
+                rows = queue.pop()
+                try:
+                    found[rows] = self(tokens, rows).cpu().numpy()
+                except torch.OutOfMemoryError:
+                    if len(rows) == 1:
+                        raise
+                    torch.cuda.empty_cache()
+                    queue.extend(np.array_split(rows, 2))
+                    continue
+                done += len(rows)
+                if progress is not None:
+                    progress(done)
+        self.train(training)
+        return found
+
+    def freeze_embeddings(self) -> None:
+        """Leave the tokens' own vectors as they are: half of a small encoder's weights, each seen by few texts."""
+        self.network.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
+
+    def save(self, folder: Path) -> None:
+        """Write network and tokenizer in Hugging Face's layout, and how Ceiba uses them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network.save_pretrained(folder)  # type: ignore[operator]
+        self.tokenizer.save_pretrained(folder)
+        use = {"pooling": self.pooling, "max_length": self.max_length}
+        (folder / CONFIG_FILE).write_text(json.dumps(use, indent=1), encoding="utf-8")
+
+
+def mean_cosine(embeddings: NDArray[np.float32]) -> float:
+    """Return the mean cosine between embeddings of length 1: near 1, the encoder tells texts no longer apart."""
+    return float(np.square(embeddings.mean(axis=0, dtype=np.float64)).sum()) if len(embeddings) else 0.0

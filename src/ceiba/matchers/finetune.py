@@ -1,0 +1,262 @@
+"""Joint fine-tuning of an encoder and the head of one level after the other."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ceiba.encoders.encoder import Encoder, mean_cosine
+from ceiba.encoders.tokens import TokenRows, training_batches
+from ceiba.errors import CollapseWarning
+from ceiba.matchers.head import LOSSES, LevelHead, tensors
+from ceiba.matchers.settings import MatcherSettings
+from ceiba.matchers.shortlist import Shortlist
+
+_REPORTS = 20  # of loss and spread per level
+_COLLAPSED = 0.9  # mean cosine from which texts are hardly told apart
+
+
+@dataclass
+class LevelReport:
+    """What the fine-tuning of one level did."""
+
+    level: int
+    nodes: int
+    steps: int
+    texts_per_second: float = 0.0
+    seconds: float = 0.0
+    loss: list[float] = field(default_factory=list)
+    mean_cosine: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+
+
+class FineTuner:
+    """An encoder in training: its optimiser, its place in the stream of batches, and the newest embedding of each text.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    tokens : TokenRows of N rows
+    settings : MatcherSettings
+    total_steps : int
+        Of all levels together; the learning rate rises and falls over them.
+    seed : int
+    """
+
+    def __init__(self, encoder: Encoder, tokens: TokenRows, settings: MatcherSettings, total_steps: int, seed: int):
+        self.encoder, self.tokens, self.settings = encoder, tokens, settings
+        self.total_steps, self.seed = total_steps, seed
+        self.step = 0  # over all levels
+        self.embeddings = np.empty((tokens.n_rows, encoder.dim), np.float32)
+        self.reports: list[LevelReport] = []
+        self.micro_batch = settings.batch_size  # halved when memory runs out
+        if settings.freeze_embeddings:
+            encoder.freeze_embeddings()
+        self.parameters = [p for p in encoder.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
+        )
+        self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
+        self.best = Best([], settings.patience)
+        self._epoch: tuple[int, list[NDArray[np.intp]]] | None = None
+        n_held_out = int(settings.validation_fraction * tokens.n_rows)
+        shuffled = np.random.default_rng([seed, 1]).permutation(tokens.n_rows)
+        self.held_out, self.trained_on = np.sort(shuffled[:n_held_out]), np.sort(shuffled[n_held_out:])
+
+    # ------------------------------------------------------------------ batches
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of one pass over the texts trained on."""
+        return -(-len(self.trained_on) // self.settings.batch_size)
+
+    def batch(self, number: int) -> NDArray[np.intp]:
+        """Return the rows of a batch of the endless stream, which depends on the seed alone."""
+        epoch, index = divmod(number, self.batches_per_epoch)
+        if self._epoch is None or self._epoch[0] != epoch:
+            rng = np.random.default_rng([self.seed, 2, epoch])
+            lengths = self.tokens.lengths[self.trained_on]
+            self._epoch = epoch, training_batches(lengths, self.settings.batch_size, rng)
+        return self.trained_on[self._epoch[1][index]]
+
+    def _rate(self) -> float:
+        """Return the share of the learning rate at this step: up over the warm-up, then linearly down to 0."""
+        warm = max(1.0, self.settings.warmup * self.total_steps)
+        return min((self.step + 1) / warm, (self.total_steps - self.step) / max(1.0, self.total_steps - warm), 1.0)
+
+    # ------------------------------------------------------------------ a level
+
+    def run_level(
+        self,
+        level: int,
+        shortlist: Shortlist,
+        head: LevelHead,
+        n_steps: int,
+        *,
+        first: int = 0,
+        restore: Callable[[torch.optim.Optimizer, Best], Any] | None = None,
+        progress: Callable[[int, str], Any] | None = None,
+        after_step: Callable[[int, LevelHead, torch.optim.Optimizer], Any] | None = None,
+    ) -> LevelReport:
+        """Fine-tune encoder and head on the shortlists of one level.
+
+        Parameters
+        ----------
+        level : int
+            From 1, for the report.
+        shortlist : Shortlist
+        head : LevelHead
+            Changed in place.
+        n_steps : int
+        first : int, default=0
+            The step to go on from.
+        restore : callable or None, default=None
+            ``restore(head_optimizer, best)``, called before the first step, to go on from a checkpoint.
+        progress : callable or None, default=None
+            ``progress(step, note)``, called after each step.
+        after_step : callable or None, default=None
+            ``after_step(steps_done, head, head_optimizer)``, for checkpoints.
+        """
+        if first and self.reports and self.reports[-1].level == level:
+            report = self.reports[-1]
+        else:
+            report = LevelReport(level, shortlist.n_nodes, n_steps, mean_cosine=[mean_cosine(self.embeddings)])
+            self.reports.append(report)
+        optimizer = head.optimizer(self.settings.head_learning_rate)
+        self.best = Best([*self.parameters, *head.parameters()], self.settings.patience)
+        if restore is not None:
+            restore(optimizer, self.best)
+        started, texts, losses, recent = time.perf_counter(), 0, [], []
+        self.encoder.train()
+        every = max(1, n_steps // _REPORTS)
+        for done in range(first, n_steps):
+            rows = self.batch(self.step)
+            self._set_rates(optimizer)
+            losses.append(self._train_on(rows, shortlist, head, optimizer))
+            recent.append(rows)
+            texts += len(rows)
+            self.step += 1
+            if (done + 1) % every == 0 or done + 1 == n_steps:
+                report.loss.append(float(np.mean(losses)))
+                report.mean_cosine.append(mean_cosine(self.embeddings[np.concatenate(recent)]))
+                self._warn_of_collapse(report)
+                losses, recent = [], []
+                if len(self.held_out):
+                    report.validation_loss.append(self._validate(shortlist, head))
+                    if self.best.over(report.validation_loss[-1]):
+                        self.step += n_steps - done - 1
+                        break
+            if after_step is not None:
+                after_step(done + 1, head, optimizer)
+            if progress is not None:
+                rate = texts / (time.perf_counter() - started)
+                shown = report.loss[-1] if report.loss else float(np.mean(losses))
+                progress(done + 1, f"loss {shown:.3g}, {rate:.0f} texts/s")
+        self.best.restore()
+        report.seconds += time.perf_counter() - started
+        report.texts_per_second = texts / max(1e-9, time.perf_counter() - started)
+        return report
+
+    def _set_rates(self, head_optimizer: torch.optim.Optimizer) -> None:
+        rate = self._rate()
+        for optimizer, base in (
+            (self.optimizer, self.settings.learning_rate),
+            (head_optimizer, self.settings.head_learning_rate),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = base * rate
+
+    def _train_on(
+        self, rows: NDArray[np.intp], shortlist: Shortlist, head: LevelHead, head_optimizer: torch.optim.Optimizer
+    ) -> float:
+        """Make one step on a batch, in parts where it does not fit into memory at once; return its mean loss."""
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            head_optimizer.zero_grad(set_to_none=True)
+            try:
+                total = 0.0
+                for part in np.array_split(rows, -(-len(rows) // self.micro_batch)):
+                    embeddings = self.encoder(self.tokens, part)
+                    loss = self._loss(embeddings, part, shortlist, head) / len(rows)
+                    self.scaler.scale(loss).backward()
+                    self.embeddings[part] = embeddings.detach().cpu().numpy()
+                    total += float(loss.detach())
+                break
+            except torch.OutOfMemoryError:
+                if self.micro_batch == 1:
+                    raise
+                self.micro_batch = -(-self.micro_batch // 2)
+                torch.cuda.empty_cache()
+        self.scaler.unscale_(self.optimizer)
+        self.scaler.unscale_(head_optimizer)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.step(head_optimizer)
+        self.scaler.update()
+        return total
+
+    def _loss(self, embeddings: Tensor, rows: NDArray[np.intp], shortlist: Shortlist, head: LevelHead) -> Tensor:
+        nodes, sign, cost = tensors(shortlist.candidates(rows), self.encoder.device)
+        return LOSSES[self.settings.loss](head(embeddings, nodes), sign, cost)
+
+    @torch.no_grad()
+    def _validate(self, shortlist: Shortlist, head: LevelHead) -> float:
+        self.encoder.eval()
+        total = 0.0
+        for begin in range(0, len(self.held_out), self.settings.batch_size):
+            rows = self.held_out[begin : begin + self.settings.batch_size]
+            for part in np.array_split(rows, -(-len(rows) // self.micro_batch)):
+                embeddings = self.encoder(self.tokens, part)
+                total += float(self._loss(embeddings, part, shortlist, head))
+        self.encoder.train()
+        return total / len(self.held_out)
+
+    def _warn_of_collapse(self, report: LevelReport) -> None:
+        before, now = self.reports[0].mean_cosine[0], report.mean_cosine[-1]
+        if now > _COLLAPSED and 1 - now < (1 - before) / 2:
+            warnings.warn(
+                f"The encoder is collapsing: the mean cosine between embeddings rose from {before:.3f} to {now:.3f} at "
+                f"level {report.level}. Its embeddings will tell little; lower learning_rate or raise batch_size.",
+                CollapseWarning,
+                stacklevel=2,
+            )
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return the reports of all levels as plain values."""
+        return [asdict(report) for report in self.reports]
+
+
+class Best:
+    """The best weights by validation loss, and whether to stop."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter], patience: int):
+        self.parameters, self.patience = parameters, patience
+        self.loss, self.bad = np.inf, 0
+        self.weights: list[Tensor] = []
+
+    def over(self, loss: float) -> bool:
+        """Take note of a validation loss; return whether it has not improved for `patience` looks."""
+        if loss < self.loss:
+            self.loss, self.bad = loss, 0
+            self.weights = [parameter.detach().clone() for parameter in self.parameters]
+        else:
+            self.bad += 1
+        return self.bad >= self.patience
+
+    def restore(self) -> None:
+        """Go back to the best weights, where there was a look at all."""
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, self.weights, strict=False):
+                parameter.copy_(value)
+
+
+def _can_fuse(encoder: Encoder) -> bool:
+    return encoder.device.type in ("cpu", "cuda")

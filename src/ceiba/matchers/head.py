@@ -1,0 +1,78 @@
+"""The linear head over the nodes of a level, and its loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ceiba.matchers.shortlist import Candidates
+
+
+class LevelHead(nn.Module):
+    """One linear classifier per node of a level.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (K, d), float32
+        Where training begins: the linear solver's weights on the embeddings at hand.
+    bias : ndarray of shape (K,), float32
+    everything : bool
+        Every instance is trained on every node (the first level). If not, gradients are kept for the nodes of a batch
+        only.
+    """
+
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], everything: bool):
+        super().__init__()
+        self.everything = everything
+        self.weight = nn.Parameter(torch.from_numpy(np.ascontiguousarray(weight)))
+        self.bias = nn.Parameter(torch.from_numpy(np.ascontiguousarray(bias)[:, None]))
+
+    def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
+        """Return the margins of each row's candidates: (B, S) of embeddings (B, d) and nodes (B, S)."""
+        if self.everything:
+            return embeddings @ self.weight.T + self.bias[:, 0]
+        weight = nn.functional.embedding(nodes, self.weight, sparse=True)
+        bias = nn.functional.embedding(nodes, self.bias, sparse=True)
+        return torch.bmm(weight, embeddings.unsqueeze(-1)).squeeze(-1) + bias.squeeze(-1)
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+        """Return an optimiser whose work goes with the nodes of a batch, not with all of the level."""
+        if self.everything:
+            return torch.optim.Adam(self.parameters(), lr=learning_rate)
+        return torch.optim.SparseAdam(list(self.parameters()), lr=learning_rate)
+
+
+def weighted_squared_hinge(margins: Tensor, sign: Tensor, cost: Tensor) -> Tensor:
+    """Return the sum over candidates of cost x max(0, 1 - sign x margin)^2.
+
+    The loss of the linear solver too, so that a head that begins at its solution begins near this loss's optimum.
+    Padding has cost 0: it adds nothing, to the loss or to the gradient.
+
+    References
+    ----------
+    Zhang, Chang, Yu and Dhillon, "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-label Text
+    Classification", NeurIPS 2021, section 3 (weighted squared hinge with relevance as cost).
+    """
+    return (cost * torch.relu(1 - sign * margins).square()).sum()
+
+
+def softmax(margins: Tensor, sign: Tensor, cost: Tensor) -> Tensor:
+    """Return the sum over texts of the cross-entropy between their positives and a softmax over their candidates.
+
+    Positives count by their relevance, which is scaled to a sum of 1 per text; texts without any count nothing.
+    """
+    logarithms = torch.log_softmax(margins.masked_fill(cost == 0, -torch.inf), dim=-1)
+    share = torch.where(sign > 0, cost, 0)
+    share = share / share.sum(-1, keepdim=True).clamp(min=1e-9)
+    return -(share * logarithms.masked_fill(share == 0, 0)).sum()
+
+
+LOSSES = {"squared_hinge": weighted_squared_hinge, "softmax": softmax}
+
+
+def tensors(candidates: Candidates, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a batch of shortlists on a device."""
+    nodes, sign, cost = (torch.from_numpy(array).to(device) for array in candidates)
+    return nodes, sign, cost

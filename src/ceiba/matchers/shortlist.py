@@ -1,0 +1,97 @@
+"""Which nodes of a level each instance is trained on, and which of them are its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ceiba.layers.instances import InstanceLists
+
+
+class Candidates(NamedTuple):
+    """A batch of shortlists, padded on the right: each (B, S)."""
+
+    nodes: NDArray[np.int64]
+    sign: NDArray[np.float32]  # 1 where the node is the instance's, -1 where it is not
+    cost: NDArray[np.float32]  # 0 at padding, the relevance at positives, 1 elsewhere
+
+
+class Shortlist:
+    """The children of the nodes that each instance is matched to.
+
+    Parameters
+    ----------
+    child_ptr : ndarray of shape (K_{t-1} + 1,), int64
+        The children of each node above.
+    matched : InstanceLists of K_{t-1} lists
+        M_t: the instances of each node above.
+    positives : InstanceLists of K_t lists
+        The positives of each node; weights are relevance.
+    n_instances : int
+        N.
+    """
+
+    def __init__(
+        self, child_ptr: NDArray[np.int64], matched: InstanceLists, positives: InstanceLists, n_instances: int
+    ):
+        self.child_ptr, self.n_nodes = child_ptr, positives.n_nodes
+        self.everything = len(child_ptr) == 2
+        self._parents = _by_instance(matched, n_instances)
+        self._own = _by_instance(positives, n_instances)
+
+    def candidates(self, rows: NDArray[np.intp]) -> Candidates:
+        """Return the shortlists of some instances."""
+        parent_row, parents = _picked(self._parents, rows)
+        sizes = np.diff(self.child_ptr)[parents]
+        row = np.repeat(parent_row, sizes)
+        ends = np.cumsum(sizes)
+        nodes = np.repeat(self.child_ptr[parents] - (ends - sizes), sizes) + np.arange(len(row))
+
+        own_row, own = _picked(self._own, rows)
+        keys, own_keys = row * self.n_nodes + nodes, own_row * self.n_nodes + own
+        at = np.searchsorted(own_keys, keys)
+        hit = np.append(own_keys, -1)[at] == keys
+        relevance = _picked_data(self._own, rows)
+
+        per_row = np.bincount(row, minlength=len(rows))
+        column = np.arange(len(row)) - np.repeat(np.cumsum(per_row) - per_row, per_row)
+        shape = (len(rows), max(1, int(per_row.max(initial=0))))
+        padded = Candidates(np.zeros(shape, np.int64), np.full(shape, -1, np.float32), np.zeros(shape, np.float32))
+        padded.nodes[row, column] = nodes
+        padded.sign[row[hit], column[hit]] = 1
+        padded.cost[row, column] = 1
+        padded.cost[row[hit], column[hit]] = relevance[at[hit]]
+        return padded
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Return how many candidates each instance has."""
+        counts = np.diff(self.child_ptr)[self._parents.indices]
+        return np.add.reduceat(np.append(counts, 0), self._parents.indptr[:-1]) * (np.diff(self._parents.indptr) > 0)
+
+
+def _by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
+    data = np.ones(len(lists.items), np.float32) if lists.weight is None else lists.weight
+    nodes = sp.csr_array((data, lists.items, lists.ptr), shape=(lists.n_nodes, n_instances))
+    rows = nodes.T.tocsr()
+    rows.sort_indices()
+    return rows
+
+
+def _at(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    begin = matrix.indptr[rows].astype(np.int64)
+    sizes = matrix.indptr[rows + 1] - begin
+    ends = np.cumsum(sizes)
+    return np.repeat(np.arange(len(rows)), sizes), np.repeat(begin - (ends - sizes), sizes) + np.arange(sizes.sum())
+
+
+def _picked(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the stored entries of some rows: their place in `rows`, and their column."""
+    row, at = _at(matrix, rows)
+    return row, matrix.indices[at].astype(np.int64)
+
+
+def _picked_data(matrix: sp.csr_array, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    return matrix.data[_at(matrix, rows)[1]]

@@ -1,0 +1,177 @@
+"""A matcher from end to end: coarse to fine down the tree."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ceiba.encoders.encoder import Encoder
+from ceiba.encoders.tokens import TokenRows
+from ceiba.features.matrix import Features
+from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.matchers import checkpoint
+from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at
+from ceiba.matchers.finetune import FineTuner
+from ceiba.matchers.head import LevelHead
+from ceiba.matchers.settings import MatcherSettings
+from ceiba.matchers.shortlist import Shortlist
+from ceiba.models.partition import Progress, noted, stage
+from ceiba.tree.label_tree import LabelTree
+
+
+def train_matcher(
+    encoder: Encoder,
+    tokens: TokenRows,
+    X: Features,
+    tree: LabelTree,
+    positives: InstanceLists,
+    settings: MatcherSettings,
+    *,
+    seed: int = 0,
+    n_threads: int = 1,
+    checkpoint_dir: Path | None = None,
+    of: str = "",
+    progress: Progress | None = None,
+) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
+    """Fine-tune an encoder level by level against the nodes of a tree.
+
+    At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
+    below it the children of the nodes that an instance is matched to. A head begins at the linear solver's solution on
+    the newest embedding of each text; encoder and optimiser go on from level to level.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Changed in place.
+    tokens : TokenRows of N rows
+    X : Features of N rows
+        What the linear matchers see beside the embeddings when they choose negatives.
+    tree : LabelTree
+        Its slots are the finest nodes to train on.
+    positives : InstanceLists
+        The positives of each label of the tree.
+    settings : MatcherSettings
+    seed : int, default=0
+    n_threads : int, default=1
+        Of the linear solver; torch has its own.
+    checkpoint_dir : Path or None, default=None
+        Folder to write checkpoints to, and to go on from.
+    of : str, default=""
+        Digest of the training; a checkpoint of another one is refused.
+    progress : callable or None, default=None
+
+    Returns
+    -------
+    embeddings : ndarray of shape (N, d), float32
+        Of the encoder as it is at the end.
+    reports : list of dict
+        Per level: steps, loss, mean cosine of embeddings, texts per second.
+
+    References
+    ----------
+    Zhang, Chang, Yu and Dhillon, "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-label Text
+    Classification" (XR-Transformer), NeurIPS 2021, section 3.
+    """
+    devices = [encoder.device] if encoder.device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        tuner = _run(encoder, tokens, X, tree, positives, settings, seed, n_threads, checkpoint_dir, of, progress)
+    encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
+    return tuner.embeddings, tuner.describe()
+
+
+def _run(
+    encoder: Encoder,
+    tokens: TokenRows,
+    X: Features,
+    tree: LabelTree,
+    positives: InstanceLists,
+    settings: MatcherSettings,
+    seed: int,
+    n_threads: int,
+    checkpoint_dir: Path | None,
+    of: str,
+    progress: Progress | None,
+) -> FineTuner:
+    steps = settings.steps_per_level(tokens.n_rows, tree.depth)
+    if positives.weight is None:
+        positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
+    levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
+    tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
+    state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
+    if state is not None:
+        checkpoint.restore_tuner(state, tuner)
+    else:
+        encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "first embeddings", tokens.n_rows))
+
+    for t, child_ptr in enumerate(tree.child_ptrs):
+        resumed = state is not None and state.level == t
+        if steps[t] == 0 or (state is not None and t < state.level):
+            continue
+        if resumed and state is not None:
+            parts = state.named("matched.")
+            matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
+            head = LevelHead(state.tensors["head.weight"].numpy(), state.tensors["head.bias"][:, 0].numpy(), t == 0)
+        else:
+            matched = matched_at(
+                settings.negatives,
+                X,
+                tuner.embeddings,
+                tree,
+                levels,
+                t,
+                beam_size=settings.negative_beam,
+                seed=seed,
+                n_threads=n_threads,
+            )
+            if settings.loss == "softmax":
+                own = centroid_head(tuner.embeddings, levels[t], settings.scale)
+            else:
+                own = linear_head(tuner.embeddings, child_ptr, matched, levels[t], seed=seed, n_threads=n_threads)
+            head = LevelHead(*own, t == 0)
+        head.to(encoder.device)
+        shortlist = Shortlist(child_ptr, matched, levels[t], tokens.n_rows)
+        first = state.steps_done if resumed and state is not None else 0
+        tuner.run_level(
+            t + 1,
+            shortlist,
+            head,
+            steps[t],
+            first=first,
+            restore=partial(checkpoint.restore_level, state) if resumed and state is not None else None,
+            progress=noted(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
+            after_step=_Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
+            if checkpoint_dir is not None
+            else None,
+        )
+    return tuner
+
+
+class _Saver:
+    """Writes a checkpoint every so many seconds, and at the end of a level."""
+
+    def __init__(
+        self,
+        folder: Path,
+        of: str,
+        tuner: FineTuner,
+        level: int,
+        n_steps: int,
+        matched: InstanceLists,
+        seconds: float,
+    ):
+        self._folder, self._of, self._tuner, self._level, self._n_steps = folder, of, tuner, level, n_steps
+        self._matched = {"ptr": torch.from_numpy(matched.ptr), "items": torch.from_numpy(matched.items)}
+        self._seconds, self._last = seconds, time.monotonic()
+
+    def __call__(self, done: int, head: LevelHead, optimizer: torch.optim.Optimizer) -> None:
+        if time.monotonic() - self._last < self._seconds and done < self._n_steps:
+            return
+        checkpoint.write(self._folder, self._of, self._tuner, self._level, done, head, optimizer, self._matched)
+        self._last = time.monotonic()

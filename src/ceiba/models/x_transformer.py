@@ -1,0 +1,36 @@
+"""X-Transformer: an encoder fine-tuned once, against one level of clusters, and linear rankers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.models.xr_transformer import XRTransformer
+from ceiba.tree.label_tree import LabelTree
+
+
+class XTransformer(XRTransformer):
+    """Transformer matcher over one level of clusters, with linear rankers.
+
+    The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
+    all bottom clusters of the matcher's tree (of at most `matcher_leaf_size` labels each), every text on every cluster.
+
+    Parameters
+    ----------
+    **parameters
+        Those of `XRTransformer`.
+
+    References
+    ----------
+    Chang, Yu, Zhong, Yang and Dhillon, "Taming Pretrained Transformers for Extreme Multi-label Text Classification"
+    (X-Transformer), KDD 2020.
+    """
+
+    def _matcher_tree(
+        self, tree: LabelTree, positives: InstanceLists, n_instances: int
+    ) -> tuple[LabelTree, InstanceLists]:
+        if tree.depth == 1:
+            return tree, positives
+        clusters = positives_per_level(tree, positives, n_instances)[-2]
+        n = clusters.n_nodes
+        return LabelTree([np.array([0, n])], np.arange(n)), clusters

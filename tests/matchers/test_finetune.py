@@ -1,0 +1,175 @@
+"""Fine-tuning: it learns, it repeats, it survives a kill and a full memory."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from ceiba import XRTransformer, XTransformer
+from ceiba.encoders import load_encoder
+from ceiba.errors import CollapseWarning, InputError, ModelFormatError
+from ceiba.matchers import checkpoint, finetune
+from ceiba.matchers.finetune import FineTuner
+from ceiba.matchers.settings import MatcherSettings
+
+FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
+FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "precision": "float32", "device": "cpu", "n_jobs": 1}
+
+
+def fit(tiny_encoder, corpus, model=XRTransformer, **params):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        return model(encoder=str(tiny_encoder), **{**FAST, **params}).fit(*corpus)
+
+
+def same(first, second):
+    pairs = zip(first.encoder_.parameters(), second.encoder_.parameters(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+@pytest.mark.parametrize("model", [XRTransformer, XTransformer])
+def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
+    reports = fit(tiny_encoder, small_corpus, model, epochs=12.0, loss=loss).fit_report_["matcher"]
+    assert len(reports) == (3 if model is XRTransformer else 1)
+    for report in reports:
+        assert np.mean(report["loss"][-3:]) < np.mean(report["loss"][:2])
+        assert report["texts_per_second"] > 0
+        assert len(report["mean_cosine"]) == len(report["loss"]) + 1
+
+
+def test_levels_share_the_steps():
+    settings = MatcherSettings(epochs=2.0, batch_size=10)
+    assert settings.steps_per_level(350, 3) == [10, 20, 40]
+    assert MatcherSettings(steps=7).steps_per_level(999, 3) == [1, 2, 4]
+    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, 2) == [0, 5]
+
+
+def test_same_seed_same_model(tiny_encoder, small_corpus):
+    first, second = (fit(tiny_encoder, small_corpus) for _ in range(2))
+    assert same(first, second)
+    assert not same(first, fit(tiny_encoder, small_corpus, random_state=1))
+
+
+def test_the_stream_of_batches_holds_every_text_once_an_epoch(tiny_encoder, small_corpus):
+    encoder = load_encoder(tiny_encoder)
+    tuner = FineTuner(encoder, encoder.tokenize(small_corpus[0]), MatcherSettings(batch_size=8), 50, seed=3)
+    for epoch in range(3):
+        numbers = range(epoch * tuner.batches_per_epoch, (epoch + 1) * tuner.batches_per_epoch)
+        assert sorted(np.concatenate([tuner.batch(number) for number in numbers])) == list(range(90))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [0, 2, 9, 10, 21, 33])
+@pytest.mark.parametrize("fraction", [0.0, 0.2])
+def test_resumes_after_a_kill_with_the_same_model(tiny_encoder, small_corpus, tmp_path, monkeypatch, at, fraction):
+    params = {"checkpoint_seconds": 0.0, "validation_fraction": fraction, "dropout": 0.1}
+    whole = fit(tiny_encoder, small_corpus, **params)
+    step, calls = FineTuner._train_on, 0
+
+    def killed(self, *args):
+        nonlocal calls
+        calls += 1
+        if calls > at:
+            raise Killed
+        return step(self, *args)
+
+    params["checkpoint_dir"] = str(tmp_path)
+    monkeypatch.setattr(FineTuner, "_train_on", killed)
+    with pytest.raises(Killed):
+        fit(tiny_encoder, small_corpus, **params)
+    monkeypatch.setattr(FineTuner, "_train_on", step)
+    assert (tmp_path / checkpoint.FILE).exists() == (at > 0)
+    resumed = fit(tiny_encoder, small_corpus, **params)
+    assert same(resumed, whole)
+    assert (resumed.predict_topk(small_corpus[0])[1] == whole.predict_topk(small_corpus[0])[1]).all()
+    losses = [[report["loss"] for report in model.fit_report_["matcher"]] for model in (resumed, whole)]
+    assert [len(loss) for loss in losses[0]] == [len(loss) for loss in losses[1]]
+
+
+def test_checkpoint_of_another_training_is_refused(tiny_encoder, small_corpus, tmp_path):
+    fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.FILE]
+    with pytest.raises(InputError, match="another training"):
+        fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path), learning_rate=1e-4)
+    texts, labels = small_corpus
+    with pytest.raises(InputError, match="another training"):
+        fit(tiny_encoder, (["the old car", *texts[1:]], labels), checkpoint_dir=str(tmp_path))
+
+
+def test_damaged_checkpoint(tiny_encoder, small_corpus, tmp_path):
+    fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path))
+    path = tmp_path / checkpoint.FILE
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelFormatError, match=r"checkpoint\.safetensors is not a checkpoint"):
+        fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("room", [1, 3])
+def test_step_in_parts_is_the_same_step(tiny_encoder, small_corpus, monkeypatch, room):
+    params = {"dropout": 0.0, "epochs": 1.0}
+    whole = fit(tiny_encoder, small_corpus, **params)
+    loss = FineTuner._loss
+
+    def small(self, embeddings, rows, *rest):
+        if len(rows) > room:
+            raise torch.OutOfMemoryError("no room")
+        return loss(self, embeddings, rows, *rest)
+
+    monkeypatch.setattr(FineTuner, "_loss", small)
+    parts = fit(tiny_encoder, small_corpus, **params)
+    for a, b in zip(whole.encoder_.parameters(), parts.encoder_.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-3)
+
+
+def test_no_room_for_one_text(tiny_encoder, small_corpus, monkeypatch):
+    def none(*_):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(FineTuner, "_loss", none)
+    with pytest.raises(torch.OutOfMemoryError):
+        fit(tiny_encoder, small_corpus)
+
+
+def test_collapse_is_told(tiny_encoder, small_corpus, monkeypatch):
+    cosines = iter([0.1] + [0.97] * 100)
+    monkeypatch.setattr(finetune, "mean_cosine", lambda _: next(cosines))
+    with pytest.warns(CollapseWarning, match=r"rose from 0\.100 to 0\.970 at level 1"):
+        XRTransformer(encoder=str(tiny_encoder), **FAST).fit(*small_corpus)
+
+
+def test_early_stopping_keeps_the_best_weights(tiny_encoder, small_corpus, monkeypatch):
+    seen = []
+    losses = iter([3.0, 2.0, 4.0, 5.0])
+
+    def validate(self, shortlist, head):
+        seen.append([p.detach().clone() for p in self.parameters])
+        return next(losses)
+
+    monkeypatch.setattr(FineTuner, "_validate", validate)
+    params = {"validation_fraction": 0.2, "patience": 2, "steps": 60, "matcher_leaf_size": 99}
+    model = fit(tiny_encoder, small_corpus, **params)
+    assert model.fit_report_["matcher"][0]["validation_loss"] == [3.0, 2.0, 4.0, 5.0]
+    kept = dict(zip((id(p) for p in model.encoder_.parameters() if p.requires_grad), seen[1], strict=True))
+    assert all(torch.equal(p, kept[id(p)]) for p in model.encoder_.parameters() if p.requires_grad)
+
+
+def test_frozen_embeddings_do_not_move(tiny_encoder, small_corpus):
+    before = load_encoder(tiny_encoder).network.get_input_embeddings().weight
+    kept, moved = (fit(tiny_encoder, small_corpus, freeze_embeddings=flag) for flag in (True, False))
+    assert torch.equal(kept.encoder_.network.get_input_embeddings().weight, before)
+    assert not torch.equal(moved.encoder_.network.get_input_embeddings().weight, before)
+
+
+def test_global_state_of_torch_is_left_alone(tiny_encoder, small_corpus):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    fit(tiny_encoder, small_corpus, n_jobs=1)
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads

@@ -1,0 +1,64 @@
+"""Heads and losses against what they stand for."""
+
+import numpy as np
+import pytest
+import torch
+
+from ceiba.matchers.head import LevelHead, softmax, weighted_squared_hinge
+
+margins = torch.tensor([[2.0, -0.5, 0.3], [0.1, 4.0, -2.0]], requires_grad=True)
+sign = torch.tensor([[1.0, -1, 1], [1.0, -1, -1]])
+cost = torch.tensor([[2.0, 1, 3], [1.0, 1, 0]])
+
+
+def test_weighted_squared_hinge():
+    expected = 2 * 0 + (1 - 0.5) ** 2 + 3 * (1 - 0.3) ** 2 + (1 - 0.1) ** 2 + (1 + 4.0) ** 2
+    assert weighted_squared_hinge(margins, sign, cost).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_softmax():
+    first = np.exp([2.0, -0.5, 0.3])
+    second = np.exp([0.1, 4.0])
+    expected = -(0.4 * np.log(first[0] / first.sum()) + 0.6 * np.log(first[2] / first.sum()))
+    expected -= np.log(second[0] / second.sum())
+    assert softmax(margins, sign, cost).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [weighted_squared_hinge, softmax])
+def test_padding_adds_nothing(loss):
+    wide = [torch.nn.functional.pad(part, (0, 5), value=value) for part, value in ((margins, 9), (sign, -1), (cost, 0))]
+    leaf = wide[0].detach().requires_grad_()
+    value = loss(leaf, *wide[1:])
+    assert value.item() == pytest.approx(loss(margins, sign, cost).item(), rel=1e-6)
+    value.backward()
+    assert (leaf.grad[:, 3:] == 0).all()
+    assert leaf.grad[:, :3].isfinite().all()
+
+
+def test_text_without_labels_counts_nothing_in_softmax():
+    leaf = margins.detach().requires_grad_()
+    value = softmax(leaf, -torch.ones(2, 3), torch.ones(2, 3))
+    value.backward()
+    assert value.item() == 0
+    assert (leaf.grad == 0).all()
+
+
+def test_shortlist_margins_are_the_dense_ones():
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=6).astype(np.float32)
+    rows = torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32))
+    nodes = torch.tensor([[0, 5, 2], [1, 1, 3], [4, 0, 0]])
+    dense = LevelHead(weight, bias, everything=True)(rows, nodes)
+    picked = LevelHead(weight, bias, everything=False)(rows, nodes)
+    assert torch.allclose(picked, torch.gather(dense, 1, nodes), atol=1e-6)
+
+
+def test_only_the_nodes_of_a_batch_are_moved():
+    head = LevelHead(np.zeros((6, 4), np.float32), np.zeros(6, np.float32), everything=False)
+    optimizer = head.optimizer(0.1)
+    weighted_squared_hinge(
+        head(torch.ones(1, 4), torch.tensor([[1, 3]])), torch.ones(1, 2), torch.ones(1, 2)
+    ).backward()
+    optimizer.step()
+    assert head.weight.abs().sum(1).nonzero()[:, 0].tolist() == [1, 3]
+    assert head.bias.nonzero()[:, 0].tolist() == [1, 3]
