@@ -65,7 +65,9 @@ class FineTuner:
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
         )
         self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
+        self._warned = False
         self.best = Best([], settings.patience)
+        self._pretrained = [parameter.detach().clone() for parameter in self.parameters]
         self._epoch: tuple[int, list[NDArray[np.intp]]] | None = None
         n_held_out = int(settings.validation_fraction * tokens.n_rows)
         shuffled = np.random.default_rng([seed, 1]).permutation(tokens.n_rows)
@@ -165,6 +167,18 @@ class FineTuner:
         report.texts_per_second = texts / max(1e-9, time.perf_counter() - started)
         return report
 
+    def average(self) -> None:
+        """Go part of the way back to the weights that training began with, once it is over.
+
+        References
+        ----------
+        Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022: the mean of pretrained and fine-tuned
+        weights keeps what the encoder knew of texts unlike those trained on.
+        """
+        with torch.no_grad():
+            for parameter, before in zip(self.parameters, self._pretrained, strict=True):
+                parameter.lerp_(before, self.settings.averaging)
+
     def _set_rates(self, head_optimizer: torch.optim.Optimizer) -> None:
         rate = self._rate()
         for optimizer, base in (
@@ -221,7 +235,8 @@ class FineTuner:
 
     def _warn_of_collapse(self, report: LevelReport) -> None:
         before, now = self.reports[0].mean_cosine[0], report.mean_cosine[-1]
-        if now > _COLLAPSED and 1 - now < (1 - before) / 2:
+        if not self._warned and now > _COLLAPSED and 1 - now < (1 - before) / 2:
+            self._warned = True
             warnings.warn(
                 f"The encoder is collapsing: the mean cosine between embeddings rose from {before:.3f} to {now:.3f} at "
                 f"level {report.level}. Its embeddings will tell little; lower learning_rate or raise batch_size.",

@@ -21,6 +21,7 @@ class MatcherSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     freeze_embeddings: bool = True
+    averaging: float = 0.5
     negatives: str = "tfn+man"
     negative_beam: int = 10
     validation_fraction: float = 0.0

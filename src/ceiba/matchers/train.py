@@ -150,6 +150,7 @@ def _run(
             if checkpoint_dir is not None
             else None,
         )
+    tuner.average()
     return tuner
 
 

@@ -88,6 +88,9 @@ class XRTransformer(PartitionedClassifier):
         Replaces the encoder's own dropout in training.
     freeze_embeddings : bool, default=True
         Leave the tokens' own vectors as they are.
+    averaging : float, default=0.5
+        The share of the pretrained weights in the final ones: 0 takes the fine-tuned weights as they are, 0.5 the mean
+        of both, which keeps what the encoder knew of texts unlike those it was fine-tuned on.
     negatives : {"tfn", "man", "tfn+man"}, default="tfn+man"
         Whose children a text is trained on below the first level: the clusters of its labels (teacher-forced), those
         that a linear matcher finds on embeddings and TF-IDF (matcher-aware), or both.
@@ -165,6 +168,7 @@ class XRTransformer(PartitionedClassifier):
         "max_grad_norm": [_POSITIVE],
         "dropout": [Exactly(None), Interval(float, 0, 1, closed="left")],
         "freeze_embeddings": [Flag()],
+        "averaging": [Interval(float, 0, 1)],
         "negatives": [Options("tfn", "man", "tfn+man")],
         "negative_beam": [_COUNT],
         "matcher_branching_factor": [Interval(int, 2, None)],
@@ -203,6 +207,7 @@ class XRTransformer(PartitionedClassifier):
         max_grad_norm: float = 1.0,
         dropout: float | None = None,
         freeze_embeddings: bool = True,
+        averaging: float = 0.5,
         negatives: str = "tfn+man",
         negative_beam: int = 10,
         matcher_branching_factor: int = 32,
@@ -233,6 +238,7 @@ class XRTransformer(PartitionedClassifier):
         self.max_grad_norm = max_grad_norm
         self.dropout = dropout
         self.freeze_embeddings = freeze_embeddings
+        self.averaging = averaging
         self.negatives = negatives
         self.negative_beam = negative_beam
         self.matcher_branching_factor = matcher_branching_factor

@@ -1,0 +1,50 @@
+"""Transformer models on the command line."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def rows(small_corpus, tmp_path_factory):
+    path = tmp_path_factory.mktemp("rows") / "train.jsonl"
+    lines = [json.dumps({"text": t, "labels": y}) for t, y in zip(*small_corpus, strict=True)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+SMALL = ["--set", "epochs=2", "--set", "max_length=16", "--set", "batch_size=8", "--set", "matcher_leaf_size=3"]
+SMALL += ["--set", "learning_rate=1e-3", "--set", "matcher_branching_factor=3", "--threads", "1"]
+
+
+@pytest.mark.parametrize("model", ["xr-transformer", "x-transformer"])
+def test_train_evaluate_predict_inspect(run, rows, tiny_encoder, tmp_path, model):
+    folder = tmp_path / "m"
+    own = ["--set", "ranker__C=2", "--set", "ranker__n_trees=1", "--set", "vectorizer__word_ngrams=[1,2]"]
+    report = run(
+        "train", rows, "--model-dir", folder, "--model", model, "--encoder", tiny_encoder, "--json", *SMALL, *own
+    ).json
+    assert (report["rows"], report["trees"]) == (90, 1)
+    assert report["bytes"] == sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert run("evaluate", folder, rows, "-k", "1", "--json").json["P@1"] > 80
+    answers = run("predict", folder, rows, "-k", "2").out.splitlines()
+    assert len(answers) == 90
+    parameters = run("inspect", folder, "--json").json["parameters"]
+    assert (parameters["ranker"]["C"], parameters["vectorizer"]["word_ngrams"]) == (2.0, [1, 2])
+    assert "ranker__C" in run("inspect", folder).out
+
+
+def test_params_list_the_rankers_own(run):
+    listed = run("params", "xr-transformer", "--json").json
+    assert listed["ranker__n_trees"]["default"] == 3
+    assert listed["learning_rate"]["description"]
+    assert "ranker__n_jobs" not in listed
+    assert run("params", "x-transformer", "--json").json == listed
+
+
+def test_bad_words(run, rows, tmp_path):
+    words = ["train", rows, "--model-dir", tmp_path / "m"]
+    assert "--encoder is for" in run(*words, "--encoder", "x").err
+    assert "not a folder" in run(*words, "--model", "xr-transformer", "--encoder", "./nowhere").err
+    assert "XRLinear has no parameter 'D'" in run(*words, "--model", "xr-transformer", "--set", "ranker__D=1").err
+    assert not (tmp_path / "m").exists()
