@@ -103,6 +103,38 @@ def kernels(
 
 
 @app.command()
+def transformer(
+    data: Annotated[Path, typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz")],
+    json: Out,
+    encoder: Annotated[str, typer.Option(help="folder of the encoder, or its name on the hub")],
+    systems: Annotated[
+        str, typer.Option(help="xr-linear, xr-linear-3, frozen, xr-transformer, x-transformer")
+    ] = "xr-linear,xr-linear-3,frozen,xr-transformer,x-transformer",
+    train: Annotated[int, typer.Option(help="use the first N training texts")] = 10_000,
+    test: Annotated[int, typer.Option(help="use the first N test texts")] = 2_000,
+    max_length: Annotated[int, typer.Option(help="tokens read of a text")] = 128,
+    settings: Annotated[str, typer.Option(help="parameters of the Transformer models, as a JSON object")] = "{}",
+    threads: Threads = 2,
+) -> None:
+    """Transformer matchers beside linear models on the same texts."""
+    from json import loads
+
+    from benchmarks.transformer import run as run_systems
+
+    run_systems(
+        data,
+        systems.split(","),
+        json,
+        encoder=encoder,
+        train=train,
+        test=test,
+        max_length=max_length,
+        threads=threads,
+        settings=loads(settings),
+    )
+
+
+@app.command()
 def report(
     files: Annotated[list[Path], typer.Argument(help="JSON lines of run, text and scale")],
     to: Annotated[Path, typer.Option(help="folder for report.md and the plots")] = Path("benchmarks/results"),

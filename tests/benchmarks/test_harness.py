@@ -107,3 +107,16 @@ def test_the_scorer_by_hand(tmp_path):
 def test_slopes():
     assert report.slope([(10, 2), (100, 20), (1000, 200)]) == pytest.approx(1)
     assert report.slope([(10, 1), (1000, 10)]) == pytest.approx(0.5)
+
+
+def test_transformers_beside_linear_models(folder, tiny_encoder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    arguments = ["transformer", "--data", str(folder), "--json", str(out), "--encoder", str(tiny_encoder)]
+    arguments += ["--train", "100", "--test", "20", "--max-length", "16", "--settings", '{"steps": 3}']
+    result = CliRunner().invoke(app, [*arguments, "--systems", "xr-linear,frozen,xr-transformer"])
+    assert result.exit_code == 0, result.output
+    linear, frozen, tuned = [json.loads(line) for line in out.read_text().splitlines()]
+    assert (linear["levels"], frozen["levels"]) == ([], [])
+    assert sum(level["steps"] for level in tuned["levels"]) == 3
+    assert linear["P@1"] > 80
+    assert all(row["peak_mb"] > row["peak_over_start_mb"] >= 0 for row in (linear, frozen, tuned))

@@ -14,7 +14,14 @@ from ceiba.matchers.finetune import FineTuner
 from ceiba.matchers.settings import MatcherSettings
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
-FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "precision": "float32", "device": "cpu", "n_jobs": 1}
+FAST |= {
+    "learning_rate": 3e-3,
+    "head_learning_rate": 1e-2,
+    "precision": "float32",
+    "device": "cpu",
+    "n_jobs": 1,
+    "min_positives": 0,
+}
 
 
 def fit(tiny_encoder, corpus, model=XRTransformer, **params):
@@ -42,10 +49,17 @@ def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
 
 
 def test_levels_share_the_steps():
-    settings = MatcherSettings(epochs=2.0, batch_size=10)
-    assert settings.steps_per_level(350, 3) == [10, 20, 40]
-    assert MatcherSettings(steps=7).steps_per_level(999, 3) == [1, 2, 4]
-    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, 2) == [0, 5]
+    settings = MatcherSettings(epochs=2.0, batch_size=10, min_positives=5)
+    assert settings.steps_per_level(350, [90, 20, 5]) == [10, 20, 40]
+    assert settings.steps_per_level(350, [90, 20, 4.9]) == [23, 47, 0]
+    assert settings.steps_per_level(350, [3, 2, 1]) == [70, 0, 0]
+    assert MatcherSettings(steps=7, min_positives=0).steps_per_level(999, [3, 2, 1]) == [1, 2, 4]
+    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [3, 2]) == [0, 5]
+
+
+def test_levels_of_rare_nodes_are_left_out(tiny_encoder, small_corpus):
+    reports = fit(tiny_encoder, small_corpus, min_positives=25).fit_report_["matcher"]
+    assert [report["level"] for report in reports] == [1, 2]
 
 
 def test_same_seed_same_model(tiny_encoder, small_corpus):

@@ -16,7 +16,8 @@ class MatcherSettings:
     scale: float = 20.0
     batch_size: int = 32
     learning_rate: float = 1e-4
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 5e-3
+    min_positives: float = 10.0
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -28,14 +29,23 @@ class MatcherSettings:
     patience: int = 3
     checkpoint_seconds: float = 300.0
 
-    def steps_per_level(self, n_instances: int, n_levels: int) -> list[int]:
-        """Divide the steps of training among the levels: each level gets twice those of the level above it.
+    def steps_per_level(self, n_instances: int, positives_per_node: Sequence[float]) -> list[int]:
+        """Divide the steps of training among the levels.
 
-        A sequence of `steps` is taken as it is; a level with 0 steps gets no fine-tuning.
+        A sequence of `steps` is taken as it is. Else each level gets twice the steps of the one above it, and those
+        whose nodes have fewer than `min_positives` on average get none: a node of few texts teaches the encoder these
+        texts, not what they share. The first level is always among them.
+
+        Parameters
+        ----------
+        n_instances : int
+            N.
+        positives_per_node : sequence of float
+            The mean number of positives of a node, per level.
         """
         if self.steps is not None and not isinstance(self.steps, int):
             return list(self.steps)
         total = self.steps if self.steps is not None else max(1, round(self.epochs * n_instances / self.batch_size))
-        shares = [2**t for t in range(n_levels)]
-        ends = [round(total * sum(shares[: t + 1]) / sum(shares)) for t in range(n_levels)]
+        shares = [2**t * (t == 0 or mean >= self.min_positives) for t, mean in enumerate(positives_per_node)]
+        ends = [round(total * sum(shares[: t + 1]) / sum(shares)) for t in range(len(shares))]
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]

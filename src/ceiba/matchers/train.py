@@ -99,10 +99,10 @@ def _run(
     of: str,
     progress: Progress | None,
 ) -> FineTuner:
-    steps = settings.steps_per_level(tokens.n_rows, tree.depth)
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
+    steps = settings.steps_per_level(tokens.n_rows, [len(level.items) / level.n_nodes for level in levels])
     tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
     state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
     if state is not None:

@@ -76,8 +76,11 @@ class XRTransformer(PartitionedClassifier):
         Texts per step. When memory runs out a step is made in smaller parts, with the same result.
     learning_rate : float, default=1e-4
         The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
-    head_learning_rate : float, default=1e-3
+    head_learning_rate : float, default=5e-3
         The same for the heads.
+    min_positives : float, default=10.0
+        Levels whose nodes have fewer positives than this on average are left out, but for the first: a node of few
+        texts teaches the encoder these texts alone. `steps` of each level overrules it.
     warmup : float, default=0.1
         The share of all steps in which learning rates rise.
     weight_decay : float, default=0.01
@@ -163,6 +166,7 @@ class XRTransformer(PartitionedClassifier):
         "batch_size": [_COUNT],
         "learning_rate": [_POSITIVE],
         "head_learning_rate": [_POSITIVE],
+        "min_positives": [Interval(float, 0, None)],
         "warmup": [Interval(float, 0, 1)],
         "weight_decay": [Interval(float, 0, None)],
         "max_grad_norm": [_POSITIVE],
@@ -201,7 +205,8 @@ class XRTransformer(PartitionedClassifier):
         scale: float = 20.0,
         batch_size: int = 32,
         learning_rate: float = 1e-4,
-        head_learning_rate: float = 1e-3,
+        head_learning_rate: float = 5e-3,
+        min_positives: float = 10.0,
         warmup: float = 0.1,
         weight_decay: float = 0.01,
         max_grad_norm: float = 1.0,
@@ -233,6 +238,7 @@ class XRTransformer(PartitionedClassifier):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
+        self.min_positives = min_positives
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.max_grad_norm = max_grad_norm
