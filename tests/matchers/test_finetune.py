@@ -50,10 +50,10 @@ def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
 
 def test_levels_share_the_steps():
     settings = MatcherSettings(epochs=2.0, batch_size=10, min_positives=5)
-    assert settings.steps_per_level(350, [90, 20, 5]) == [10, 20, 40]
-    assert settings.steps_per_level(350, [90, 20, 4.9]) == [23, 47, 0]
+    assert settings.steps_per_level(350, [90, 20, 5]) == [3, 14, 53]
+    assert settings.steps_per_level(350, [90, 20, 4.9]) == [14, 56, 0]
     assert settings.steps_per_level(350, [3, 2, 1]) == [70, 0, 0]
-    assert MatcherSettings(steps=7, min_positives=0).steps_per_level(999, [3, 2, 1]) == [1, 2, 4]
+    assert MatcherSettings(steps=21, min_positives=0).steps_per_level(999, [3, 2, 1]) == [1, 4, 16]
     assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [3, 2]) == [0, 5]
 
 

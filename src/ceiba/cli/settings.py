@@ -139,8 +139,6 @@ def _own_parameters(kind: Any, prefix: str = "", example: Any = None) -> list[Pa
 
 def describe_parameters(kind: Any) -> dict[str, str]:
     """Return the description of each parameter in a numpydoc docstring, without line breaks."""
-    if "__init__" not in vars(kind):  # a model whose parameters are its base's
-        return describe_parameters(kind.__mro__[1])
     section = re.search(r"\nParameters\n-+\n(.*?)(?=\n\n\w[\w ]*\n-+\n|\Z)", inspect.getdoc(kind) or "", re.DOTALL)
     found: dict[str, str] = {}
     names: list[str] = []

@@ -22,7 +22,7 @@ class MatcherSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     freeze_embeddings: bool = True
-    averaging: float = 0.5
+    averaging: float = 0.0
     negatives: str = "tfn+man"
     negative_beam: int = 10
     validation_fraction: float = 0.0
@@ -32,9 +32,9 @@ class MatcherSettings:
     def steps_per_level(self, n_instances: int, positives_per_node: Sequence[float]) -> list[int]:
         """Divide the steps of training among the levels.
 
-        A sequence of `steps` is taken as it is. Else each level gets twice the steps of the one above it, and those
-        whose nodes have fewer than `min_positives` on average get none: a node of few texts teaches the encoder these
-        texts, not what they share. The first level is always among them.
+        A sequence of `steps` is taken as it is. Else each level gets four times the steps of the one above it, and
+        those whose nodes have fewer than `min_positives` on average get none: a node of few texts teaches the encoder
+        these texts, not what they share. The first level is always among them.
 
         Parameters
         ----------
@@ -46,6 +46,6 @@ class MatcherSettings:
         if self.steps is not None and not isinstance(self.steps, int):
             return list(self.steps)
         total = self.steps if self.steps is not None else max(1, round(self.epochs * n_instances / self.batch_size))
-        shares = [2**t * (t == 0 or mean >= self.min_positives) for t, mean in enumerate(positives_per_node)]
+        shares = [4**t * (t == 0 or mean >= self.min_positives) for t, mean in enumerate(positives_per_node)]
         ends = [round(total * sum(shares[: t + 1]) / sum(shares)) for t in range(len(shares))]
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]

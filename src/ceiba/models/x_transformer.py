@@ -15,10 +15,7 @@ class XTransformer(XRTransformer):
     The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
     all bottom clusters of the matcher's tree (of at most `matcher_leaf_size` labels each), every text on every cluster.
 
-    Parameters
-    ----------
-    **parameters
-        Those of `XRTransformer`.
+    {parameters}
 
     References
     ----------
@@ -34,3 +31,7 @@ class XTransformer(XRTransformer):
         clusters = positives_per_level(tree, positives, n_instances)[-2]
         n = clusters.n_nodes
         return LabelTree([np.array([0, n])], np.arange(n)), clusters
+
+
+_parameters = str(XRTransformer.__doc__).split("    Parameters\n")[1].split("\n\n    Attributes\n")[0]
+XTransformer.__doc__ = str(XTransformer.__doc__).replace("    {parameters}", f"    Parameters\n{_parameters}")

@@ -65,7 +65,7 @@ class XRTransformer(PartitionedClassifier):
         How the tokens' vectors become one: their mean, the first, or the last. "auto": what a sentence-transformers
         model names, else the last for decoders and the mean for all others.
     epochs : float, default=1.0
-        Passes over the texts, of all levels together; each level has twice the steps of the one above it.
+        Passes over the texts, of all levels together; each level has four times the steps of the one above.
     steps : int, list of int or None, default=None
         Steps in place of `epochs`: of all levels together, or of each (0: a level is left out).
     loss : {"softmax", "squared_hinge"}, default="softmax"
@@ -74,9 +74,9 @@ class XRTransformer(PartitionedClassifier):
         With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
     batch_size : int, default=32
         Texts per step. When memory runs out a step is made in smaller parts, with the same result.
-    learning_rate : float, default=1e-4
+    learning_rate : float, default=0.0001
         The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
-    head_learning_rate : float, default=5e-3
+    head_learning_rate : float, default=0.005
         The same for the heads.
     min_positives : float, default=10.0
         Levels whose nodes have fewer positives than this on average are left out, but for the first: a node of few
@@ -91,9 +91,9 @@ class XRTransformer(PartitionedClassifier):
         Replaces the encoder's own dropout in training.
     freeze_embeddings : bool, default=True
         Leave the tokens' own vectors as they are.
-    averaging : float, default=0.5
+    averaging : float, default=0.0
         The share of the pretrained weights in the final ones: 0 takes the fine-tuned weights as they are, 0.5 the mean
-        of both, which keeps what the encoder knew of texts unlike those it was fine-tuned on.
+        of both, for texts of few words and labels of few texts.
     negatives : {"tfn", "man", "tfn+man"}, default="tfn+man"
         Whose children a text is trained on below the first level: the clusters of its labels (teacher-forced), those
         that a linear matcher finds on embeddings and TF-IDF (matcher-aware), or both.
@@ -212,7 +212,7 @@ class XRTransformer(PartitionedClassifier):
         max_grad_norm: float = 1.0,
         dropout: float | None = None,
         freeze_embeddings: bool = True,
-        averaging: float = 0.5,
+        averaging: float = 0.0,
         negatives: str = "tfn+man",
         negative_beam: int = 10,
         matcher_branching_factor: int = 32,
