@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ceiba.encoders.load import quiet
 from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
 
 CONFIG_FILE = "ceiba_encoder.json"
@@ -132,8 +133,9 @@ class Encoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Write network and tokenizer in Hugging Face's layout, and how Ceiba uses them."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.network.save_pretrained(folder)  # type: ignore[operator]
-        self.tokenizer.save_pretrained(folder)
+        with quiet():
+            self.network.save_pretrained(folder)  # type: ignore[operator]
+            self.tokenizer.save_pretrained(folder)
         use = {"pooling": self.pooling, "max_length": self.max_length}
         (folder / CONFIG_FILE).write_text(json.dumps(use, indent=1), encoding="utf-8")
 

@@ -114,7 +114,7 @@ def load_encoder(
     chosen = choose_device(device)
     name = str(name)
     _check_folder(name)
-    with _quiet(transformers):
+    with quiet():
         config = _loaded("a model", name, transformers.AutoConfig)
         _set_dropout(config, dropout)
         tokenizer = _loaded("a tokenizer", name, transformers.AutoTokenizer)
@@ -246,11 +246,13 @@ def _json_of(name: str, file: str) -> Any:
         raise InputError(f"encoder: {path} is damaged: {error}") from error
 
 
-class _quiet:
+class quiet:
     """Keeps transformers' notices about unused weights and its progress bars off the screen."""
 
-    def __init__(self, transformers: Any):
-        self._logging = transformers.logging
+    def __init__(self) -> None:
+        import transformers
+
+        self._logging: Any = transformers.logging
 
     def __enter__(self) -> None:
         self._level, self._bars = self._logging.get_verbosity(), self._logging.is_progress_bar_enabled()
