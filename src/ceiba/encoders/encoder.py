@@ -17,7 +17,6 @@ from ceiba.encoders.load import quiet
 from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
 
 CONFIG_FILE = "ceiba_encoder.json"
-POOLINGS = ("mean", "cls", "last")
 _TOKENS_AT_ONCE = 4096  # of a batch when encoding: its activations stay in the caches of a CPU, and fill a GPU
 
 

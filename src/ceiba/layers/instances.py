@@ -12,6 +12,12 @@ from ceiba._native import core
 from ceiba.tree.label_tree import LabelTree
 
 
+def ranges(begins: NDArray, sizes: NDArray) -> NDArray[np.int64]:
+    """Return the numbers from each begin on, as many as its size, one range after the other."""
+    ends = np.cumsum(sizes)
+    return np.repeat(begins - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
+
+
 class InstanceLists(NamedTuple):
     """Per node, the ascending numbers of its instances, and a relevance weight for each where there are any."""
 
@@ -41,18 +47,16 @@ class InstanceLists(NamedTuple):
         """Return the lists of some nodes, in that order."""
         sizes = np.diff(self.ptr)[nodes]
         ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        at = np.repeat(self.ptr[nodes] - ptr[:-1], sizes) + np.arange(ptr[-1])
+        at = ranges(self.ptr[nodes], sizes)
         return InstanceLists(ptr, self.items[at], None if self.weight is None else self.weight[at])
+
+    def matrix(self, n_instances: int, values: NDArray) -> sp.csr_array:
+        """Return an (nodes, instances) matrix with a value for each entry of the lists."""
+        return sp.csr_array((values, self.items, self.ptr), shape=(self.n_nodes, n_instances))
 
     def union(self, other: InstanceLists, n_instances: int) -> InstanceLists:
         """Return, per node, the instances of either; weights are dropped."""
-        both = [
-            sp.csr_array(
-                (np.ones(len(lists.items), np.int8), lists.items, lists.ptr),
-                shape=(self.n_nodes, n_instances),
-            )
-            for lists in (self, other)
-        ]
+        both = [lists.matrix(n_instances, np.ones(len(lists.items), np.int8)) for lists in (self, other)]
         merged = (both[0] + both[1]).tocsr()
         merged.sort_indices()
         return InstanceLists(merged.indptr.astype(np.int64), merged.indices.astype(np.int32))

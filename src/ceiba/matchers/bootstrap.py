@@ -1,11 +1,10 @@
-"""What a level begins with: its shortlists from the levels above, and its head from the linear solver."""
+"""What a level begins with: its shortlists from the levels above, and its head."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
@@ -79,8 +78,5 @@ def centroid_head(
 
     A softmax's head needs no more to begin with, and unlike a solved one it does not fit single texts.
     """
-    nodes = sp.csr_array(
-        (np.ones(len(positives.items), np.float32), positives.items, positives.ptr),
-        shape=(positives.n_nodes, len(embeddings)),
-    )
+    nodes = positives.matrix(len(embeddings), np.ones(len(positives.items), np.float32))
     return scale * normalize(nodes @ embeddings).astype(np.float32), np.zeros(positives.n_nodes, np.float32)

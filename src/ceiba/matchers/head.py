@@ -16,7 +16,7 @@ class LevelHead(nn.Module):
     Parameters
     ----------
     weight : ndarray of shape (K, d), float32
-        Where training begins: the linear solver's weights on the embeddings at hand.
+        Where training begins.
     bias : ndarray of shape (K,), float32
     everything : bool
         Every instance is trained on every node (the first level). If not, gradients are kept for the nodes of a batch

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.layers.instances import InstanceLists
+from ceiba.layers.instances import InstanceLists, ranges
 
 
 class Candidates(NamedTuple):
@@ -44,17 +44,17 @@ class Shortlist:
 
     def candidates(self, rows: NDArray[np.intp]) -> Candidates:
         """Return the shortlists of some instances."""
-        parent_row, parents = _picked(self._parents, rows)
+        parent_row, at = _stored(self._parents, rows)
+        parents = self._parents.indices[at]
         sizes = np.diff(self.child_ptr)[parents]
         row = np.repeat(parent_row, sizes)
-        ends = np.cumsum(sizes)
-        nodes = np.repeat(self.child_ptr[parents] - (ends - sizes), sizes) + np.arange(len(row))
+        nodes = ranges(self.child_ptr[parents], sizes)
 
-        own_row, own = _picked(self._own, rows)
+        own_row, at = _stored(self._own, rows)
+        own, relevance = self._own.indices[at].astype(np.int64), self._own.data[at]
         keys, own_keys = row * self.n_nodes + nodes, own_row * self.n_nodes + own
-        at = np.searchsorted(own_keys, keys)
-        hit = np.append(own_keys, -1)[at] == keys
-        relevance = _picked_data(self._own, rows)
+        found = np.searchsorted(own_keys, keys)
+        hit = np.append(own_keys, -1)[found] == keys
 
         per_row = np.bincount(row, minlength=len(rows))
         column = np.arange(len(row)) - np.repeat(np.cumsum(per_row) - per_row, per_row)
@@ -63,7 +63,7 @@ class Shortlist:
         padded.nodes[row, column] = nodes
         padded.sign[row[hit], column[hit]] = 1
         padded.cost[row, column] = 1
-        padded.cost[row[hit], column[hit]] = relevance[at[hit]]
+        padded.cost[row[hit], column[hit]] = relevance[found[hit]]
         return padded
 
     def sizes(self) -> NDArray[np.int64]:
@@ -73,25 +73,14 @@ class Shortlist:
 
 
 def _by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
-    data = np.ones(len(lists.items), np.float32) if lists.weight is None else lists.weight
-    nodes = sp.csr_array((data, lists.items, lists.ptr), shape=(lists.n_nodes, n_instances))
-    rows = nodes.T.tocsr()
+    values = np.ones(len(lists.items), np.float32) if lists.weight is None else lists.weight
+    rows = lists.matrix(n_instances, values).T.tocsr()
     rows.sort_indices()
     return rows
 
 
-def _at(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    begin = matrix.indptr[rows].astype(np.int64)
-    sizes = matrix.indptr[rows + 1] - begin
-    ends = np.cumsum(sizes)
-    return np.repeat(np.arange(len(rows)), sizes), np.repeat(begin - (ends - sizes), sizes) + np.arange(sizes.sum())
-
-
-def _picked(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the stored entries of some rows: their place in `rows`, and their column."""
-    row, at = _at(matrix, rows)
-    return row, matrix.indices[at].astype(np.int64)
-
-
-def _picked_data(matrix: sp.csr_array, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-    return matrix.data[_at(matrix, rows)[1]]
+def _stored(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the stored entries of some rows: the place of each in `rows`, and where it is stored."""
+    begins = matrix.indptr[rows].astype(np.int64)
+    sizes = matrix.indptr[rows + 1] - begins
+    return np.repeat(np.arange(len(rows)), sizes), ranges(begins, sizes)

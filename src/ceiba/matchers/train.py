@@ -42,8 +42,8 @@ def train_matcher(
     """Fine-tune an encoder level by level against the nodes of a tree.
 
     At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
-    below it the children of the nodes that an instance is matched to. A head begins at the linear solver's solution on
-    the newest embedding of each text; encoder and optimiser go on from level to level.
+    below it the children of the nodes that an instance is matched to. A head begins at what
+    the newest embedding of each text gives (`bootstrap`); encoder and optimiser go on from level to level.
 
     Parameters
     ----------
@@ -78,80 +78,72 @@ def train_matcher(
     Zhang, Chang, Yu and Dhillon, "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-label Text
     Classification" (XR-Transformer), NeurIPS 2021, section 3.
     """
-    devices = [encoder.device] if encoder.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        tuner = _run(encoder, tokens, X, tree, positives, settings, seed, n_threads, checkpoint_dir, of, progress)
-    encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
-    return tuner.embeddings, tuner.describe()
-
-
-def _run(
-    encoder: Encoder,
-    tokens: TokenRows,
-    X: Features,
-    tree: LabelTree,
-    positives: InstanceLists,
-    settings: MatcherSettings,
-    seed: int,
-    n_threads: int,
-    checkpoint_dir: Path | None,
-    of: str,
-    progress: Progress | None,
-) -> FineTuner:
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
     steps = settings.steps_per_level(tokens.n_rows, [len(level.items) / level.n_nodes for level in levels])
-    tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
-    state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
-    if state is not None:
-        checkpoint.restore_tuner(state, tuner)
-    else:
-        encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "first embeddings", tokens.n_rows))
-
-    for t, child_ptr in enumerate(tree.child_ptrs):
-        resumed = state is not None and state.level == t
-        if steps[t] == 0 or (state is not None and t < state.level):
-            continue
-        if resumed and state is not None:
-            parts = state.named("matched.")
-            matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
-            head = LevelHead(state.tensors["head.weight"].numpy(), state.tensors["head.bias"][:, 0].numpy(), t == 0)
+    with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
+        state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
+        if state is not None:
+            checkpoint.restore_tuner(state, tuner)
         else:
-            matched = matched_at(
-                settings.negatives,
-                X,
-                tuner.embeddings,
-                tree,
-                levels,
-                t,
-                beam_size=settings.negative_beam,
-                seed=seed,
-                n_threads=n_threads,
-            )
-            if settings.loss == "softmax":
-                own = centroid_head(tuner.embeddings, levels[t], settings.scale)
+            encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "first embeddings", tokens.n_rows))
+        for t in range(tree.depth):
+            if steps[t] == 0 or (state is not None and t < state.level):
+                continue
+            here = state if state is not None and state.level == t else None
+            if here is not None:
+                matched, head = _restored(here, t)
             else:
-                own = linear_head(tuner.embeddings, child_ptr, matched, levels[t], seed=seed, n_threads=n_threads)
-            head = LevelHead(*own, t == 0)
-        head.to(encoder.device)
-        shortlist = Shortlist(child_ptr, matched, levels[t], tokens.n_rows)
-        first = state.steps_done if resumed and state is not None else 0
-        tuner.run_level(
-            t + 1,
-            shortlist,
-            head,
-            steps[t],
-            first=first,
-            restore=partial(checkpoint.restore_level, state) if resumed and state is not None else None,
-            progress=noted(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
-            after_step=_Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
-            if checkpoint_dir is not None
-            else None,
-        )
+                matched, head = _begun(tuner, X, tree, levels, t, seed, n_threads)
+            save = None
+            if checkpoint_dir is not None:
+                save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
+            tuner.run_level(
+                t + 1,
+                Shortlist(tree.child_ptrs[t], matched, levels[t], tokens.n_rows),
+                head.to(encoder.device),
+                steps[t],
+                first=0 if here is None else here.steps_done,
+                restore=None if here is None else partial(checkpoint.restore_level, here),
+                progress=noted(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
+                after_step=save,
+            )
     tuner.average()
-    return tuner
+    encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
+    return tuner.embeddings, tuner.describe()
+
+
+def _restored(state: checkpoint.State, t: int) -> tuple[InstanceLists, LevelHead]:
+    """Return M_t and the head of a level as a checkpoint has them."""
+    parts = state.named("matched.")
+    matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
+    return matched, LevelHead(state.tensors["head.weight"].numpy(), state.tensors["head.bias"][:, 0].numpy(), t == 0)
+
+
+def _begun(
+    tuner: FineTuner, X: Features, tree: LabelTree, levels: list[InstanceLists], t: int, seed: int, n_threads: int
+) -> tuple[InstanceLists, LevelHead]:
+    """Return M_t and the head that a level begins with."""
+    settings, embeddings = tuner.settings, tuner.embeddings
+    matched = matched_at(
+        settings.negatives,
+        X,
+        embeddings,
+        tree,
+        levels,
+        t,
+        beam_size=settings.negative_beam,
+        seed=seed,
+        n_threads=n_threads,
+    )
+    if settings.loss == "softmax":
+        own = centroid_head(embeddings, levels[t], settings.scale)
+    else:
+        own = linear_head(embeddings, tree.child_ptrs[t], matched, levels[t], seed=seed, n_threads=n_threads)
+    return matched, LevelHead(*own, t == 0)
 
 
 class _Saver:
