@@ -53,7 +53,7 @@ def build(
         When a parameter is unknown, named twice, or its value is not one it may have.
     """
     import ceiba
-    from ceiba._params import parse
+    from ceiba._params import defaults, parse
 
     kind = model_class(name)
     shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
@@ -79,7 +79,7 @@ def build(
     for part, own in nested.items():
         if not own:
             continue
-        if part in params and params[part] != _default(kind, part):
+        if part in params and params[part] != defaults(kind)[part]:
             word = "TF-IDF" if part == "vectorizer" else part
             raise InputError(f"--set gives parameters of the {word}, but {part} is {params[part]!r}.")
         params[part] = _part(kind, part, own)
@@ -92,12 +92,6 @@ def _part(kind: Any, part: str, own: dict[str, Any]) -> Any:
 
     made = getattr(kind, f"default_{part}", None)
     return made().set_params(**own) if made is not None else getattr(ceiba, _NESTED[part])(**own)
-
-
-def _default(kind: Any, name: str) -> Any:
-    from ceiba._params import defaults
-
-    return defaults(kind)[name]
 
 
 @dataclass(frozen=True)

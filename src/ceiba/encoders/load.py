@@ -263,3 +263,21 @@ class quiet:
         self._logging.set_verbosity(self._level)
         if self._bars:
             self._logging.enable_progress_bar()
+
+
+class torch_threads:
+    """Gives torch a number of threads for a while."""
+
+    def __init__(self, n_threads: int):
+        self._n_threads = n_threads
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self._n_threads)
+
+    def __exit__(self, *_: Any) -> None:
+        import torch
+
+        torch.set_num_threads(self._before)

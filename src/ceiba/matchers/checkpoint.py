@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -46,7 +47,10 @@ def fingerprint(*parts: Any) -> str:
     """Return a digest of what a fine-tuning is of: a checkpoint of another one is refused."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part if isinstance(part, bytes) else json.dumps(part, default=str).encode())
+        if isinstance(part, np.ndarray):
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+        else:
+            digest.update(json.dumps(part, default=str).encode())
     return digest.hexdigest()
 
 

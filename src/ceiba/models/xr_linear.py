@@ -29,7 +29,7 @@ from ceiba.tree.label_tree import LabelTree
 # Features kept of a label for clustering. Frequent labels have tens of thousands, which take most of the time and
 # change no figure: P@1/3/5 on a split of the Debian training set are 89.75/72.39/59.04 with all and 89.80/72.37/58.99
 # with 200.
-_PIFA_FEATURES = 512
+PIFA_FEATURES = 512
 
 _MOST_PASSES = 2**31 - 1  # what the core counts to
 
@@ -406,7 +406,7 @@ class XRLinear(PartitionedClassifier):
         parts = []
         if "pifa" in kind:
             plain = InstanceLists(positives.ptr, positives.items)
-            parts.append(pifa(X, plain, max_features=_PIFA_FEATURES, n_threads=available_threads(self.n_jobs)))
+            parts.append(pifa(X, plain, max_features=PIFA_FEATURES, n_threads=available_threads(self.n_jobs)))
         if "text" in kind:
             parts.append(as_features(vectorizer.transform(label_texts)))
         if len(parts) == 1 and "text" not in kind:

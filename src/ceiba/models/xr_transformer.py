@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import (
     Constraints,
@@ -25,7 +26,7 @@ from ceiba._params import (
     check_all,
 )
 from ceiba.data.labels import encode_labels
-from ceiba.encoders.load import choose_device, load_encoder, require_torch
+from ceiba.encoders.load import load_encoder, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
@@ -34,14 +35,13 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.partition import Progress, stage
-from ceiba.models.xr_linear import XRLinear
+from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.beam import BeamSearcher
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa
 from ceiba.tree.label_tree import LabelTree
 
 _FROZEN = "frozen:"
-_PIFA_FEATURES = 512  # as in XRLinear
 
 _POSITIVE = Interval(float, 0, None, closed="neither")
 _COUNT = Interval(int, 1, None)
@@ -321,8 +321,8 @@ class XRTransformer(PartitionedClassifier):
         tokens = encoder.tokenize(texts, stage(progress, "tokens", len(texts)))
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
-        with _torch_threads(available_threads(self.n_jobs)):
-            embeddings, levels = self._fine_tune(encoder, tokens, features, positives, texts, seconds, progress)
+        with torch_threads(available_threads(self.n_jobs)):
+            embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress)
         clock.over("matcher")
         ranker.fit(with_dense(features, embeddings).to_scipy(), Y, classes=classes, progress=progress)
         clock.over("rankers")
@@ -340,7 +340,6 @@ class XRTransformer(PartitionedClassifier):
         tokens: Any,
         X: Features,
         positives: InstanceLists,
-        texts: list[str],
         seconds: dict[str, float],
         progress: Progress | None,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
@@ -354,7 +353,7 @@ class XRTransformer(PartitionedClassifier):
         started = time.perf_counter()
         basis = X if X.n_features else dense_features(encoder.embed(tokens))
         tree = cluster_labels(
-            pifa(basis, positives, max_features=_PIFA_FEATURES, n_threads=n_threads),
+            pifa(basis, positives, max_features=PIFA_FEATURES, n_threads=n_threads),
             branching_factor=self.matcher_branching_factor,
             max_leaf_size=self.matcher_leaf_size,
             random_state=self.random_state,
@@ -366,7 +365,13 @@ class XRTransformer(PartitionedClassifier):
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
         params["encoder"] = Path(self.encoder).name
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
-        of = "" if folder is None else fingerprint(type(self).__name__, params, *_bytes(tokens, positives, X))
+        of = (
+            ""
+            if folder is None
+            else fingerprint(
+                type(self).__name__, params, tokens.ptr, tokens.ids, positives.ptr, positives.items, *X.arrays()
+            )
+        )
         return train_matcher(
             encoder,
             tokens,
@@ -412,7 +417,6 @@ class XRTransformer(PartitionedClassifier):
         return ranker.set_params(random_state=self.random_state, n_jobs=self.n_jobs)
 
     def _load_encoder(self) -> Any:
-        choose_device(self.device)
         return load_encoder(
             self.encoder.removeprefix(_FROZEN),
             pooling=self.pooling,
@@ -426,7 +430,7 @@ class XRTransformer(PartitionedClassifier):
         if given is not None:
             return given, None
         if self.vectorizer is None:
-            return as_features(sp.csr_array((len(texts), 1), dtype=np.float32)), None
+            return _no_features(len(texts)), None
         stage(progress, "features", len(texts))
         own = isinstance(self.vectorizer, str)
         vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
@@ -455,9 +459,9 @@ class XRTransformer(PartitionedClassifier):
         ndarray of shape (N, d), float32
             Rows of length 1.
         """
-        self._check_fitted()
+        check_is_fitted(self)
         texts = _texts(texts)
-        with _torch_threads(available_threads(self.n_jobs)):
+        with torch_threads(available_threads(self.n_jobs)):
             tokens = self.encoder_.tokenize(texts)
             return self.encoder_.embed(tokens, progress=stage(progress, "embeddings", len(texts)))
 
@@ -467,7 +471,7 @@ class XRTransformer(PartitionedClassifier):
         return True
 
     def _features(self, X: Any) -> Features:
-        self._check_fitted()
+        check_is_fitted(self)
         own = self.own_features_
         given = None
         if isinstance(X, tuple) and len(X) == 2 and not isinstance(X[1], str):
@@ -482,17 +486,12 @@ class XRTransformer(PartitionedClassifier):
             sparse = as_features(given, self.n_sparse_, owner=type(self).__name__)
             self._check_rows("X", sparse.n_rows, len(texts))
         elif self.vectorizer_ is None:
-            sparse = as_features(sp.csr_array((len(texts), 1), dtype=np.float32))
+            sparse = _no_features(len(texts))
         elif isinstance(self.vectorizer_, TfidfVectorizer):
             sparse = self.vectorizer_.features(texts)
         else:
             sparse = as_features(self.vectorizer_.transform(texts))
         return with_dense(sparse, self.encode(texts))
-
-    def _check_fitted(self) -> None:
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(self)
 
     def _searcher(self) -> BeamSearcher:
         return self.ranker_._searcher()
@@ -533,22 +532,9 @@ class _Clock:
         self._seconds[name], self._last = now - self._last, now
 
 
-class _torch_threads:
-    """Gives torch as many threads as the model has, for a while."""
-
-    def __init__(self, n_threads: int):
-        self._n_threads = n_threads
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(self._n_threads)
-
-    def __exit__(self, *_: Any) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)
+def _no_features(n: int) -> Features:
+    """Return sparse features of N texts for a model without any: one column, which is empty."""
+    return as_features(sp.csr_array((n, 1), dtype=np.float32))
 
 
 def _texts(texts: Any) -> list[str]:
@@ -565,8 +551,3 @@ def _texts(texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise InputTypeError(f"texts, row {row}: expected a str, found {type(text).__name__}.")
     return [str(text) for text in found]
-
-
-def _bytes(tokens: Any, positives: InstanceLists, X: Features) -> list[bytes]:
-    arrays = [tokens.ptr, tokens.ids, positives.ptr, positives.items, *X.arrays()]
-    return [np.ascontiguousarray(array).view(np.uint8).data.tobytes() for array in arrays]
