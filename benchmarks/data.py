@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ NAMES = ("X_trn", "X_tst", "Y_trn", "Y_tst")
 FEATURES = {"min_df": 2, "max_features": 300_000, "sublinear_tf": True}  # words, all of them, float32
 
 
-def read(folder: Path, limit: int = 0) -> tuple[list[dict], list[dict]]:
-    """Return the rows of the training and the test file, the first `limit` and `limit // 9` of them if asked."""
+def read(folder: Path, limit: int = 0, test_limit: int | None = None) -> tuple[list[dict], list[dict]]:
+    """Return the rows of the training and the test file, the first `limit` of each if asked.
+
+    Of the test file these are `limit // 9` where `test_limit` does not say otherwise.
+    """
 
     def rows(name: str, most: int) -> list[dict]:
         with gzip.open(folder / name, "rt", encoding="utf-8") as file:
-            return [json.loads(line) for i, line in enumerate(file) if not limit or i < most]
+            return [json.loads(line) for line in islice(file, most if limit else None)]
 
-    return rows("train.jsonl.gz", limit), rows("test.jsonl.gz", limit // 9)
+    return rows("train.jsonl.gz", limit), rows("test.jsonl.gz", limit // 9 if test_limit is None else test_limit)
 
 
 def write_features(folder: Path, to: Path, limit: int = 0) -> None:

@@ -46,10 +46,9 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     from ceiba import metrics
 
     folder = Path(task["folder"])
-    rows = read(folder)
     (texts, labels), (test, truth) = (
-        ([row["text"] for row in part[:n]], [row["labels"] for row in part[:n]])
-        for part, n in zip(rows, (task["train"], task["test"]), strict=True)
+        ([row["text"] for row in part], [row["labels"] for row in part])
+        for part in read(folder, task["train"], task["test"])
     )
     known = {label for row in labels for label in row}
     truth = [[label for label in row if label in known] for row in truth]
