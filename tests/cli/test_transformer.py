@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ceiba import load
+
 
 @pytest.fixture(scope="module")
 def rows(small_corpus, tmp_path_factory):
@@ -48,3 +50,19 @@ def test_bad_words(run, rows, tmp_path):
     assert "not a folder" in run(*words, "--model", "xr-transformer", "--encoder", "./nowhere").err
     assert "XRLinear has no parameter 'D'" in run(*words, "--model", "xr-transformer", "--set", "ranker__D=1").err
     assert not (tmp_path / "m").exists()
+
+
+def test_label_texts(run, small_corpus, tiny_encoder, tmp_path):
+    texts, labels = small_corpus
+    data = tmp_path / "train.jsonl"
+    data.write_text("\n".join(json.dumps({"text": t, "labels": y}) for t, y in zip(texts, labels, strict=True)))
+    words = ["train", data, "--model-dir", tmp_path / "m", "--label-texts", "--overwrite"]
+    assert "--label-texts needs a text for each label" in run(*words).err
+    names = sorted({label for row in labels for label in row})
+    (tmp_path / "labels.jsonl").write_text("\n".join(json.dumps({"label": n, "text": f"zebra {n}"}) for n in names))
+    run(*words)
+    assert run("inspect", tmp_path / "m", "--json").json["parameters"]["label_documents"] is True
+    assert "zebra" in load(tmp_path / "m").vectorizer_.get_feature_names_out()
+    own = ["--model", "xr-transformer", "--encoder", tiny_encoder, "--set", "label_text_weight=0.25"]
+    run(*words, *own, "--set", "max_length=16", "--set", "steps=3")
+    assert load(tmp_path / "m").label_text_weight_ == 0.25

@@ -24,10 +24,10 @@ FAST |= {
 }
 
 
-def fit(tiny_encoder, corpus, model=XRTransformer, **params):
+def fit(tiny_encoder, corpus, model=XRTransformer, *, label_texts=None, **params):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)
-        return model(encoder=str(tiny_encoder), **{**FAST, **params}).fit(*corpus)
+        return model(encoder=str(tiny_encoder), **{**FAST, **params}).fit(*corpus, label_texts=label_texts)
 
 
 def same(first, second):
@@ -89,9 +89,14 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [0, 2, 9, 10, 21])
-@pytest.mark.parametrize("fraction", [0.0, 0.2])
-def test_resumes_after_a_kill_with_the_same_model(tiny_encoder, small_corpus, tmp_path, monkeypatch, at, fraction):
+@pytest.mark.parametrize(("fraction", "named"), [(0.0, False), (0.2, False), (0.2, True)])
+def test_resumes_after_a_kill_with_the_same_model(
+    tiny_encoder, small_corpus, tmp_path, monkeypatch, at, fraction, named
+):
     params = {"checkpoint_seconds": 0.0, "validation_fraction": fraction, "dropout": 0.1}
+    if named:
+        params["patience"] = 99
+        params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
     whole = fit(tiny_encoder, small_corpus, **params)
     step, calls = FineTuner._train_on, 0
 

@@ -24,6 +24,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable. `ceiba params` lists them."),
     ] = None,
+    label_texts: Annotated[
+        bool,
+        typer.Option(
+            "--label-texts", help="Learn from the labels' texts too, in labels.jsonl or the like beside TRAIN."
+        ),
+    ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
@@ -57,7 +63,7 @@ def train(
     with Stages(quiet=json) as stages:
         dataset: Any = read(data, labels=True, progress=stages, **given)
         seconds["reading"] = time.perf_counter() - started
-        fit(estimator, dataset, stages)
+        fit(estimator, dataset, stages, label_texts=label_texts)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         stages("saving", 0, 0)
         estimator.save(model_dir)
@@ -82,23 +88,30 @@ def train(
     output.print_facts(report)
 
 
-def fit(estimator: Any, dataset: Any, progress: Any) -> None:
+def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False) -> None:
     """Fit an estimator to a data set: its texts where it has any, else its features."""
     from ceiba.cli.progress import Counted
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
-    if "encoder" in estimator._constraints:
-        if dataset.texts is None:
-            raise InputError(f"{dataset.path} holds no texts, which {type(estimator).__name__} reads.")
-        estimator.fit(list(dataset.texts), dataset.Y, classes=dataset.classes, progress=progress)
-        return
-    if "text" in str(estimator.label_embedding):
+    reads = "encoder" in estimator._constraints
+    if label_texts and not reads:
+        estimator.set_params(label_documents=True)
+    asked = "--label-texts" if label_texts else None
+    if not reads:
+        asked = f"label_embedding={estimator.label_embedding!r}" if "text" in str(estimator.label_embedding) else asked
+        asked = "label_documents=True" if asked is None and estimator.label_documents else asked
+    if asked is not None:
         if dataset.label_texts is None:
             raise InputError(
-                f"{dataset.path}: label_embedding={estimator.label_embedding!r} needs a text for each label, from "
-                "lbl.json.gz or output-items.txt beside the file."
+                f"{dataset.path}: {asked} needs a text for each label, from labels.jsonl, lbl.json.gz or "
+                "output-items.txt beside the file."
             )
         extra["label_texts"] = dataset.label_texts
+    if reads:
+        if dataset.texts is None:
+            raise InputError(f"{dataset.path} holds no texts, which {type(estimator).__name__} reads.")
+        estimator.fit(list(dataset.texts), dataset.Y, classes=dataset.classes, progress=progress, **extra)
+        return
     X = dataset.X if dataset.texts is None else Counted(dataset.texts, progress)
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)

@@ -35,6 +35,13 @@ class Features(NamedTuple):
         """Return the three arrays in the order the core's functions take them."""
         return self.indptr, self.indices, self.data
 
+    def rows(self, numbers: NDArray[np.intp]) -> Features:
+        """Return some rows, in that order."""
+        picked = self.to_scipy()[numbers]
+        return Features(
+            picked.indptr.astype(np.int64), picked.indices.astype(np.int32, copy=False), picked.data, self.n_features
+        )
+
     def to_scipy(self) -> sp.csr_array:
         """Return a SciPy array that shares the memory."""
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_features))
@@ -47,6 +54,18 @@ class Features(NamedTuple):
         matrix.indices = self.indices if few else self.indices.astype(np.int64)
         matrix.data = self.data
         return matrix
+
+
+def stacked(above: Features, below: Features) -> Features:
+    """Return the rows of two matrices of the same features, one after the other."""
+    if above.n_features != below.n_features:
+        raise InputError(f"label_texts has {below.n_features} features, X has {above.n_features}.")
+    return Features(
+        np.concatenate([above.indptr, above.indptr[-1] + below.indptr[1:]]),
+        np.concatenate([above.indices, below.indices]),
+        np.concatenate([above.data, below.data]),
+        above.n_features,
+    )
 
 
 def is_text(X: Any) -> bool:

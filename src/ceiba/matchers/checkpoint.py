@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ceiba.errors import InputError, ModelFormatError
 from ceiba.matchers.finetune import Best, FineTuner, LevelReport
-from ceiba.matchers.head import LevelHead
 
 FILE = "matcher.checkpoint.safetensors"
 _VERSION = 1
@@ -60,8 +59,8 @@ def write(
     tuner: FineTuner,
     level: int,
     steps_done: int,
-    head: LevelHead,
-    head_optimizer: torch.optim.Optimizer,
+    head: torch.nn.Module,
+    head_optimizer: torch.optim.Optimizer | None,
     matched: Mapping[str, Tensor],
 ) -> None:
     """Write a checkpoint, which takes the place of the last one at once and as a whole."""
@@ -70,6 +69,8 @@ def write(
     tensors.update({f"head.{n}": p.detach() for n, p in head.named_parameters()})
     integers: dict[str, int] = {}
     for name, optimizer in (("optimizer", tuner.optimizer), ("head_optimizer", head_optimizer)):
+        if optimizer is None:
+            continue
         for number, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 if isinstance(value, Tensor):
@@ -162,9 +163,10 @@ def restore_optimizer(state: State, name: str, optimizer: torch.optim.Optimizer)
     optimizer.load_state_dict({"state": kept, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def restore_level(state: State, head_optimizer: torch.optim.Optimizer, best: Best) -> None:
+def restore_level(state: State, head_optimizer: torch.optim.Optimizer | None, best: Best) -> None:
     """Bring what lives as long as a level to where a checkpoint was taken."""
-    restore_optimizer(state, "head_optimizer", head_optimizer)
+    if head_optimizer is not None:
+        restore_optimizer(state, "head_optimizer", head_optimizer)
     kept = state.named("best.")
     best.weights = [kept[name].to(p.device) for name, p in zip(sorted(kept), best.parameters, strict=False)]
     best.loss, best.bad = state.best_loss, state.best_bad

@@ -17,6 +17,7 @@ from ceiba.encoders.encoder import Encoder, mean_cosine
 from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
 from ceiba.matchers.head import LOSSES, LevelHead, tensors
+from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
 
@@ -49,9 +50,19 @@ class FineTuner:
     total_steps : int
         Of all levels together; the learning rate rises and falls over them.
     seed : int
+    left_out : ndarray of int or None, default=None
+        Rows neither to train on nor to validate with.
     """
 
-    def __init__(self, encoder: Encoder, tokens: TokenRows, settings: MatcherSettings, total_steps: int, seed: int):
+    def __init__(
+        self,
+        encoder: Encoder,
+        tokens: TokenRows,
+        settings: MatcherSettings,
+        total_steps: int,
+        seed: int,
+        left_out: NDArray[np.intp] | None = None,
+    ):
         self.encoder, self.tokens, self.settings = encoder, tokens, settings
         self.total_steps, self.seed = total_steps, seed
         self.step = 0  # over all levels
@@ -69,8 +80,9 @@ class FineTuner:
         self.best = Best([], settings.patience)
         self._pretrained = [parameter.detach().clone() for parameter in self.parameters]
         self._epoch: tuple[int, list[NDArray[np.intp]]] | None = None
-        n_held_out = int(settings.validation_fraction * tokens.n_rows)
-        shuffled = np.random.default_rng([seed, 1]).permutation(tokens.n_rows)
+        rows = np.setdiff1d(np.arange(tokens.n_rows), [] if left_out is None else left_out)
+        n_held_out = int(settings.validation_fraction * len(rows))
+        shuffled = np.random.default_rng([seed, 1]).permutation(rows)
         self.held_out, self.trained_on = np.sort(shuffled[:n_held_out]), np.sort(shuffled[n_held_out:])
 
     # ------------------------------------------------------------------ batches
@@ -99,14 +111,14 @@ class FineTuner:
     def run_level(
         self,
         level: int,
-        shortlist: Shortlist,
-        head: LevelHead,
+        shortlist: Shortlist | BatchLabels,
+        head: LevelHead | TextHead,
         n_steps: int,
         *,
         first: int = 0,
-        restore: Callable[[torch.optim.Optimizer, Best], Any] | None = None,
+        restore: Callable[[torch.optim.Optimizer | None, Best], Any] | None = None,
         progress: Callable[[int, str], Any] | None = None,
-        after_step: Callable[[int, LevelHead, torch.optim.Optimizer], Any] | None = None,
+        after_step: Callable[[int, LevelHead | TextHead, torch.optim.Optimizer | None], Any] | None = None,
     ) -> LevelReport:
         """Fine-tune encoder and head on the shortlists of one level.
 
@@ -179,27 +191,32 @@ class FineTuner:
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):
                 parameter.lerp_(before, self.settings.averaging)
 
-    def _set_rates(self, head_optimizer: torch.optim.Optimizer) -> None:
+    def _set_rates(self, head_optimizer: torch.optim.Optimizer | None) -> None:
         rate = self._rate()
         for optimizer, base in (
             (self.optimizer, self.settings.learning_rate),
             (head_optimizer, self.settings.head_learning_rate),
         ):
-            for group in optimizer.param_groups:
+            for group in [] if optimizer is None else optimizer.param_groups:
                 group["lr"] = base * rate
 
     def _train_on(
-        self, rows: NDArray[np.intp], shortlist: Shortlist, head: LevelHead, head_optimizer: torch.optim.Optimizer
+        self,
+        rows: NDArray[np.intp],
+        shortlist: Shortlist | BatchLabels,
+        head: LevelHead | TextHead,
+        head_optimizer: torch.optim.Optimizer | None,
     ) -> float:
         """Make one step on a batch, in parts where it does not fit into memory at once; return its mean loss."""
+        optimizers = [self.optimizer, *([] if head_optimizer is None else [head_optimizer])]
         while True:
-            self.optimizer.zero_grad(set_to_none=True)
-            head_optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
             try:
                 total = 0.0
                 for part in np.array_split(rows, -(-len(rows) // self.micro_batch)):
                     embeddings = self.encoder(self.tokens, part)
-                    loss = self._loss(embeddings, part, shortlist, head) / len(rows)
+                    loss = self._loss(embeddings, part, rows, shortlist, head) / len(rows)
                     self.scaler.scale(loss).backward()
                     self.embeddings[part] = embeddings.detach().cpu().numpy()
                     total += float(loss.detach())
@@ -209,27 +226,34 @@ class FineTuner:
                     raise
                 self.micro_batch = -(-self.micro_batch // 2)
                 torch.cuda.empty_cache()
-        self.scaler.unscale_(self.optimizer)
-        self.scaler.unscale_(head_optimizer)
+        for optimizer in optimizers:
+            self.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.step(head_optimizer)
+        for optimizer in optimizers:
+            self.scaler.step(optimizer)
         self.scaler.update()
         return total
 
-    def _loss(self, embeddings: Tensor, rows: NDArray[np.intp], shortlist: Shortlist, head: LevelHead) -> Tensor:
-        nodes, sign, cost = tensors(shortlist.candidates(rows), self.encoder.device)
-        return LOSSES[self.settings.loss](head(embeddings, nodes), sign, cost)
+    def _loss(
+        self,
+        embeddings: Tensor,
+        rows: NDArray[np.intp],
+        batch: NDArray[np.intp],
+        shortlist: Shortlist | BatchLabels,
+        head: LevelHead | TextHead,
+    ) -> Tensor:
+        nodes, sign, cost = tensors(shortlist.candidates(rows, batch), self.encoder.device)
+        return LOSSES[head.loss or self.settings.loss](head(embeddings, nodes), sign, cost)
 
     @torch.no_grad()
-    def _validate(self, shortlist: Shortlist, head: LevelHead) -> float:
+    def _validate(self, shortlist: Shortlist | BatchLabels, head: LevelHead | TextHead) -> float:
         self.encoder.eval()
         total = 0.0
         for begin in range(0, len(self.held_out), self.settings.batch_size):
             rows = self.held_out[begin : begin + self.settings.batch_size]
             for part in np.array_split(rows, -(-len(rows) // self.micro_batch)):
                 embeddings = self.encoder(self.tokens, part)
-                total += float(self._loss(embeddings, part, shortlist, head))
+                total += float(self._loss(embeddings, part, rows, shortlist, head))
         self.encoder.train()
         return total / len(self.held_out)
 

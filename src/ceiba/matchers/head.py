@@ -23,6 +23,8 @@ class LevelHead(nn.Module):
         only.
     """
 
+    loss: str | None = None  # the settings' own
+
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], everything: bool):
         super().__init__()
         self.everything = everything
@@ -37,7 +39,7 @@ class LevelHead(nn.Module):
         bias = nn.functional.embedding(nodes, self.bias, sparse=True)
         return torch.bmm(weight, embeddings.unsqueeze(-1)).squeeze(-1) + bias.squeeze(-1)
 
-    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer:
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return an optimiser whose work goes with the nodes of a batch, not with all of the level."""
         if self.everything:
             return torch.optim.Adam(self.parameters(), lr=learning_rate)

@@ -39,18 +39,18 @@ class Shortlist:
     ):
         self.child_ptr, self.n_nodes = child_ptr, positives.n_nodes
         self.everything = len(child_ptr) == 2
-        self._parents = _by_instance(matched, n_instances)
-        self._own = _by_instance(positives, n_instances)
+        self._parents = by_instance(matched, n_instances)
+        self._own = by_instance(positives, n_instances)
 
-    def candidates(self, rows: NDArray[np.intp]) -> Candidates:
-        """Return the shortlists of some instances."""
-        parent_row, at = _stored(self._parents, rows)
+    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp] | None = None) -> Candidates:
+        """Return the shortlists of some instances, whatever batch they are part of."""
+        parent_row, at = stored(self._parents, rows)
         parents = self._parents.indices[at]
         sizes = np.diff(self.child_ptr)[parents]
         row = np.repeat(parent_row, sizes)
         nodes = ranges(self.child_ptr[parents], sizes)
 
-        own_row, at = _stored(self._own, rows)
+        own_row, at = stored(self._own, rows)
         own, relevance = self._own.indices[at].astype(np.int64), self._own.data[at]
         keys, own_keys = row * self.n_nodes + nodes, own_row * self.n_nodes + own
         found = np.searchsorted(own_keys, keys)
@@ -72,14 +72,15 @@ class Shortlist:
         return np.add.reduceat(np.append(counts, 0), self._parents.indptr[:-1]) * (np.diff(self._parents.indptr) > 0)
 
 
-def _by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
+def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
+    """Return the nodes of each instance, with the weights of the lists or ones."""
     values = np.ones(len(lists.items), np.float32) if lists.weight is None else lists.weight
     rows = lists.matrix(n_instances, values).T.tocsr()
     rows.sort_indices()
     return rows
 
 
-def _stored(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def stored(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the stored entries of some rows: the place of each in `rows`, and where it is stored."""
     begins = matrix.indptr[rows].astype(np.int64)
     sizes = matrix.indptr[rows + 1] - begins

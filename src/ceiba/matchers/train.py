@@ -19,10 +19,13 @@ from ceiba.matchers import checkpoint
 from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at
 from ceiba.matchers.finetune import FineTuner
 from ceiba.matchers.head import LevelHead
+from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
 from ceiba.models.partition import Progress, noted, stage
 from ceiba.tree.label_tree import LabelTree
+
+_NO_MATCHES = InstanceLists(np.zeros(1, np.int64), np.empty(0, np.int32))
 
 
 def train_matcher(
@@ -33,6 +36,8 @@ def train_matcher(
     positives: InstanceLists,
     settings: MatcherSettings,
     *,
+    label_tokens: TokenRows | None = None,
+    held_out: NDArray[np.intp] | None = None,
     seed: int = 0,
     n_threads: int = 1,
     checkpoint_dir: Path | None = None,
@@ -57,6 +62,11 @@ def train_matcher(
     positives : InstanceLists
         The positives of each label of the tree.
     settings : MatcherSettings
+    label_tokens : TokenRows of L rows or None, default=None
+        The labels' texts. With them the labels, the tree's last level, are read by the encoder too: a label's weights
+        are the embedding of its text, and a text is trained against the labels of its batch.
+    held_out : ndarray of int or None, default=None
+        Rows not to train on.
     seed : int, default=0
     n_threads : int, default=1
         Of the linear solver; torch has its own.
@@ -81,10 +91,13 @@ def train_matcher(
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
-    steps = settings.steps_per_level(tokens.n_rows, [len(level.items) / level.n_nodes for level in levels])
+    means = [len(level.items) / level.n_nodes for level in levels]
+    if label_tokens is not None:
+        means[-1] = np.inf  # a text says what a label of few positives means
+    steps = settings.steps_per_level(tokens.n_rows, means)
     with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
+        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed, held_out)
         state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
         if state is not None:
             checkpoint.restore_tuner(state, tuner)
@@ -94,16 +107,23 @@ def train_matcher(
             if steps[t] == 0 or (state is not None and t < state.level):
                 continue
             here = state if state is not None and state.level == t else None
-            if here is not None:
-                matched, head = _restored(here, t)
+            shortlist: Shortlist | BatchLabels
+            head: LevelHead | TextHead
+            if label_tokens is not None and t == tree.depth - 1:
+                matched = _NO_MATCHES
+                shortlist = BatchLabels(positives, tokens.n_rows, seed)
+                head = TextHead(encoder, label_tokens, settings.scale)
             else:
-                matched, head = _begun(tuner, X, tree, levels, t, seed, n_threads)
+                matched, head = (
+                    _begun(tuner, X, tree, levels, t, seed, n_threads) if here is None else _restored(here, t)
+                )
+                shortlist = Shortlist(tree.child_ptrs[t], matched, levels[t], tokens.n_rows)
             save = None
             if checkpoint_dir is not None:
                 save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
             tuner.run_level(
                 t + 1,
-                Shortlist(tree.child_ptrs[t], matched, levels[t], tokens.n_rows),
+                shortlist,
                 head.to(encoder.device),
                 steps[t],
                 first=0 if here is None else here.steps_done,
@@ -163,7 +183,7 @@ class _Saver:
         self._matched = {"ptr": torch.from_numpy(matched.ptr), "items": torch.from_numpy(matched.items)}
         self._seconds, self._last = seconds, time.monotonic()
 
-    def __call__(self, done: int, head: LevelHead, optimizer: torch.optim.Optimizer) -> None:
+    def __call__(self, done: int, head: torch.nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
         if time.monotonic() - self._last < self._seconds and done < self._n_steps:
             return
         checkpoint.write(self._folder, self._of, self._tuner, self._level, done, head, optimizer, self._matched)

@@ -70,6 +70,11 @@ class TransformerParameters(PartitionedClassifier):
         Share of the texts held out of fine-tuning (not of the rankers). The best weights by their loss are kept.
     patience : int, default=3
         With held-out texts: fine-tuning of a level ends after this many looks (20 per level) without a better loss.
+    label_text_weight : float or "auto", default="auto"
+        With label texts: what the cosine between a text and a label's text counts beside the ranker's score. "auto":
+        the best of 0 to 2 on a twentieth of the texts, which is held out of fine-tuning for that.
+    label_documents : bool or "auto", default="auto"
+        With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
     ranker : XRLinear or None, default=None
         The linear model on embeddings and TF-IDF, as a template: its `random_state` and `n_jobs` are the model's. None:
         `default_ranker`.
@@ -114,6 +119,8 @@ class TransformerParameters(PartitionedClassifier):
         "matcher_leaf_size": [_COUNT],
         "validation_fraction": [Interval(float, 0, 0.5)],
         "patience": [_COUNT],
+        "label_text_weight": [Options("auto"), Interval(float, 0, None)],
+        "label_documents": [Options("auto"), Flag()],
         "ranker": [Exactly(None), Instance("an XRLinear", XRLinear)],
         "vectorizer": XRLinear._constraints["vectorizer"],
         "device": [Text("a device such as 'auto', 'cpu' or 'cuda:0'")],
@@ -150,6 +157,8 @@ class TransformerParameters(PartitionedClassifier):
         matcher_leaf_size: int = 16,
         validation_fraction: float = 0.0,
         patience: int = 3,
+        label_text_weight: float | str = "auto",
+        label_documents: bool | str = "auto",
         ranker: XRLinear | None = None,
         vectorizer: Any = "tfidf",
         device: str = "auto",
@@ -182,6 +191,8 @@ class TransformerParameters(PartitionedClassifier):
         self.matcher_leaf_size = matcher_leaf_size
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.label_text_weight = label_text_weight
+        self.label_documents = label_documents
         self.ranker = ranker
         self.vectorizer = vectorizer
         self.device = device

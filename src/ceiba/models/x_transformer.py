@@ -16,6 +16,7 @@ class XTransformer(XRTransformer):
 
     The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
     all bottom clusters of the matcher's tree (of at most `matcher_leaf_size` labels each), every text on every cluster.
+    Labels' texts do not take part in fine-tuning, only in ranking.
 
     {parameters}
 
@@ -24,6 +25,8 @@ class XTransformer(XRTransformer):
     Chang, Yu, Zhong, Yang and Dhillon, "Taming Pretrained Transformers for Extreme Multi-label Text Classification"
     (X-Transformer), KDD 2020.
     """
+
+    _reads_labels = False
 
     def _matcher_tree(
         self, tree: LabelTree, positives: InstanceLists, n_instances: int

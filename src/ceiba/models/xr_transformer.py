@@ -18,13 +18,14 @@ from ceiba.encoders.load import load_encoder, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.features.matrix import Features, as_features, is_text, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
+from ceiba.models.label_texts import AUTO, choose_use, in_class_order, rows_to_choose_with
 from ceiba.models.partition import Progress, stage
 from ceiba.models.transformer_params import TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
-from ceiba.search.beam import BeamSearcher
+from ceiba.search.label_text import LabelTextSearcher
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa
 from ceiba.tree.label_tree import LabelTree
@@ -55,6 +56,10 @@ class XRTransformer(TransformerParameters):
         The sparse ones among them.
     own_features_ : bool
         Whether the sparse ones were given to ``fit``.
+    label_embeddings_ : ndarray of shape (L, d) or None
+        Of the labels' texts, where they count when labels are ranked.
+    label_text_weight_ : float
+        What they count beside the ranker's score; 0 without label texts.
     fit_report_ : dict
         Seconds of each stage; per level of fine-tuning the loss, the spread of the embeddings (mean cosine) and texts
         per second; the ranker's own report. Not saved.
@@ -73,7 +78,9 @@ class XRTransformer(TransformerParameters):
 
     encoder_: Any
     ranker_: XRLinear
-    _levels = "all"
+    label_embeddings_: NDArray[np.float32] | None
+    label_text_weight_: float
+    _reads_labels = True  # whether fine-tuning goes down to the labels, where they have texts
 
     # ------------------------------------------------------------------ training
 
@@ -84,6 +91,7 @@ class XRTransformer(TransformerParameters):
         X: Any = None,
         *,
         classes: Any = None,
+        label_texts: Any = None,
         progress: Progress | None = None,
     ) -> XRTransformer:
         """Train the model.
@@ -97,6 +105,10 @@ class XRTransformer(TransformerParameters):
             Features of your own in place of TF-IDF. Answers then take a pair (texts, X).
         classes : sequence of L str or int, default=None
             Names of the columns of an indicator.
+        label_texts : sequence of L str or dict, default=None
+            A text per label, in the order of the classes (sorted, where Y is lists) or by label. The encoder is then
+            trained to bring a text near its labels' texts, and their cosines count when labels are ranked
+            (`label_text_weight`); `label_documents` says what else they are used for.
         progress : callable or None, default=None
             ``progress(stage, done, total)``, called now and then; if it has a method ``note``, that is told loss and
             speed.
@@ -127,23 +139,43 @@ class XRTransformer(TransformerParameters):
         given = None if X is None else as_features(X)
         if given is not None:
             self._check_rows("X", given.n_rows, len(texts))
+        names = in_class_order(label_texts, classes)
+        if isinstance(names, Features):
+            raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
         encoder = self._load_encoder()
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
 
-        features, vectorizer = self._sparse(texts, given, progress)
+        features, vectorizer = self._sparse([*texts, *(names or [])], given, progress)
         clock.over("features")
         tokens = encoder.tokenize(texts, stage(progress, "tokens", len(texts)))
+        label_tokens = None if names is None else encoder.tokenize(names)
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
+        rows, n = np.arange(features.n_rows), len(texts)
+        own, of_labels = (features, None) if names is None else (features.rows(rows[:n]), features.rows(rows[n:]))
+        held_out = self._held_out(names is not None, n)
         with torch_threads(available_threads(self.n_jobs)):
-            embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress)
+            embeddings, levels = self._fine_tune(
+                encoder, tokens, label_tokens, own, positives, held_out, seconds, progress
+            )
+            label_embeddings: Any = None if label_tokens is None else encoder.embed(label_tokens)
         clock.over("matcher")
-        ranker.fit(with_dense(features, embeddings).to_scipy(), Y, classes=classes, progress=progress)
+        inputs, documents, weight = with_dense(own, embeddings), False, 0.0
+        label_rows = None
+        if of_labels is not None:
+            label_rows = with_dense(of_labels, label_embeddings)
+            documents, weight = choose_use(
+                ranker, inputs, Y, label_rows, label_embeddings, held_out, self.label_documents, self.label_text_weight
+            )
+            clock.over("use of label texts")
+        ranker.set_params(label_documents=documents)
+        ranker.fit(inputs, Y, classes=classes, label_texts=label_rows, progress=progress)
         clock.over("rankers")
 
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
+        self.label_embeddings_, self.label_text_weight_ = label_embeddings if weight > 0 else None, weight
         self.n_sparse_, self.own_features_ = features.n_features, given is not None
         self._take(ranker)
         self.fit_report_ = {"seconds": seconds, "matcher": levels, "ranker": ranker.fit_report_}
@@ -153,8 +185,10 @@ class XRTransformer(TransformerParameters):
         self,
         encoder: Any,
         tokens: Any,
+        label_tokens: Any,
         X: Features,
         positives: InstanceLists,
+        held_out: NDArray[np.intp],
         seconds: dict[str, float],
         progress: Progress | None,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
@@ -184,7 +218,12 @@ class XRTransformer(TransformerParameters):
             ""
             if folder is None
             else fingerprint(
-                type(self).__name__, params, tokens.ptr, tokens.ids, positives.ptr, positives.items, *X.arrays()
+                type(self).__name__,
+                params,
+                *(array for rows in (tokens, label_tokens or ()) for array in rows),
+                positives.ptr,
+                positives.items,
+                *X.arrays(),
             )
         )
         return train_matcher(
@@ -194,6 +233,8 @@ class XRTransformer(TransformerParameters):
             tree,
             nodes,
             settings,
+            label_tokens=label_tokens if self._reads_labels else None,
+            held_out=held_out,
             seed=self.random_state,
             n_threads=n_threads,
             checkpoint_dir=folder,
@@ -241,9 +282,15 @@ class XRTransformer(TransformerParameters):
             precision=self.precision,
         )
 
+    def _held_out(self, label_texts: bool, n: int) -> NDArray[np.intp]:
+        """Return the rows by which the use of label texts is chosen."""
+        open_ = AUTO in (self.label_documents, self.label_text_weight)
+        return rows_to_choose_with(n if label_texts and open_ else 0, self.random_state)
+
     def _sparse(self, texts: list[str], given: Features | None, progress: Progress | None) -> tuple[Features, Any]:
         if given is not None:
-            return given, None
+            more = len(texts) - given.n_rows  # label texts, of which there are no features
+            return stacked(given, _no_features(more, given.n_features)) if more else given, None
         if self.vectorizer is None:
             return _no_features(len(texts)), None
         stage(progress, "features", len(texts))
@@ -308,8 +355,12 @@ class XRTransformer(TransformerParameters):
             sparse = as_features(self.vectorizer_.transform(texts))
         return with_dense(sparse, self.encode(texts))
 
-    def _searcher(self) -> BeamSearcher:
-        return self.ranker_._searcher()
+    def _searcher(self) -> Any:
+        searcher = self.ranker_._searcher()
+        if self.label_embeddings_ is None:
+            return searcher
+        logarithms = self.combine.startswith("log-")
+        return LabelTextSearcher(searcher, self.label_embeddings_, self.label_text_weight_, logarithms)
 
     # what the search asks the estimator for belongs to the ranker
 
@@ -347,9 +398,9 @@ class _Clock:
         self._seconds[name], self._last = now - self._last, now
 
 
-def _no_features(n: int) -> Features:
-    """Return sparse features of N texts for a model without any: one column, which is empty."""
-    return as_features(sp.csr_array((n, 1), dtype=np.float32))
+def _no_features(n: int, n_features: int = 1) -> Features:
+    """Return sparse features of texts without any; a model that never has any has one column, which is empty."""
+    return as_features(sp.csr_array((n, n_features), dtype=np.float32))
 
 
 def _texts(texts: Any) -> list[str]:

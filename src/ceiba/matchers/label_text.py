@@ -1,0 +1,82 @@
+"""The bottom level where labels have texts: the weights of a label are what the encoder makes of its text."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ceiba.encoders.encoder import Encoder
+from ceiba.encoders.tokens import TokenRows
+from ceiba.layers.instances import InstanceLists
+from ceiba.matchers.shortlist import Candidates, by_instance, stored
+
+_POSITIVES = 3  # of a text in a batch: those of a text with many labels take their turns
+
+
+class BatchLabels:
+    """The labels of a batch as the candidates of each of its texts: the others' positives are a text's negatives.
+
+    Parameters
+    ----------
+    positives : InstanceLists of L lists
+    n_instances : int
+        N.
+    seed : int
+    """
+
+    everything = False
+
+    def __init__(self, positives: InstanceLists, n_instances: int, seed: int):
+        self.n_nodes, self._seed = positives.n_nodes, seed
+        self._own = by_instance(InstanceLists(positives.ptr, positives.items), n_instances)
+
+    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> Candidates:
+        """Return the candidates of some rows of a batch: the same labels for each, drawn from the whole batch.
+
+        The draw depends on the seed and the batch alone, so parts of a batch and resumed trainings see the same.
+        """
+        row, at = stored(self._own, batch)
+        order = np.lexsort((np.random.default_rng([self._seed, 3, *batch]).random(len(row)), row))
+        turn = np.arange(len(row)) - np.searchsorted(row, row)  # rows ascend, so turns count within a row
+        labels = np.unique(self._own.indices[at[order[turn < _POSITIVES]]])
+        if not len(labels):  # no text of the batch has a label: one that is nobody's, and no loss
+            labels = np.zeros(1, np.int64)
+        own = self._own[rows][:, labels].toarray() > 0
+        nodes = np.tile(labels.astype(np.int64), (len(rows), 1))
+        return Candidates(nodes, np.where(own, 1, -1).astype(np.float32), np.ones(own.shape, np.float32))
+
+
+class TextHead(nn.Module):
+    """Weights of labels that are the embeddings of their texts, times a scale: only the encoder is trained.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        The one that is fine-tuned: texts and labels' texts meet in one space.
+    tokens : TokenRows of L rows
+    scale : float
+        What cosines are multiplied by: the inverse of the softmax's temperature.
+
+    References
+    ----------
+    Dahiya et al., "NGAME: Negative Mining-aware Mini-batching for Extreme Classification", WSDM 2023: one encoder of
+    texts and labels' texts, trained on the labels of a batch.
+    """
+
+    loss: str | None = "softmax"
+
+    def __init__(self, encoder: Encoder, tokens: TokenRows, scale: float):
+        super().__init__()
+        self._encoder = (encoder,)  # in a tuple, or its parameters would count as the head's
+        self._tokens, self._scale = tokens, scale
+
+    def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
+        """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
+        labels = self._encoder[0](self._tokens, nodes[0].cpu().numpy())
+        return self._scale * embeddings @ labels.T
+
+    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
+        """Return None: there is nothing to optimise."""
+        return None

@@ -1,0 +1,140 @@
+"""Scores of a search blended with how near a text is to a label's text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.features.matrix import Features
+from ceiba.search.beam import BeamSearcher, Ranked
+
+_NEAREST = 64  # labels by their texts alone, where all that the search reaches are asked for
+_CELLS = 2**24  # of the matrix of cosines made at once
+
+
+class LabelTextSearcher:
+    """Ranks labels by a search's score and by the cosine between the embeddings of the text and of the label's text.
+
+    A label's score is (s + weight x max(0, cosine)) / (1 + weight), where s is the search's score in (0, 1], or 0 for a
+    label that the search does not reach. Every label is considered; those at 0 are none.
+
+    Parameters
+    ----------
+    searcher : BeamSearcher
+    label_embeddings : ndarray of shape (L, d), float32
+        Rows of length 1; the last d features of a row are its embedding, of length 1 too.
+    weight : float
+        What the cosine counts beside the search's score.
+    logarithms : bool
+        Whether the search's scores, and so these, are logarithms.
+
+    References
+    ----------
+    Dahiya et al., "SiameseXML: Siamese Networks meet Extreme Classifiers with 100M Labels", ICML 2021: label texts and
+    classifiers side by side.
+    """
+
+    def __init__(self, searcher: BeamSearcher, label_embeddings: NDArray[np.float32], weight: float, logarithms: bool):
+        self._searcher, self._labels, self._weight = searcher, label_embeddings, weight
+        self._logarithms = logarithms
+
+    def rank(
+        self,
+        X: Features,
+        k: int,
+        beam_size: int,
+        *,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        n_threads: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the k best labels of each row, as `BeamSearcher.rank` does."""
+        reached = self._searcher.top_k(
+            X, max(2 * k, _NEAREST), beam_size, filter=filter, n_threads=n_threads, progress=progress
+        )
+        return self._blended(X, k, reached, filter)
+
+    def top_k(
+        self,
+        X: Features,
+        k: int | None,
+        beam_size: int,
+        *,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        n_threads: int = 1,
+        progress: Callable[[int], None] | None = None,
+    ) -> Ranked:
+        """Return the k best labels of each row, or with k None all that the beam reaches and the nearest ones."""
+        most = k if k is None else max(2 * k, _NEAREST)
+        reached = self._searcher.top_k(X, most, beam_size, filter=filter, n_threads=n_threads, progress=progress)
+        if k is None:
+            k = int(np.diff(reached.ptr).max(initial=0)) + _NEAREST
+        ids, scores = self._blended(X, k, reached, filter)
+        found = ids >= 0
+        ptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))]).astype(np.int64)
+        return Ranked(ptr, ids[found], scores[found])
+
+    def nodes(self, *arguments: Any, **options: Any) -> Ranked:
+        """Return the beam of nodes, which have no texts: the search's own."""
+        return self._searcher.nodes(*arguments, **options)
+
+    def score_labels(
+        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the score of given labels, in their order."""
+        own = self._searcher.score_labels(X, ptr, labels, n_threads=n_threads)
+        embeddings = self._embeddings(X)
+        row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+        cosine = np.einsum("ij,ij->i", embeddings[row], self._labels[labels])
+        return self._out(self._mix(self._plain(own), cosine))
+
+    def _blended(
+        self, X: Features, k: int, reached: Ranked, filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the k best labels of each row as (N, k) ids and scores, given what the search reached."""
+        n_labels = len(self._labels)
+        kept = min(k, n_labels)
+        own, embeddings = self._plain(reached.scores), self._embeddings(X)
+        ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
+        rows_at_once = max(1, _CELLS // n_labels)
+        for begin in range(0, X.n_rows, rows_at_once):
+            end = min(begin + rows_at_once, X.n_rows)
+            cosine = embeddings[begin:end] @ self._labels.T
+            mixed = self._mix(0.0, cosine)
+            row, at = _entries(reached.ptr, begin, end)
+            label = reached.ids[at]
+            mixed[row, label] = self._mix(own[at], cosine[row, label])
+            if filter is not None:
+                row, at = _entries(filter[0], begin, end)
+                mixed[row, filter[1][at]] = 0
+            top = np.argpartition(-mixed, kept - 1, axis=1)[:, :kept]
+            value = np.take_along_axis(mixed, top, axis=1)
+            order = np.lexsort((top, -value), axis=1)
+            top, value = np.take_along_axis(top, order, axis=1), np.take_along_axis(value, order, axis=1)
+            ids[begin:end, :kept] = np.where(value > 0, top, -1)
+            scores[begin:end, :kept] = np.where(value > 0, self._out(value), -np.inf)
+        return ids, scores
+
+    def _embeddings(self, X: Features) -> NDArray[np.float32]:
+        d = self._labels.shape[1]
+        return X.to_scipy()[:, X.n_features - d :].toarray()
+
+    def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
+        return (own + np.float32(self._weight) * np.maximum(cosine, 0)) / np.float32(1 + self._weight)
+
+    def _plain(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.exp(scores) if self._logarithms else scores
+
+    def _out(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self._logarithms:
+            return scores
+        with np.errstate(divide="ignore"):
+            return np.log(scores)
+
+
+def _entries(ptr: NDArray[np.int64], begin: int, end: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return the stored entries of rows from begin up to end: the row of each, counted from begin, and its place."""
+    return np.repeat(np.arange(end - begin), np.diff(ptr[begin : end + 1])), np.arange(ptr[begin], ptr[end])

@@ -1,0 +1,249 @@
+"""Labels that have texts: what models make of them, on disk, on the command line, and given bad input."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
+from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
+from ceiba.features.matrix import as_features
+from ceiba.layers.instances import InstanceLists
+from ceiba.matchers.label_text import BatchLabels
+from ceiba.models import label_texts as use
+from ceiba.search.label_text import LabelTextSearcher
+
+FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
+FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
+FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, threshold=0.01)}
+USED = {"label_documents": True, "label_text_weight": 0.5}
+ASKED = ["the old red apple", "a new green tree"]
+
+
+def fit(encoder, corpus, *features, model=XRTransformer, frozen=False, **params):
+    labels = sorted({label for row in corpus[1] for label in row})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CollapseWarning)
+        name = f"frozen:{encoder}" if frozen else str(encoder)
+        return model(encoder=name, **{**FAST, **USED, **params}).fit(*corpus, *features, label_texts=labels)
+
+
+def names_of(labels):
+    return sorted({label for row in labels for label in row})
+
+
+# ---------------------------------------------------------------- linear
+
+
+def test_a_label_of_unlike_texts_is_found_by_its_name():
+    texts = ["alpha beta", "gamma delta", "alpha gamma", "beta delta"] * 5
+    labels = [["one"], ["two"], ["one"], ["two"]] * 5
+    named = {"one": "zebra", "two": "walrus"}
+    plain = XRLinear().fit(texts, labels)
+    model = XRLinear(label_documents=True).fit(texts, labels, label_texts=named)
+    assert model.predict_topk(["walrus", "zebra"], k=1)[0].ravel().tolist() == ["two", "one"]
+    assert np.ptp(plain.predict_topk(["walrus", "zebra"], k=1)[1]) == 0  # words it has never seen
+    assert model.n_train_ == 20  # a name is no text of the set
+    assert model.label_counts_.tolist() == [10, 10]
+
+
+def test_texts_and_features_learn_the_same(small_corpus):
+    texts, labels = small_corpus
+    names = names_of(labels)
+    vectorizer = TfidfVectorizer().fit([*texts, *names])
+    of_texts = XRLinear(label_documents=True).fit(texts, labels, label_texts=names)
+    of_features = XRLinear(label_documents=True).fit(
+        vectorizer.transform(texts), labels, label_texts=vectorizer.transform(names)
+    )
+    found = of_features.predict_topk(vectorizer.transform(ASKED), 5)
+    for mine, theirs in zip(of_texts.predict_topk(ASKED, 5), found, strict=True):
+        assert (mine == theirs).all()
+
+
+def test_documents_are_rows_of_their_labels():
+    plain = InstanceLists(np.array([0, 2, 2, 3]), np.array([0, 2, 1], np.int32), np.array([1, 3, 2], np.float32))
+    whole = use.with_documents(plain, 3)
+    assert whole.ptr.tolist() == [0, 3, 4, 6]
+    assert whole.items.tolist() == [0, 2, 3, 4, 1, 5]
+    assert whole.weight.tolist() == [1, 3, 1, 1, 2, 1]
+
+
+BAD = {
+    "none": ({"label_documents": True}, None, InputError, "needs label_texts, one for each label; got none"),
+    "too few": ({"label_documents": True}, ["a"], InputError, "one for each of the 2 labels; got 1"),
+    "no str": ({"label_documents": True}, ["a", 3], InputTypeError, "label_texts, row 1: expected a str, found int"),
+    "one str": ({"label_documents": True}, "ab", InputTypeError, "a single str"),
+    "a label without": ({"label_documents": True}, {"x": "a"}, InputError, "no text for 1 labels, 'y' for one"),
+    "features": ({"label_documents": True}, sp.eye_array(2).tocsr(), InputError, "to be texts, as X is"),
+    "of no kind": ({"label_documents": 3}, None, InputError, "The 'label_documents' parameter"),
+}
+
+
+@pytest.mark.parametrize(("params", "given", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_label_texts(params, given, error, message):
+    with pytest.raises(error, match=message):
+        XRLinear(**params).fit(["a b", "c d"], [["x"], ["y"]], label_texts=given)
+
+
+def test_features_must_be_alike():
+    X = sp.csr_array(np.eye(3))
+    with pytest.raises(InputError, match="label_texts has 2 features, X has 3"):
+        XRLinear(label_documents=True).fit(X, [[0], [1], [0]], label_texts=sp.csr_array(np.eye(2)))
+    with pytest.raises(InputError, match="Y has 2 rows"):
+        XRLinear(label_documents=True).fit(X, [[0], [1]], label_texts=sp.csr_array(np.eye(3)[:2]))
+
+
+# ---------------------------------------------------------------- searching
+
+
+@pytest.fixture(params=["l3-hinge", "log-l3-hinge"])
+def searched(request, make_problem):
+    """Return a model, its features with an embedding at the end, embeddings of labels, and a searcher of both."""
+    problem = make_problem(n=60, d=30, n_labels=20)
+    rng = np.random.default_rng(1)
+    dense, labels = (rng.normal(size=(n, 6)).astype(np.float32) for n in (60, 20))
+    for rows in (dense, labels):
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    X = as_features(sp.hstack([problem.X, sp.csr_array(dense)], format="csr"))
+    model = XRLinear(branching_factor=3, max_leaf_size=4, combine=request.param).fit(X.to_scipy(), problem.Y)
+    logarithms = request.param.startswith("log-")
+    return model, X, dense @ labels.T, LabelTextSearcher(model._searcher(), labels, 0.5, logarithms)
+
+
+def expected(model, X, cosine, beam):
+    reached = model.decision_function(X.to_scipy(), beam_size=beam)
+    own = np.zeros(cosine.shape, np.float32)
+    row = np.repeat(np.arange(len(own)), np.diff(reached.indptr))
+    own[row, reached.indices] = np.exp(reached.data) if model.combine.startswith("log-") else reached.data
+    return (own + 0.5 * np.maximum(cosine, 0)) / 1.5
+
+
+def test_scores_are_those_of_both(searched):
+    model, X, cosine, searcher = searched
+    whole = expected(model, X, cosine, beam=20)
+    ids, scores = searcher.rank(X, 5, 20)
+    best = -np.sort(-whole, axis=1)[:, :5]
+    plain = np.exp(scores) if model.combine.startswith("log-") else scores
+    np.testing.assert_allclose(plain, best, rtol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(whole, ids, axis=1), best, rtol=1e-5)
+    given = searcher.score_labels(X, np.arange(0, 301, 5), ids.ravel().astype(np.int32))
+    np.testing.assert_allclose(given.reshape(scores.shape), scores, rtol=1e-4, atol=1e-6)
+    everything = searcher.top_k(X, None, 20)
+    assert (np.diff(everything.ptr) == (whole > 0).sum(axis=1)).all()
+    few = searcher.top_k(X, 5, 20)
+    assert (few.ids.reshape(ids.shape) == ids).all()
+
+
+def test_filtered_labels_are_left_out_of_both(searched):
+    _, X, _, searcher = searched
+    ids, _ = searcher.rank(X, 2, 20)
+    again, _ = searcher.rank(X, 2, 20, filter=(np.arange(61), ids[:, 0].copy()))
+    assert not (again == ids[:, :1]).any()
+    assert (again[:, 0] == ids[:, 1]).all()
+
+
+# ---------------------------------------------------------------- Transformers
+
+
+def test_batches_draw_from_their_own_labels():
+    Y = sp.csr_array(np.array([[1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
+    drawn = BatchLabels(InstanceLists.from_columns(Y), 4, seed=0)
+    batch = np.array([2, 0, 3])
+    nodes, sign, cost = drawn.candidates(batch, batch)
+    assert 3 <= nodes.shape[1] <= 4  # label 0 of row 2, and three of row 0's five
+    assert 5 not in nodes
+    assert (nodes == nodes[0]).all()
+    assert (cost == 1).all()
+    assert ((sign > 0) == (Y.toarray()[batch][:, nodes[0]] > 0)).all()
+    parts = [drawn.candidates(part, batch) for part in np.split(batch, [1])]
+    assert (np.concatenate([part.sign for part in parts]) == sign).all()
+    assert drawn.candidates(batch[2:], batch[2:]).sign.tolist() == [[-1]]  # a batch without labels
+
+
+@pytest.mark.parametrize("case", [{}, {"frozen": True}, {"model": XTransformer}, {"vectorizer": None}, {"pair": True}])
+def test_every_answer_saved_and_loaded(tiny_encoder, small_corpus, tmp_path, case):
+    case, asked, features = dict(case), ASKED, ()
+    if case.pop("pair", False):
+        vectorizer = TfidfVectorizer().fit(small_corpus[0])
+        features, asked = (vectorizer.transform(small_corpus[0]),), (ASKED, vectorizer.transform(ASKED))
+    model = fit(tiny_encoder, small_corpus, *features, **case)
+    assert model.label_text_weight_ == 0.5
+    assert model.ranker_.label_documents
+    assert model.n_train_ == 90
+    labels, scores = model.predict_topk(asked, 3)
+    assert set(labels[0]) == {"old", "apple", "red apple"}
+    assert ((scores > 0) & (scores <= 1)).all()
+    np.testing.assert_allclose(np.concatenate(model.score_labels(asked, labels.tolist())), scores.ravel(), rtol=1e-5)
+    whole = model.decision_function(asked)
+    assert whole.shape == (2, len(model.classes_))
+    np.testing.assert_allclose(whole.max(axis=1).toarray().ravel(), scores[:, 0], rtol=1e-6)
+    assert model.predict(asked).shape == whole.shape
+    model.save(tmp_path / "m")
+    again = load(tmp_path / "m")
+    assert (again.label_embeddings_ == model.label_embeddings_).all()
+    for mine, theirs in zip(model.predict_topk(asked, 3), again.predict_topk(asked, 3), strict=True):
+        assert (mine == theirs).all()
+
+
+def test_the_labels_level_is_trained_on_their_texts(tiny_encoder, small_corpus):
+    model = fit(tiny_encoder, small_corpus, epochs=12.0)
+    report = model.fit_report_["matcher"][-1]
+    assert report["nodes"] == len(model.classes_)
+    assert np.mean(report["loss"][-3:]) < 0.8 * np.mean(report["loss"][:3])
+    names = model.classes_.tolist()
+    cosine = model.encode(names) @ model.encode(small_corpus[0]).T
+    own = np.array([[name in row for row in small_corpus[1]] for name in names])
+    assert cosine[own].mean() > cosine[~own].mean() + 0.1
+
+
+def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_corpus, monkeypatch):
+    texts, labels = (part * 6 for part in small_corpus)
+    free = {"label_documents": "auto", "label_text_weight": "auto"}
+    held_out = use.rows_to_choose_with(len(texts), 0)
+    assert len(held_out) == 27
+    assert not len(use.rows_to_choose_with(399, 0))
+    seen = []
+    true = use.precision_at_k
+    monkeypatch.setattr(use, "precision_at_k", lambda truth, ids, k: seen.append(true(truth, ids, k)) or seen[-1])
+    model = fit(tiny_encoder, (texts, labels), frozen=True, **free)
+    figures = np.mean(np.reshape(seen, (2, len(use._WEIGHTS), 3)), axis=2)
+    best = np.unravel_index(np.argmax(figures), figures.shape)
+    assert (model.ranker_.label_documents, model.label_text_weight_) == (bool(best[0]), use._WEIGHTS[best[1]])
+    assert model.n_train_ == len(texts)  # the final rankers learn from all
+
+
+def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):
+    model = fit(tiny_encoder, small_corpus, frozen=True, label_documents=False, label_text_weight=0.0)
+    plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", **FAST).fit(*small_corpus)
+    assert model.label_embeddings_ is None
+    model.save(tmp_path / "m")
+    assert not (tmp_path / "m" / "label_texts.safetensors").exists()
+    assert load(tmp_path / "m").label_text_weight_ == 0
+    assert (model.predict_topk(ASKED)[0] == plain.predict_topk(ASKED)[0]).all()
+
+
+def test_features_are_no_label_texts(tiny_encoder, small_corpus):
+    model = XRTransformer(encoder=str(tiny_encoder), **FAST)
+    with pytest.raises(InputTypeError, match="label_texts must be texts"):
+        model.fit(*small_corpus, label_texts=sp.eye_array(17).tocsr()[: len(names_of(small_corpus[1]))])
+
+
+@pytest.mark.parametrize("what", ["shape", "value", "missing"])
+def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
+    from ceiba.models.storage import write_manifest, write_tensors
+
+    model = fit(tiny_encoder, small_corpus, frozen=True)
+    model.save(tmp_path / "m")
+    path = tmp_path / "m" / "label_texts.safetensors"
+    damaged = {"shape": model.label_embeddings_[1:], "value": model.label_embeddings_ * np.nan}
+    path.unlink()
+    if what != "missing":
+        write_tensors(path, {"embeddings": damaged[what]})
+        manifest = json.loads((tmp_path / "m" / "model.json").read_text())
+        fields = {k: v for k, v in manifest.items() if k not in ("format", "format_version", "files", "ceiba_version")}
+        (tmp_path / "m" / "model.json").unlink()
+        write_manifest(tmp_path / "m", fields)
+    with pytest.raises(ModelFormatError, match="label_texts"):
+        load(tmp_path / "m")
