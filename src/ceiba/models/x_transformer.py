@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.models.transformer_params import documented
 from ceiba.models.xr_transformer import XRTransformer
 from ceiba.tree.label_tree import LabelTree
 
 
+@documented
 class XTransformer(XRTransformer):
     """Transformer matcher over one level of clusters, with linear rankers.
 
@@ -31,7 +33,3 @@ class XTransformer(XRTransformer):
         clusters = positives_per_level(tree, positives, n_instances)[-2]
         n = clusters.n_nodes
         return LabelTree([np.array([0, n])], np.arange(n)), clusters
-
-
-_parameters = str(XRTransformer.__doc__).split("    Parameters\n")[1].split("\n\n    Attributes\n")[0]
-XTransformer.__doc__ = str(XTransformer.__doc__).replace("    {parameters}", f"    Parameters\n{_parameters}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,18 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ceiba._params import (
-    Constraints,
-    Exactly,
-    Flag,
-    Instance,
-    Interval,
-    JsonList,
-    Options,
-    Text,
-    available_threads,
-    check_all,
-)
+from ceiba._params import available_threads, check_all
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
@@ -33,8 +21,8 @@ from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, is_text
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.partition import Progress, stage
+from ceiba.models.transformer_params import TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.beam import BeamSearcher
 from ceiba.tree.clustering import cluster_labels
@@ -43,88 +31,16 @@ from ceiba.tree.label_tree import LabelTree
 
 _FROZEN = "frozen:"
 
-_POSITIVE = Interval(float, 0, None, closed="neither")
-_COUNT = Interval(int, 1, None)
 
-
-class XRTransformer(PartitionedClassifier):
+@documented
+class XRTransformer(TransformerParameters):
     """Recursive Transformer matcher with linear rankers: labels ranked by what a text means as well as by its words.
 
     A label tree is made from TF-IDF features. Level by level, from coarse to fine, an encoder is fine-tuned jointly
     with a linear head over the level's nodes. Its embeddings beside the TF-IDF features then make a new tree, on
     which linear matchers and rankers (`XRLinear`) are trained; these answer.
 
-    Parameters
-    ----------
-    encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. With
-        "frozen:" before it the encoder is used as it is: texts are embedded once and nothing is fine-tuned.
-    max_length : int, default=128
-        Tokens read of a text.
-    pooling : {"auto", "mean", "cls", "last"}, default="auto"
-        How the tokens' vectors become one: their mean, the first, or the last. "auto": what a sentence-transformers
-        model names, else the last for decoders and the mean for all others.
-    epochs : float, default=1.0
-        Passes over the texts, of all levels together; each level has four times the steps of the one above.
-    steps : int, list of int or None, default=None
-        Steps in place of `epochs`: of all levels together, or of each (0: a level is left out).
-    loss : {"softmax", "squared_hinge"}, default="softmax"
-        Of the heads: cross-entropy over a text's candidates, or the linear solver's own loss for each of them.
-    scale : float, default=20.0
-        With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
-    batch_size : int, default=32
-        Texts per step. When memory runs out a step is made in smaller parts, with the same result.
-    learning_rate : float, default=0.0001
-        The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
-    head_learning_rate : float, default=0.005
-        The same for the heads.
-    min_positives : float, default=10.0
-        Levels whose nodes have fewer positives than this on average are left out, but for the first: a node of few
-        texts teaches the encoder these texts alone. `steps` of each level overrules it.
-    warmup : float, default=0.1
-        The share of all steps in which learning rates rise.
-    weight_decay : float, default=0.01
-        Of the encoder (AdamW).
-    max_grad_norm : float, default=1.0
-        Gradients of the encoder are scaled down to this length.
-    dropout : float or None, default=None
-        Replaces the encoder's own dropout in training.
-    freeze_embeddings : bool, default=True
-        Leave the tokens' own vectors as they are.
-    averaging : float, default=0.0
-        The share of the pretrained weights in the final ones: 0 takes the fine-tuned weights as they are, 0.5 the mean
-        of both, for texts of few words and labels of few texts.
-    negatives : {"tfn", "man", "tfn+man"}, default="tfn+man"
-        Whose children a text is trained on below the first level: the clusters of its labels (teacher-forced), those
-        that a linear matcher finds on embeddings and TF-IDF (matcher-aware), or both.
-    negative_beam : int, default=10
-        Clusters that the matcher gives a text.
-    matcher_branching_factor : int, default=32
-        The most children of a node of the tree that is fine-tuned on.
-    matcher_leaf_size : int, default=16
-        The most labels of a bottom cluster of that tree.
-    validation_fraction : float, default=0.0
-        Share of the texts held out of fine-tuning (not of the rankers). The best weights by their loss are kept.
-    patience : int, default=3
-        With held-out texts: fine-tuning of a level ends after this many looks (20 per level) without a better loss.
-    ranker : XRLinear or None, default=None
-        The linear model on embeddings and TF-IDF, as a template: its `random_state` and `n_jobs` are the model's. None:
-        `default_ranker`.
-    vectorizer : "tfidf", transformer or None, default="tfidf"
-        The sparse features, as in `XRLinear`. None: the embeddings alone.
-    device : str, default="auto"
-        "cpu", "cuda", "cuda:1", "mps"; "auto" is a GPU where there is one.
-    precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        What matrix products are made in; "auto" is the fastest that the device has and training bears.
-    checkpoint_dir : str or None, default=None
-        Folder for checkpoints. A training that was stopped goes on from the last one when ``fit`` is called again with
-        the same texts, labels and parameters, and ends with the same model.
-    checkpoint_seconds : float, default=300.0
-        Seconds between checkpoints; one is also written after each level.
-    random_state : int, default=0
-        Seeds everything. The same seed gives the same model on the same machine's CPU.
-    n_jobs : int or None, default=None
-        Threads; None and -1 are all cores this process may use.
+    {parameters}
 
     Attributes
     ----------
@@ -155,110 +71,9 @@ class XRTransformer(PartitionedClassifier):
     - Reimers and Gurevych, "Sentence-BERT", EMNLP 2019: mean pooling.
     """
 
-    _constraints: ClassVar[Constraints] = {
-        "encoder": [Text("a folder, a name on the hub, or either after 'frozen:'")],
-        "max_length": [Interval(int, 4, None)],
-        "pooling": [Options("auto", "mean", "cls", "last")],
-        "epochs": [_POSITIVE],
-        "steps": [Exactly(None), _COUNT, JsonList(Interval(int, 0, None))],
-        "loss": [Options("softmax", "squared_hinge")],
-        "scale": [_POSITIVE],
-        "batch_size": [_COUNT],
-        "learning_rate": [_POSITIVE],
-        "head_learning_rate": [_POSITIVE],
-        "min_positives": [Interval(float, 0, None)],
-        "warmup": [Interval(float, 0, 1)],
-        "weight_decay": [Interval(float, 0, None)],
-        "max_grad_norm": [_POSITIVE],
-        "dropout": [Exactly(None), Interval(float, 0, 1, closed="left")],
-        "freeze_embeddings": [Flag()],
-        "averaging": [Interval(float, 0, 1)],
-        "negatives": [Options("tfn", "man", "tfn+man")],
-        "negative_beam": [_COUNT],
-        "matcher_branching_factor": [Interval(int, 2, None)],
-        "matcher_leaf_size": [_COUNT],
-        "validation_fraction": [Interval(float, 0, 0.5)],
-        "patience": [_COUNT],
-        "ranker": [Exactly(None), Instance("an XRLinear", XRLinear)],
-        "vectorizer": XRLinear._constraints["vectorizer"],
-        "device": [Text("a device such as 'auto', 'cpu' or 'cuda:0'")],
-        "precision": [Options("auto", "float32", "bfloat16", "float16")],
-        "checkpoint_dir": [Exactly(None), Text("a folder"), Instance("a Path", Path)],
-        "checkpoint_seconds": [Interval(float, 0, None)],
-        "random_state": XRLinear._constraints["random_state"],
-        "n_jobs": XRLinear._constraints["n_jobs"],
-    }
-
     encoder_: Any
     ranker_: XRLinear
     _levels = "all"
-
-    def __init__(
-        self,
-        *,
-        encoder: str = "sentence-transformers/all-MiniLM-L6-v2",
-        max_length: int = 128,
-        pooling: str = "auto",
-        epochs: float = 1.0,
-        steps: int | Sequence[int] | None = None,
-        loss: str = "softmax",
-        scale: float = 20.0,
-        batch_size: int = 32,
-        learning_rate: float = 1e-4,
-        head_learning_rate: float = 5e-3,
-        min_positives: float = 10.0,
-        warmup: float = 0.1,
-        weight_decay: float = 0.01,
-        max_grad_norm: float = 1.0,
-        dropout: float | None = None,
-        freeze_embeddings: bool = True,
-        averaging: float = 0.0,
-        negatives: str = "tfn+man",
-        negative_beam: int = 10,
-        matcher_branching_factor: int = 32,
-        matcher_leaf_size: int = 16,
-        validation_fraction: float = 0.0,
-        patience: int = 3,
-        ranker: XRLinear | None = None,
-        vectorizer: Any = "tfidf",
-        device: str = "auto",
-        precision: str = "auto",
-        checkpoint_dir: str | Path | None = None,
-        checkpoint_seconds: float = 300.0,
-        random_state: int = 0,
-        n_jobs: int | None = None,
-    ):
-        self.encoder = encoder
-        self.max_length = max_length
-        self.pooling = pooling
-        self.epochs = epochs
-        self.steps = steps
-        self.loss = loss
-        self.scale = scale
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.head_learning_rate = head_learning_rate
-        self.min_positives = min_positives
-        self.warmup = warmup
-        self.weight_decay = weight_decay
-        self.max_grad_norm = max_grad_norm
-        self.dropout = dropout
-        self.freeze_embeddings = freeze_embeddings
-        self.averaging = averaging
-        self.negatives = negatives
-        self.negative_beam = negative_beam
-        self.matcher_branching_factor = matcher_branching_factor
-        self.matcher_leaf_size = matcher_leaf_size
-        self.validation_fraction = validation_fraction
-        self.patience = patience
-        self.ranker = ranker
-        self.vectorizer = vectorizer
-        self.device = device
-        self.precision = precision
-        self.checkpoint_dir = checkpoint_dir
-        self.checkpoint_seconds = checkpoint_seconds
-        self.random_state = random_state
-        self.n_jobs = n_jobs
 
     # ------------------------------------------------------------------ training
 
