@@ -55,6 +55,8 @@ class Encoder(nn.Module):
         What matrix products are made in; weights are always float32.
     """
 
+    learning_rate_factor = 1.0  # of the learning rate that pretrained weights bear
+
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
         super().__init__()
         self.network, self.tokenizer = network, tokenizer

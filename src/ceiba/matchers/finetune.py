@@ -61,8 +61,9 @@ class FineTuner:
         if settings.freeze_embeddings:
             encoder.freeze_embeddings()
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
+        self.learning_rate = settings.learning_rate * encoder.learning_rate_factor
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
+            self.parameters, lr=self.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
         )
         self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
         self._warned = False
@@ -182,7 +183,7 @@ class FineTuner:
     def _set_rates(self, head_optimizer: torch.optim.Optimizer) -> None:
         rate = self._rate()
         for optimizer, base in (
-            (self.optimizer, self.settings.learning_rate),
+            (self.optimizer, self.learning_rate),
             (head_optimizer, self.settings.head_learning_rate),
         ):
             for group in optimizer.param_groups:

@@ -20,8 +20,10 @@ class TransformerParameters(PartitionedClassifier):
     Parameters
     ----------
     encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
-        A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. With
-        "frozen:" before it the encoder is used as it is: texts are embedded once and nothing is fine-tuned.
+        A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. "static" (or
+        "static:256", with its width): vectors of tokens learned from the texts alone, for machines without a GPU and
+        without pretrained weights; its learning rate is a hundred times `learning_rate`. With "frozen:" before it the
+        encoder is used as it is: texts are embedded once and nothing is fine-tuned.
     max_length : int, default=128
         Tokens read of a text.
     pooling : {"auto", "mean", "cls", "last"}, default="auto"
@@ -51,9 +53,9 @@ class TransformerParameters(PartitionedClassifier):
     max_grad_norm : float, default=1.0
         Gradients of the encoder are scaled down to this length.
     dropout : float or None, default=None
-        Replaces the encoder's own dropout in training.
+        Replaces the encoder's own dropout in training; of a static encoder, the share of tokens left out.
     freeze_embeddings : bool, default=True
-        Leave the tokens' own vectors as they are.
+        Leave the tokens' own vectors as they are, but for a static encoder, which is nothing else.
     averaging : float, default=0.0
         The share of the pretrained weights in the final ones: 0 takes the fine-tuned weights as they are, 0.5 the mean
         of both, for texts of few words and labels of few texts.
@@ -91,7 +93,7 @@ class TransformerParameters(PartitionedClassifier):
     """
 
     _constraints: ClassVar[Constraints] = {
-        "encoder": [Text("a folder, a name on the hub, or either after 'frozen:'")],
+        "encoder": [Text("a folder, a name on the hub, 'static' or 'static:256', or any of these after 'frozen:'")],
         "max_length": [Interval(int, 4, None)],
         "pooling": [Options("auto", "mean", "cls", "last")],
         "epochs": [_POSITIVE],

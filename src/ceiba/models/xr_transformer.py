@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
 from ceiba.data.labels import encode_labels
-from ceiba.encoders.load import load_encoder, require_torch, torch_threads
+from ceiba.encoders.load import choose_device, load_encoder, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
@@ -127,7 +127,7 @@ class XRTransformer(TransformerParameters):
         given = None if X is None else as_features(X)
         if given is not None:
             self._check_rows("X", given.n_rows, len(texts))
-        encoder = self._load_encoder()
+        encoder = self._new_encoder(texts, stage(progress, "vocabulary", len(texts)))
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
 
@@ -231,9 +231,20 @@ class XRTransformer(TransformerParameters):
             raise InputError("ranker: label_embedding by label texts is for texts alone; use 'pifa' or 'pii'.")
         return ranker.set_params(random_state=self.random_state, n_jobs=self.n_jobs)
 
-    def _load_encoder(self) -> Any:
+    def _new_encoder(self, texts: list[str], progress: Any) -> Any:
+        """Return the encoder to begin with: loaded, or learned from the texts if it is a static one."""
+        from ceiba.encoders.static import learn_static, static_dim
+
+        name = self.encoder.removeprefix(_FROZEN)
+        dim = static_dim(name)
+        if dim is not None:
+            device = choose_device(self.device)
+            encoder = learn_static(
+                texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self.random_state, progress=progress
+            )
+            return encoder.to(device)
         return load_encoder(
-            self.encoder.removeprefix(_FROZEN),
+            name,
             pooling=self.pooling,
             max_length=self.max_length,
             dropout=self.dropout,
