@@ -57,7 +57,7 @@ class FineTuner:
         self.step = 0  # over all levels
         self.embeddings = np.empty((tokens.n_rows, encoder.dim), np.float32)
         self.reports: list[LevelReport] = []
-        self.micro_batch = settings.batch_size  # halved when memory runs out
+        self.micro_batch = -(-settings.batch_size // settings.accumulation)  # halved when memory runs out
         if settings.freeze_embeddings:
             encoder.freeze_embeddings()
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]

@@ -15,6 +15,7 @@ class MatcherSettings:
     loss: str = "softmax"
     scale: float = 20.0
     batch_size: int = 32
+    accumulation: int = 1
     learning_rate: float = 1e-4
     head_learning_rate: float = 5e-3
     min_positives: float = 10.0

@@ -39,6 +39,8 @@ class TransformerParameters(PartitionedClassifier):
         With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
     batch_size : int, default=32
         Texts per step. When memory runs out a step is made in smaller parts, with the same result.
+    accumulation : int, default=1
+        Parts that a step is made in from the start, one after the other: less memory, the same gradients.
     learning_rate : float, default=0.0001
         The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
     head_learning_rate : float, default=0.005
@@ -101,6 +103,7 @@ class TransformerParameters(PartitionedClassifier):
         "loss": [Options("softmax", "squared_hinge")],
         "scale": [_POSITIVE],
         "batch_size": [_COUNT],
+        "accumulation": [_COUNT],
         "learning_rate": [_POSITIVE],
         "head_learning_rate": [_POSITIVE],
         "min_positives": [Interval(float, 0, None)],
@@ -137,6 +140,7 @@ class TransformerParameters(PartitionedClassifier):
         loss: str = "softmax",
         scale: float = 20.0,
         batch_size: int = 32,
+        accumulation: int = 1,
         learning_rate: float = 1e-4,
         head_learning_rate: float = 5e-3,
         min_positives: float = 10.0,
@@ -169,6 +173,7 @@ class TransformerParameters(PartitionedClassifier):
         self.loss = loss
         self.scale = scale
         self.batch_size = batch_size
+        self.accumulation = accumulation
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
         self.min_positives = min_positives
