@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ceiba.encoders.encoder import Encoder, mean_cosine
+from ceiba.encoders.lora import add_adapters, merge_adapters
 from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
 from ceiba.matchers.head import LOSSES, LevelHead, tensors
@@ -60,6 +61,8 @@ class FineTuner:
         self.micro_batch = -(-settings.batch_size // settings.accumulation)  # halved when memory runs out
         if settings.freeze_embeddings:
             encoder.freeze_embeddings()
+        if settings.lora_rank is not None:
+            add_adapters(encoder, settings.lora_rank)
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
         self.learning_rate = settings.learning_rate * encoder.learning_rate_factor
         self.optimizer = torch.optim.AdamW(
@@ -168,14 +171,17 @@ class FineTuner:
         report.texts_per_second = texts / max(1e-9, time.perf_counter() - started)
         return report
 
-    def average(self) -> None:
-        """Go part of the way back to the weights that training began with, once it is over.
+    def finish(self) -> None:
+        """Go part of the way back to the weights that training began with, once it is over, and add in adapters.
 
         References
         ----------
         Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022: the mean of pretrained and fine-tuned
         weights keeps what the encoder knew of texts unlike those trained on.
         """
+        if self.settings.lora_rank is not None:
+            merge_adapters(self.encoder, 1 - self.settings.averaging)
+            return
         with torch.no_grad():
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):
                 parameter.lerp_(before, self.settings.averaging)

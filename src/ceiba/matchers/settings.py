@@ -23,6 +23,7 @@ class MatcherSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     freeze_embeddings: bool = True
+    lora_rank: int | None = None
     averaging: float = 0.0
     negatives: str = "tfn+man"
     negative_beam: int = 10

@@ -127,6 +127,10 @@ class XRTransformer(TransformerParameters):
         given = None if X is None else as_features(X)
         if given is not None:
             self._check_rows("X", given.n_rows, len(texts))
+        if self.lora_rank is not None:
+            from ceiba.encoders.lora import require_peft
+
+            require_peft("lora_rank")
         encoder = self._new_encoder(texts, stage(progress, "vocabulary", len(texts)))
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
