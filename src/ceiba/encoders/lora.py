@@ -55,12 +55,12 @@ def merge_adapters(encoder: Encoder, share: float = 1.0) -> None:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     network = encoder.network
-    for name, module in list(network.named_modules()):
-        if isinstance(module, BaseTunerLayer):
-            module.scale_layer(share)
-            module.merge()
-            parent, _, last = name.rpartition(".")
-            setattr(network.get_submodule(parent), last, module.get_base_layer())
+    adapted: list[tuple[str, Any]] = [(n, m) for n, m in network.named_modules() if isinstance(m, BaseTunerLayer)]
+    for name, module in adapted:
+        module.scale_layer(share)
+        module.merge()
+        parent, _, last = name.rpartition(".")
+        setattr(network.get_submodule(parent), last, module.get_base_layer())
     if hasattr(network, "peft_config"):
         del network.peft_config
     network.requires_grad_(True)

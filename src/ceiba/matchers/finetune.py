@@ -216,6 +216,9 @@ class FineTuner:
                     raise
                 self.micro_batch = -(-self.micro_batch // 2)
                 torch.cuda.empty_cache()
+            except Exception as error:  # what computes gradients is compiled when it is first needed
+                if not self.encoder.stop_compiling(error):
+                    raise
         self.scaler.unscale_(self.optimizer)
         self.scaler.unscale_(head_optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)

@@ -140,7 +140,7 @@ class XRTransformer(TransformerParameters):
         tokens = encoder.tokenize(texts, stage(progress, "tokens", len(texts)))
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
-        with torch_threads(available_threads(self.n_jobs)):
+        with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress)
         clock.over("matcher")
         ranker.fit(with_dense(features, embeddings).to_scipy(), Y, classes=classes, progress=progress)
@@ -348,7 +348,7 @@ class XRTransformer(TransformerParameters):
 
 
 # parameters that a checkpoint's training does not depend on
-_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
+_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "compile", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
 
 
 class _Clock:
