@@ -36,6 +36,13 @@ def test_train_evaluate_predict_inspect(run, rows, tiny_encoder, tmp_path, model
     assert "ranker__C" in run("inspect", folder).out
 
 
+def test_static_encoder(run, rows, tmp_path):
+    words = ["--model", "xr-transformer", "--encoder", "static:12", "--json", *SMALL]
+    run("train", rows, "--model-dir", tmp_path / "m", *words)
+    assert run("evaluate", tmp_path / "m", rows, "-k", "1", "--json").json["P@1"] > 80
+    assert "static:256" in run("train", rows, "--model-dir", tmp_path / "n", *words[:2], "--encoder", "static:x").err
+
+
 def test_params_list_the_rankers_own(run):
     listed = run("params", "xr-transformer", "--json").json
     assert listed["ranker__n_trees"]["default"] == 3

@@ -155,6 +155,26 @@ def test_step_in_parts_is_the_same_step(tiny_encoder, small_corpus, monkeypatch,
         assert torch.allclose(a, b, atol=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+def test_accumulation_is_the_same_training(tiny_encoder, small_corpus, monkeypatch, loss):
+    params = {"dropout": 0.0, "epochs": 1.0, "loss": loss}
+    whole = fit(tiny_encoder, small_corpus, **params)
+    sizes, own = [], FineTuner._loss
+
+    def counted(self, embeddings, rows, *rest):
+        sizes.append(len(rows))
+        return own(self, embeddings, rows, *rest)
+
+    monkeypatch.setattr(FineTuner, "_loss", counted)
+    parts = fit(tiny_encoder, small_corpus, accumulation=3, **params)
+    assert max(sizes) == 3
+    for a, b in zip(whole.encoder_.parameters(), parts.encoder_.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-3)
+    sizes.clear()
+    fit(tiny_encoder, small_corpus, accumulation=99, **params)
+    assert set(sizes) == {1}
+
+
 def test_no_room_for_one_text(tiny_encoder, small_corpus, monkeypatch):
     def none(*_):
         raise torch.OutOfMemoryError("no room")

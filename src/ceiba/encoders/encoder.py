@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ceiba.encoders.load import quiet
 from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
 
 CONFIG_FILE = "ceiba_encoder.json"
+_BACKEND = "inductor"  # of torch.compile
 _TOKENS_AT_ONCE = 4096  # of a batch when encoding: its activations stay in the caches of a CPU, and fill a GPU
 
 
@@ -55,10 +57,13 @@ class Encoder(nn.Module):
         What matrix products are made in; weights are always float32.
     """
 
+    learning_rate_factor = 1.0  # of the learning rate that pretrained weights bear
+
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
         super().__init__()
         self.network, self.tokenizer = network, tokenizer
         self.pooling, self.max_length, self.precision = pooling, max_length, precision
+        self._compiled: Any = None
 
     @property
     def dim(self) -> int:
@@ -78,8 +83,43 @@ class Encoder(nn.Module):
         """Return the embeddings of some rows: float32, of length 1, shape (len(rows), d)."""
         ids, mask = (torch.from_numpy(a).to(self.device) for a in tokens.padded(rows, self.tokenizer.pad_token_id or 0))
         with self.autocast():
-            hidden = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+            hidden = self._hidden(ids, mask)
         return nn.functional.normalize(pool(hidden.float(), mask, self.pooling), dim=-1)
+
+    def _hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return the network's last hidden states, by the compiled network where there is one."""
+        if self._compiled is not None:
+            try:
+                return self._compiled(ids, mask)
+            except Exception as error:  # compilers raise errors of any class
+                if not self.stop_compiling(error):
+                    raise
+        return self._plain(ids, mask)
+
+    def _plain(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+
+    @contextlib.contextmanager
+    def compiling(self, compile: bool | str) -> Iterator[None]:
+        """Use a compiled network within a block; "auto" is on CUDA only. It is compiled when it is first called."""
+        if compile is True or (compile == "auto" and self.device.type == "cuda"):
+            self._compiled = torch.compile(self._plain, dynamic=True, backend=_BACKEND)
+        try:
+            yield
+        finally:
+            self._compiled = None
+
+    def stop_compiling(self, error: Exception) -> bool:
+        """Go on without the compiler after an error, with a warning; return False where that would change nothing.
+
+        An error that is not the compiler's is raised again without it.
+        """
+        if self._compiled is None or isinstance(error, torch.OutOfMemoryError):
+            return False
+        self._compiled = None
+        reason = str(error).strip().split("\n")[0]
+        warnings.warn(f"torch.compile failed, training goes on without it: {reason}", RuntimeWarning, stacklevel=3)
+        return True
 
     def autocast(self) -> Any:
         """Return the context in which matrix products are made in `precision`."""

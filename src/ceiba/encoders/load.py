@@ -81,7 +81,8 @@ def load_encoder(
     Parameters
     ----------
     name : str or Path
-        A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub.
+        A folder in Hugging Face's or sentence-transformers' layout, one of a static encoder that Ceiba saved, or the
+        name of a model on the hub.
     pooling : {"auto", "mean", "cls", "last"}, default="auto"
         How a text's tokens become one vector. "auto": what a sentence-transformers model names, else the last token
         for decoders and the mean for all others.
@@ -110,9 +111,12 @@ def load_encoder(
     import transformers
 
     from ceiba.encoders.encoder import Encoder
+    from ceiba.encoders.static import is_static, load_static
 
     chosen = choose_device(device)
     name = str(name)
+    if is_static(Path(name).expanduser()):
+        return load_static(Path(name).expanduser(), max_length=max_length, dropout=dropout).to(chosen)
     _check_folder(name)
     with quiet():
         config = _loaded("a model", name, transformers.AutoConfig)

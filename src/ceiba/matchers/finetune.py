@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ceiba.encoders.encoder import Encoder, mean_cosine
+from ceiba.encoders.lora import add_adapters, merge_adapters
 from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
 from ceiba.matchers.head import LOSSES, LevelHead, tensors
@@ -68,12 +69,15 @@ class FineTuner:
         self.step = 0  # over all levels
         self.embeddings = np.empty((tokens.n_rows, encoder.dim), np.float32)
         self.reports: list[LevelReport] = []
-        self.micro_batch = settings.batch_size  # halved when memory runs out
+        self.micro_batch = -(-settings.batch_size // settings.accumulation)  # halved when memory runs out
         if settings.freeze_embeddings:
             encoder.freeze_embeddings()
+        if settings.lora_rank is not None:
+            add_adapters(encoder, settings.lora_rank)
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
+        self.learning_rate = settings.learning_rate * encoder.learning_rate_factor
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
+            self.parameters, lr=self.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
         )
         self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
         self._warned = False
@@ -179,14 +183,17 @@ class FineTuner:
         report.texts_per_second = texts / max(1e-9, time.perf_counter() - started)
         return report
 
-    def average(self) -> None:
-        """Go part of the way back to the weights that training began with, once it is over.
+    def finish(self) -> None:
+        """Go part of the way back to the weights that training began with, once it is over, and add in adapters.
 
         References
         ----------
         Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022: the mean of pretrained and fine-tuned
         weights keeps what the encoder knew of texts unlike those trained on.
         """
+        if self.settings.lora_rank is not None:
+            merge_adapters(self.encoder, 1 - self.settings.averaging)
+            return
         with torch.no_grad():
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):
                 parameter.lerp_(before, self.settings.averaging)
@@ -194,7 +201,7 @@ class FineTuner:
     def _set_rates(self, head_optimizer: torch.optim.Optimizer | None) -> None:
         rate = self._rate()
         for optimizer, base in (
-            (self.optimizer, self.settings.learning_rate),
+            (self.optimizer, self.learning_rate),
             (head_optimizer, self.settings.head_learning_rate),
         ):
             for group in [] if optimizer is None else optimizer.param_groups:
@@ -226,6 +233,9 @@ class FineTuner:
                     raise
                 self.micro_batch = -(-self.micro_batch // 2)
                 torch.cuda.empty_cache()
+            except Exception as error:  # what computes gradients is compiled when it is first needed
+                if not self.encoder.stop_compiling(error):
+                    raise
         for optimizer in optimizers:
             self.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)

@@ -15,6 +15,7 @@ class MatcherSettings:
     loss: str = "softmax"
     scale: float = 20.0
     batch_size: int = 32
+    accumulation: int = 1
     learning_rate: float = 1e-4
     head_learning_rate: float = 5e-3
     min_positives: float = 10.0
@@ -22,6 +23,7 @@ class MatcherSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     freeze_embeddings: bool = True
+    lora_rank: int | None = None
     averaging: float = 0.0
     negatives: str = "tfn+man"
     negative_beam: int = 10

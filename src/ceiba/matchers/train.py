@@ -131,7 +131,7 @@ def train_matcher(
                 progress=noted(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
                 after_step=save,
             )
-    tuner.average()
+    tuner.finish()
     encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
     return tuner.embeddings, tuner.describe()
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
 from ceiba.data.labels import encode_labels
-from ceiba.encoders.load import load_encoder, require_torch, torch_threads
+from ceiba.encoders.load import choose_device, load_encoder, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
@@ -142,7 +142,11 @@ class XRTransformer(TransformerParameters):
         names = in_class_order(label_texts, classes)
         if isinstance(names, Features):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
-        encoder = self._load_encoder()
+        if self.lora_rank is not None:
+            from ceiba.encoders.lora import require_peft
+
+            require_peft("lora_rank")
+        encoder = self._new_encoder([*texts, *(names or [])], stage(progress, "vocabulary", len(texts)))
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
 
@@ -155,7 +159,7 @@ class XRTransformer(TransformerParameters):
         rows, n = np.arange(features.n_rows), len(texts)
         own, of_labels = (features, None) if names is None else (features.rows(rows[:n]), features.rows(rows[n:]))
         held_out = self._held_out(names is not None, n)
-        with torch_threads(available_threads(self.n_jobs)):
+        with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
                 encoder, tokens, label_tokens, own, positives, held_out, seconds, progress
             )
@@ -272,9 +276,20 @@ class XRTransformer(TransformerParameters):
             raise InputError("ranker: label_embedding by label texts is for texts alone; use 'pifa' or 'pii'.")
         return ranker.set_params(random_state=self.random_state, n_jobs=self.n_jobs)
 
-    def _load_encoder(self) -> Any:
+    def _new_encoder(self, texts: list[str], progress: Any) -> Any:
+        """Return the encoder to begin with: loaded, or learned from the texts if it is a static one."""
+        from ceiba.encoders.static import learn_static, static_dim
+
+        name = self.encoder.removeprefix(_FROZEN)
+        dim = static_dim(name)
+        if dim is not None:
+            device = choose_device(self.device)
+            encoder = learn_static(
+                texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self.random_state, progress=progress
+            )
+            return encoder.to(device)
         return load_encoder(
-            self.encoder.removeprefix(_FROZEN),
+            name,
             pooling=self.pooling,
             max_length=self.max_length,
             dropout=self.dropout,
@@ -384,7 +399,7 @@ class XRTransformer(TransformerParameters):
 
 
 # parameters that a checkpoint's training does not depend on
-_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
+_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "compile", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
 
 
 class _Clock:
