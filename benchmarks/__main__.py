@@ -108,13 +108,20 @@ def transformer(
     json: Out,
     encoder: Annotated[str, typer.Option(help="folder of the encoder, or its name on the hub")],
     systems: Annotated[
-        str, typer.Option(help="xr-linear, xr-linear-3, frozen, xr-transformer, x-transformer")
+        str, typer.Option(help="xr-linear, xr-linear-3, frozen, xr-transformer, x-transformer, pecos-xr-transformer")
     ] = "xr-linear,xr-linear-3,frozen,xr-transformer,x-transformer",
     train: Annotated[int, typer.Option(help="use the first N training texts")] = 10_000,
     test: Annotated[int, typer.Option(help="use the first N test texts")] = 2_000,
     max_length: Annotated[int, typer.Option(help="tokens read of a text")] = 128,
     settings: Annotated[str, typer.Option(help="parameters of the Transformer models, as a JSON object")] = "{}",
+    pecos: Annotated[str, typer.Option(help="settings of PECOS's XR-Transformer, as a JSON object")] = "{}",
+    label_texts: Annotated[bool, typer.Option(help="give Ceiba's systems the labels' texts")] = False,
+    validation: Annotated[
+        bool, typer.Option(help="measure on the training texts that follow, not on test texts")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="seed of every system")] = 0,
     threads: Threads = 2,
+    peers_python: Peers = Path(".peers-env/bin/python"),
 ) -> None:
     """Transformer matchers beside linear models on the same texts."""
     from json import loads
@@ -131,6 +138,11 @@ def transformer(
         max_length=max_length,
         threads=threads,
         settings=loads(settings),
+        pecos=loads(pecos),
+        peers=peers_python.absolute(),
+        label_texts=label_texts,
+        validation=validation,
+        seed=seed,
     )
 
 

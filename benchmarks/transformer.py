@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-SYSTEMS = ("xr-linear", "xr-linear-3", "frozen", "xr-transformer", "x-transformer")
+import numpy as np
+import scipy.sparse as sp
+
+SYSTEMS = ("xr-linear", "xr-linear-3", "frozen", "xr-transformer", "x-transformer", "pecos-xr-transformer")
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
+
+
+# PECOS's own: the tree of its matcher (splits, clusters, labels of a leaf) and the steps of each level of it are given
+PECOS = {"matcher_tree": [16, 1024, 16], "steps": [0, 240], "learning_rate": 1e-4, "batch_size": 32}
+PECOS |= {"Cp": 4.0, "Cn": 1.0, "threshold": 0.001, "beam": 100, "fine_tune": True}
 
 
 def run(
     folder: Path, systems: list[str], out: Path, *, encoder: str, train: int, test: int, max_length: int, threads: int,
-    settings: dict[str, Any],
+    settings: dict[str, Any], pecos: dict[str, Any], peers: Path, label_texts: bool, validation: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train and measure every system on the first texts of a data folder, and append a row for each."""
     for system in systems:
+        own = pecos if system.startswith("pecos") else settings if system.endswith("transformer") else {}
         task = {
             "system": system,
             "folder": str(folder),
@@ -28,7 +40,11 @@ def run(
             "test": test,
             "max_length": max_length,
             "threads": threads,
-            "settings": settings if system.endswith("transformer") else {},
+            "settings": own,
+            "label_texts": label_texts,
+            "validation": validation,
+            "seed": seed,
+            "peers": str(peers),
         }
         done = subprocess.run([sys.executable, __file__, json.dumps(task)], stdout=subprocess.PIPE, text=True)
         if done.returncode:
@@ -39,42 +55,100 @@ def run(
         print({name: row[name] for name in ("system", "data", "fit_s", *FIGURES)}, flush=True)
 
 
+def texts_of(task: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str], list[list[str]]]:
+    """Return texts and labels to train on and to measure with: of validation, the training texts that follow."""
+    from benchmarks.data import read
+
+    n, m = task["train"], task["test"]
+    rows, test = read(Path(task["folder"]), n + m if task["validation"] else n, m)
+    if task["validation"]:
+        rows, test = rows[:n], rows[n:]
+    known = {label for row in rows for label in row["labels"]}
+    truth = [[label for label in row["labels"] if label in known] for row in test]
+    return [row["text"] for row in rows], [row["labels"] for row in rows], [row["text"] for row in test], truth
+
+
+def names_of(folder: Path) -> dict[str, str]:
+    """Return the texts of a data folder's labels."""
+    with gzip.open(folder / "labels.jsonl.gz", "rt", encoding="utf-8") as file:
+        return {row["label"]: row["text"] for row in map(json.loads, file)}
+
+
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Train and measure one system."""
-    from benchmarks.data import read
     from benchmarks.runner import machine
     from ceiba import metrics
 
     folder = Path(task["folder"])
-    (texts, labels), (test, truth) = (
-        ([row["text"] for row in part], [row["labels"] for row in part])
-        for part in read(folder, task["train"], task["test"])
-    )
-    known = {label for row in labels for label in row}
-    truth = [[label for label in row if label in known] for row in truth]
+    texts, labels, test, truth = texts_of(task)
+    made = (measure_pecos if task["system"].startswith("pecos") else measure_ceiba)(task, texts, labels, test)
+    figures = metrics.evaluate(truth, made.pop("top"), ks=(1, 3, 5), Y_train=labels)
+    kept = ("system", "train", "test", "max_length", "threads", "settings", "label_texts", "validation", "seed")
+    return {
+        **{name: task[name] for name in kept},
+        "data": f"{folder.name}, first {task['train']:,}",
+        "machine": machine(),
+        **made,
+        **{name: round(figures[name], 2) for name in FIGURES},
+    }
+
+
+def measure_ceiba(task: dict[str, Any], texts: list[str], labels: list[list[str]], test: list[str]) -> dict[str, Any]:
+    """Train a system of Ceiba and rank labels for the test texts."""
     model = make(task)
+    extra = {"label_texts": names_of(Path(task["folder"]))} if task["label_texts"] else {}
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.perf_counter()
-    model.fit(texts, labels)
+    model.fit(texts, labels, **extra)
     fitted = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.perf_counter()
     top, _ = model.predict_topk(test, 5)
     predicted = time.perf_counter() - started
-    figures = metrics.evaluate(truth, top, ks=(1, 3, 5), Y_train=labels)
     report = model.fit_report_
     return {
-        **{name: task[name] for name in ("system", "train", "test", "max_length", "threads", "settings")},
-        "data": f"{folder.name}, first {task['train']:,}",
-        "machine": machine(),
+        "top": top,
         "labels": len(model.classes_),
         "fit_s": round(fitted, 2),
         "seconds": {name: round(value, 2) for name, value in report["seconds"].items()},
         "levels": report.get("matcher", []),
+        "label_documents": getattr(model, "ranker_", model).label_documents,
+        "label_text_weight": getattr(model, "label_text_weight_", 0.0),
         "predict_ms_per_text": round(1e3 * predicted / len(test), 3),
         "peak_mb": round(peak),
         "peak_over_start_mb": round(peak - base),
-        **{name: round(figures[name], 2) for name in FIGURES},
+    }
+
+
+def measure_pecos(task: dict[str, Any], texts: list[str], labels: list[list[str]], test: list[str]) -> dict[str, Any]:
+    """Train PECOS's XR-Transformer in its own interpreter, on Ceiba's TF-IDF, and take what it ranks."""
+    from benchmarks.data import write
+    from ceiba import TfidfVectorizer
+    from ceiba.data.labels import encode_labels
+
+    Y, classes = encode_labels(labels)
+    vectorizer = TfidfVectorizer()
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        Y = sp.csr_matrix(Y, dtype=np.float32)
+        write(at, sp.csr_matrix(vectorizer.fit_transform(texts)), sp.csr_matrix(vectorizer.transform(test)), Y, Y[:0])
+        (at / "train.json").write_text(json.dumps(texts), encoding="utf-8")
+        (at / "test.json").write_text(json.dumps(test), encoding="utf-8")
+        own = {name: task[name] for name in ("encoder", "max_length", "threads", "seed")}
+        given = json.dumps({**own, **PECOS, **task["settings"], "folder": folder, "out": str(at / "result.json")})
+        script = Path(__file__).parent / "systems" / "pecos_transformer.py"
+        # it loads checkpoints of its own that are no plain tensors
+        environment = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "TOKENIZERS_PARALLELISM": "false"}
+        command = [task["peers"], "-P", "-W", "ignore", str(script), given]  # -P: pecos.py lies beside it
+        subprocess.run(command, check=True, cwd=folder, stdout=sys.stderr, env=environment)
+        result = json.loads((at / "result.json").read_text(encoding="utf-8"))
+    ids = [row + [-1] * (5 - len(row)) for row in result["top"]]
+    return {
+        "top": np.append(classes, [None])[np.array(ids)],
+        "labels": len(classes),
+        "fit_s": round(result["fit_s"], 2),
+        "predict_ms_per_text": round(1e3 * result["predict_s"] / len(test), 3),
+        "peak_mb": round(result["peak_mb"]),
     }
 
 
@@ -83,13 +157,13 @@ def make(task: dict[str, Any]) -> Any:
     from ceiba import XRLinear, XRTransformer, XTransformer
 
     system, threads = task["system"], task["threads"]
-    if system == "xr-linear":
-        return XRLinear(n_jobs=threads)
-    if system == "xr-linear-3":
-        return XRTransformer.default_ranker().set_params(n_jobs=threads)
+    if system.startswith("xr-linear"):
+        model = XRLinear() if system == "xr-linear" else XRTransformer.default_ranker()
+        return model.set_params(n_jobs=threads, random_state=task["seed"], label_documents=task["label_texts"])
     kind = XTransformer if system == "x-transformer" else XRTransformer
     encoder = f"frozen:{task['encoder']}" if system == "frozen" else task["encoder"]
-    return kind(encoder=encoder, max_length=task["max_length"], n_jobs=threads, **task["settings"])
+    shared = {"max_length": task["max_length"], "n_jobs": threads, "random_state": task["seed"]}
+    return kind(encoder=encoder, **shared, **task["settings"])
 
 
 if __name__ == "__main__":

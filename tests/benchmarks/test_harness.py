@@ -120,3 +120,18 @@ def test_transformers_beside_linear_models(folder, tiny_encoder, tmp_path):
     assert sum(level["steps"] for level in tuned["levels"]) == 3
     assert linear["P@1"] > 80
     assert all(row["peak_mb"] > row["peak_over_start_mb"] >= 0 for row in (linear, frozen, tuned))
+
+
+def test_label_texts_of_a_validation_split(folder, tiny_encoder, tmp_path):
+    labels = WORDS
+    with gzip.open(folder / "labels.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"label": label, "text": f"the {label}"}) + "\n" for label in labels)
+    out = tmp_path / "rows.jsonl"
+    arguments = ["transformer", "--data", str(folder), "--json", str(out), "--encoder", str(tiny_encoder)]
+    arguments += ["--train", "60", "--test", "20", "--max-length", "16", "--label-texts", "--validation"]
+    result = CliRunner().invoke(app, [*arguments, "--systems", "xr-linear-3,frozen"])
+    assert result.exit_code == 0, result.output
+    for row in map(json.loads, out.read_text().splitlines()):
+        assert row["label_texts"]
+        assert row["label_documents"]
+        assert row["P@1"] > 50
