@@ -324,7 +324,7 @@ class XRTransformer(PartitionedClassifier):
         with torch_threads(available_threads(self.n_jobs)):
             embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress)
         clock.over("matcher")
-        ranker.fit(with_dense(features, embeddings).to_scipy(), Y, classes=classes, progress=progress)
+        ranker.fit(with_dense(features, embeddings), Y, classes=classes, progress=progress)
         clock.over("rankers")
 
         self._forget()
@@ -369,7 +369,13 @@ class XRTransformer(PartitionedClassifier):
             ""
             if folder is None
             else fingerprint(
-                type(self).__name__, params, tokens.ptr, tokens.ids, positives.ptr, positives.items, *X.arrays()
+                type(self).__name__,
+                params,
+                tokens.ptr,
+                tokens.ids,
+                positives.ptr,
+                positives.items,
+                *(part for part in X.arrays() if part is not None),
             )
         )
         return train_matcher(
