@@ -52,11 +52,20 @@ inline void require_ids(const Array<int32_t>& ids, int64_t limit, const char* wh
     require(ids.shape(0) == 0 || static_cast<int64_t>(highest) < limit, what);
 }
 
-inline Csr csr(const Array<int64_t>& indptr, const Array<int32_t>& indices, const Array<float>& data, int64_t cols) {
+// `cols` counts the dense columns too; `dense` may be None.
+inline Csr csr(const Array<int64_t>& indptr, const Array<int32_t>& indices, const Array<float>& data,
+               const Matrix<float>& dense, int64_t cols) {
     require_offsets(indptr, indices.shape(0), "CSR: indptr does not ascend from 0 to the number of entries");
     require(data.shape(0) == indices.shape(0), "CSR: indices and data differ in length");
-    require_ids(indices, cols, "CSR: column index out of range");
-    return {static_cast<int64_t>(indptr.shape(0)) - 1, cols, indptr.data(), indices.data(), data.data()};
+    Csr x{static_cast<int64_t>(indptr.shape(0)) - 1, cols, indptr.data(), indices.data(), data.data()};
+    if (dense.is_valid()) {
+        require(static_cast<int64_t>(dense.shape(0)) == x.rows, "CSR: dense part of another number of rows");
+        require(static_cast<int64_t>(dense.shape(1)) <= cols, "CSR: dense part of more columns than there are");
+        x.dense = dense.data();
+        x.dense_cols = static_cast<int64_t>(dense.shape(1));
+    }
+    require_ids(indices, x.sparse_cols(), "CSR: column index out of range");
+    return x;
 }
 
 // Whether the arrays are a canonical CSR, columns ascending without duplicates, of values of at most `largest`. With

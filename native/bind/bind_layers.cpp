@@ -24,12 +24,12 @@ void bind_layers(nb::module_& m) {
     using namespace nb::literals;
 
     m.def("train_layer",
-          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
              Array<int64_t> matched_ptr, Array<int32_t> matched_items, Array<int64_t> positive_ptr,
              Array<int32_t> positive_items, nb::object relevance, Array<int64_t> child_ptr, int loss,
              float cost_positive, float cost_negative, float bias, float tolerance, int max_passes, float threshold,
              int value_type, uint64_t seed, int threads, nb::object progress) {
-              const Csr x = csr(indptr, indices, data, cols);
+              const Csr x = csr(indptr, indices, data, dense, cols);
               const Lists matched = lists(matched_ptr, matched_items, x.rows);
               Lists positive = lists(positive_ptr, positive_items, x.rows);
               require_offsets(child_ptr, static_cast<size_t>(positive.count), "child offsets do not fit the children");
@@ -65,10 +65,10 @@ void bind_layers(nb::module_& m) {
               counts["unconverged"] = work.unconverged;
               return nb::make_tuple(to_dict(std::move(layer)), counts);
           },
-          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a,
-          "matched_ptr"_a.noconvert(), "matched_items"_a.noconvert(), "positive_ptr"_a.noconvert(),
-          "positive_items"_a.noconvert(), "relevance"_a.none(), "child_ptr"_a.noconvert(), "loss"_a,
-          "cost_positive"_a, "cost_negative"_a, "bias"_a, "tolerance"_a, "max_passes"_a, "threshold"_a,
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
+          "dense"_a.noconvert().none(), "cols"_a, "matched_ptr"_a.noconvert(), "matched_items"_a.noconvert(),
+          "positive_ptr"_a.noconvert(), "positive_items"_a.noconvert(), "relevance"_a.none(),
+          "child_ptr"_a.noconvert(), "loss"_a, "cost_positive"_a, "cost_negative"_a, "bias"_a, "tolerance"_a, "max_passes"_a, "threshold"_a,
           "value_type"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
 }
 

@@ -139,10 +139,10 @@ void bind_search(nb::module_& m) {
         .def(nb::init<nb::list, int64_t>(), "trees"_a, "labels"_a)
         .def("top_k",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                int64_t beam, int64_t k, int combine, nb::object filter, int threads, nb::object progress,
-                bool logarithms) {
+                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
+                nb::object progress, bool logarithms) {
                  const Searcher& searcher = self.get();
-                 const Csr x = csr(indptr, indices, data, searcher.features());
+                 const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  const SearchOptions options = search_options(beam, k, combine, threads);
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
                  std::vector<int64_t> row_ptr;
@@ -159,14 +159,14 @@ void bind_search(nb::module_& m) {
                  counts["weights"] = work.weights;
                  return nb::make_tuple(found[0], found[1], found[2], counts);
              },
-             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a, "k"_a, "combine"_a,
-             "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(), "logarithms"_a = true)
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
+             "beam"_a, "k"_a, "combine"_a, "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(), "logarithms"_a = true)
         .def("rank",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                int64_t beam, int64_t k, int combine, nb::object filter, int threads, nb::object progress,
-                bool logarithms) {
+                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
+                nb::object progress, bool logarithms) {
                  const Searcher& searcher = self.get();
-                 const Csr x = csr(indptr, indices, data, searcher.features());
+                 const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  const SearchOptions options = search_options(beam, k, combine, threads);
                  require(k >= 1, "a ranking has at least one place");
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
@@ -177,13 +177,13 @@ void bind_search(nb::module_& m) {
                  });
                  return hits_to_rectangle(row_ptr, hits, static_cast<size_t>(k), logarithms);
              },
-             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a, "k"_a, "combine"_a,
-             "filter"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a)
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
+             "beam"_a, "k"_a, "combine"_a, "filter"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a)
         .def("beam_nodes",
              [](const BoundSearcher& self, int64_t tree, int64_t depth, Array<int64_t> indptr, Array<int32_t> indices,
-                Array<float> data, int64_t beam, int combine, int threads, bool logarithms) {
+                Array<float> data, Matrix<float> dense, int64_t beam, int combine, int threads, bool logarithms) {
                  const Searcher& searcher = self.get();
-                 const Csr x = csr(indptr, indices, data, searcher.features());
+                 const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  require(tree >= 0 && static_cast<size_t>(tree) < searcher.trees(), "no such tree");
                  require(depth >= 1 && depth <= searcher.depth(tree), "no such level");
                  std::vector<int64_t> row_ptr;
@@ -194,13 +194,14 @@ void bind_search(nb::module_& m) {
                  });
                  return hits_to_numpy(std::move(row_ptr), hits, logarithms);
              },
-             "tree"_a, "depth"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "beam"_a,
-             "combine"_a, "threads"_a = 1, "logarithms"_a = true)
+             "tree"_a, "depth"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
+             "dense"_a.noconvert().none(), "beam"_a, "combine"_a, "threads"_a = 1, "logarithms"_a = true)
         .def("score_labels",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                Array<int64_t> ptr, Array<int32_t> items, int combine, int threads, bool logarithms) {
+                Matrix<float> dense, Array<int64_t> ptr, Array<int32_t> items, int combine, int threads,
+                bool logarithms) {
                  const Searcher& searcher = self.get();
-                 const Csr x = csr(indptr, indices, data, searcher.features());
+                 const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  const Lists candidates = lists(ptr, items, searcher.labels());
                  require(candidates.count == x.rows, "candidates: one list per row is needed");
                  std::vector<float> scores(items.shape(0));
@@ -211,8 +212,8 @@ void bind_search(nb::module_& m) {
                  for (float& score : scores) score = finish(score, logarithms);
                  return to_numpy(std::move(scores));
              },
-             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "ptr"_a.noconvert(),
-             "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
+             "ptr"_a.noconvert(), "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
 }
 
 }  // namespace ceiba::bind

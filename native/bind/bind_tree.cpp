@@ -31,9 +31,9 @@ void bind_tree(nb::module_& m) {
     using namespace nb::literals;
 
     m.def("pifa",
-          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols, Array<int64_t> ptr,
-             Array<int32_t> items, int64_t keep, int threads, nb::object progress) {
-              const Csr x = csr(indptr, indices, data, cols);
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
+             Array<int64_t> ptr, Array<int32_t> items, int64_t keep, int threads, nb::object progress) {
+              const Csr x = csr(indptr, indices, data, dense, cols);
               const Lists positive = lists(ptr, items, x.rows);
               require(keep >= 0, "pifa: keep is negative");
               CsrArrays z;
@@ -41,14 +41,14 @@ void bind_tree(nb::module_& m) {
               return nb::make_tuple(to_numpy(std::move(z.indptr)), to_numpy(std::move(z.indices)),
                                     to_numpy(std::move(z.data)));
           },
-          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a, "ptr"_a.noconvert(),
-          "items"_a.noconvert(), "keep"_a, "threads"_a, "progress"_a = nb::none());
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
+          "cols"_a, "ptr"_a.noconvert(), "items"_a.noconvert(), "keep"_a, "threads"_a, "progress"_a = nb::none());
 
     m.def("cluster_sparse",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
              std::vector<Array<int64_t>> child_ptrs, int iterations, uint64_t seed, int threads, nb::object progress) {
               Embeddings z;
-              z.sparse = csr(indptr, indices, data, cols);
+              z.sparse = csr(indptr, indices, data, {}, cols);
               const auto levels = tree_levels(child_ptrs, z.rows());
               require(iterations >= 1, "a split takes at least one iteration");
               std::vector<int32_t> order;

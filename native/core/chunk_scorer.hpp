@@ -27,30 +27,33 @@ struct SearchWork {
     }
 };
 
-// One thread's scorer. A row's features are found through the chunk's buckets, or, where many rows visit the same
+// One thread's scorer. A row's sparse features are found through the chunk's buckets, or, where many rows visit the same
 // chunk, through a table of all features into which the chunk was spread. Both add in the same order, so both give the
-// same bits.
+// same bits. Dense features are not looked up: nearly all of them are in the row, so that the chunk's rows of their ids,
+// which stand together at its end, are walked.
 class ChunkScorer {
    public:
     // Spreads a chunk's rows; score() with this chunk then uses the table until unspread().
-    void spread(const LayerView& layer, int64_t parent) {
+    void spread(const LayerView& layer, int64_t parent, const Csr& x) {
         Place* table = table_.reserve(layer.features);
         const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
-        for_each_row(layer, parent, [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
+        const int64_t end = sparse_buckets(layer, parent, x);
+        for_each_row(layer, parent, 0, end, [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
             table[feature] = {static_cast<uint32_t>(bytes - chunk), entries};
         });
         spread_ = true;
     }
-    void unspread(const LayerView& layer, int64_t parent) {
+    void unspread(const LayerView& layer, int64_t parent, const Csr& x) {
         Place* table = table_.get();
-        for_each_row(layer, parent, [&](int64_t feature, uint32_t, const uint8_t*) { table[feature] = {}; });
+        const int64_t end = sparse_buckets(layer, parent, x);
+        for_each_row(layer, parent, 0, end, [&](int64_t feature, uint32_t, const uint8_t*) { table[feature] = {}; });
         spread_ = false;
     }
 
     // Margins of the parent's children, followed by up to padding.
     float* score(const LayerView& layer, int64_t parent, const Csr& x, int64_t row) {
         work.visits += 1;
-        work.lookups += x.nnz(row);
+        work.lookups += x.size(row);
         const int64_t children = layer.chunk_children(parent);
         float* margin = margin_.reserve(padded(children));
         std::copy_n(layer.bias + layer.child_ptr[parent], children, margin);
@@ -78,6 +81,12 @@ class ChunkScorer {
         float value;
     };
 
+    // The buckets up to that of the last sparse feature, in which there may be dense ones too.
+    static int64_t sparse_buckets(const LayerView& layer, int64_t parent, const Csr& x) {
+        if (x.dense_cols == 0) return layer.chunk_buckets(parent);
+        return ((x.sparse_cols() - 1) >> layer.shift[parent]) + 1;
+    }
+
     template <bool wide>
     void add(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, float* margin) {
         switch (layer.value_type) {
@@ -93,9 +102,10 @@ class ChunkScorer {
     void add(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, float* margin) {
         const int64_t begin = x.indptr[row], end = x.indptr[row + 1];
         const uint32_t mask_bytes = static_cast<uint32_t>(padded(layer.chunk_children(parent)) / 8);
-        Found* const found = found_.reserve(end - begin + 1);
+        const int64_t most = end - begin + x.dense_cols;
+        Found* const found = found_.reserve(most + 1);
         Found* masked = found;
-        Found* listed = found + (end - begin);
+        Found* listed = found + most;
         auto take = [&](const uint8_t* bytes, uint32_t entries, float value) {
             const bool is_mask = !wide && entries >= mask_bytes;
             *(is_mask ? masked : listed - 1) = {bytes, entries, value};
@@ -117,9 +127,17 @@ class ChunkScorer {
         } else {
             look_up<wide, T, 2>(layer, parent, x, begin, end, mask_bytes, take);
         }
+        if (x.dense_cols > 0) {
+            const int64_t first = x.sparse_cols();
+            const float* value = x.dense_row(row);
+            for_each_row(layer, parent, first >> layer.shift[parent], layer.chunk_buckets(parent),
+                         [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
+                             if (feature >= first) take(bytes, entries, value[feature - first]);
+                         });
+        }
         add_all_masked<T>(layer, found, masked, mask_bytes, margin);
         using Id = std::conditional_t<wide, uint32_t, uint8_t>;
-        for (const Found* f = found + (end - begin) - 1; f >= listed; --f) {
+        for (const Found* f = found + most - 1; f >= listed; --f) {
             add_listed<Id, T>(layer, f->bytes, f->entries, f->value, margin);
         }
     }

@@ -10,6 +10,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/dense_block.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "core/simd.hpp"
@@ -28,7 +29,8 @@ struct SolverOptions {
     int max_passes = 100;
 };
 
-// The instances of one parent: rows of `feature`/`value`, and the squared norm of each without the bias.
+// The instances of one parent: rows of `feature`/`value`, the dense values of each, whose features are the last ones, and
+// the squared norm of each without the bias.
 struct LocalInstances {
     int64_t count = 0;
     int64_t features = 0;
@@ -36,6 +38,12 @@ struct LocalInstances {
     const int32_t* feature = nullptr;
     const float* value = nullptr;
     const float* norm2 = nullptr;
+    const float* dense = nullptr;  // rows of all instances
+    int64_t dense_cols = 0;
+    const int32_t* row = nullptr;  // of each instance in `dense`; null where instance i's is row i
+
+    const float* dense_row(int64_t i) const { return dense + dense_cols * (row == nullptr ? i : row[i]); }
+    float* dense_weight(float* weight, int lanes) const { return weight + lanes * (features - dense_cols); }
 };
 
 // What the lanes learn: for instance i, bit l of positive[i] says whether it is a positive of lane l. `relevance`
@@ -100,8 +108,47 @@ inline void add_instance(const LocalInstances& x, int64_t begin, int64_t end, fl
     }
 }
 
-// Squared hinge and hinge. Leaves the weights in space.weight and the bias weights in bias_out[L].
+// The dense parts of the instances that are visited one after the other: their margins as each visit finds them, and
+// their steps, which reach the weights together at the end.
 template <int L>
+class DenseVisits {
+   public:
+    static constexpr int kMost = kDenseBlock<L>;
+
+    DenseVisits(const LocalInstances& x, float* weight)
+        : x_(x), weight_(x.dense_weight(weight, L)) {}
+
+    void start(const uint32_t* instances, int count) {
+        for (int b = 0; b < kMost; ++b) rows_[b] = x_.dense_row(instances[b < count ? b : 0]);
+        dense_margins<L, kMost>(rows_, x_.dense_cols, weight_, margins_);
+        changes_ = 0;
+    }
+    Lanes<L> margin(int b) const {
+        Lanes<L> sum = margins_[b];
+        for (int c = 0; c < changes_; ++c) sum = sum + steps_[c] * inner_product(changed_[c], rows_[b], x_.dense_cols);
+        return sum;
+    }
+    void step(int b, const Lanes<L>& step) {
+        changed_[changes_] = rows_[b];
+        steps_[changes_++] = step;
+    }
+    void finish() { add_dense<L>(changes_, changed_.data(), x_.dense_cols, steps_.data(), weight_); }
+
+    void prefetch(uint32_t instance) const {
+        const float* row = x_.dense_row(instance);
+        for (int64_t j = 0; j < x_.dense_cols; j += 16) __builtin_prefetch(row + j);
+    }
+
+   private:
+    const LocalInstances& x_;
+    float* weight_;
+    std::array<const float*, kMost> rows_, changed_;
+    std::array<Lanes<L>, kMost> margins_, steps_;
+    int changes_ = 0;
+};
+
+// Squared hinge and hinge. Leaves the weights in space.weight and the bias weights in bias_out[L].
+template <int L, bool dense>
 SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets, uint32_t lanes_in_use,
                          const SolverOptions& options, Random random, SolverSpace& space, const Monitor& monitor,
                          float* bias_out) {
@@ -135,76 +182,90 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
     const F settled = F::all(kSettledShare * options.tolerance);
     const F tolerance = F::all(options.tolerance);
     int64_t active = x.count;
+    constexpr int kBlock = dense ? DenseVisits<L>::kMost : 1;
+    DenseVisits<L> dense_part(x, weight);
 
     while (report.passes < options.max_passes) {
         monitor.check();
         const bool whole = active == x.count;
         F highest = F::all(-infinity), lowest = F::all(infinity);
         random.shuffle(order, static_cast<uint32_t>(active));
-        for (int64_t s = 0; s < active; ++s) {
-            if ((s & 0xffff) == 0xffff) monitor.check();
-            const uint32_t i = order[s];
-            // three steps ahead of the visit: where the row is, the row, the weights of its features
-            if (s + 12 < active) {
-                __builtin_prefetch(visited + order[s + 12]);
-                const Visited& row = visited[order[s + 6]];
-                for (int64_t j = row.begin; j < row.begin + row.length; j += 16) {
-                    __builtin_prefetch(x.feature + j);
-                    __builtin_prefetch(x.value + j);
-                }
-                __builtin_prefetch(alpha + int64_t{L} * order[s + 6]);
-                const Visited& next = visited[order[s + 2]];
-                for (int64_t j = next.begin; j < next.begin + next.length; ++j) {
-                    __builtin_prefetch(weight + int64_t{L} * x.feature[j]);
-                }
+        for (int64_t s = 0; s < active;) {
+            const int block = static_cast<int>(std::min<int64_t>(kBlock, active - s));
+            if constexpr (dense) {
+                dense_part.start(order + s, block);
+                for (int64_t b = s + kBlock; b < std::min(s + 2 * kBlock, active); ++b) dense_part.prefetch(order[b]);
             }
-            Visited& instance = visited[i];
-            const int64_t begin = instance.begin, end = begin + instance.length;
-            ++report.visits;
+            int kept = 0;
+            for (int b = 0; b < block; ++b) {
+                const int64_t at = s + b;
+                if ((at & 0xffff) == 0xffff) monitor.check();
+                const uint32_t i = order[at];
+                // three steps ahead of the visit: where the row is, the row, the weights of its features
+                if (at + 12 < active) {
+                    __builtin_prefetch(visited + order[at + 12]);
+                    const Visited& row = visited[order[at + 6]];
+                    for (int64_t j = row.begin; j < row.begin + row.length; j += 16) {
+                        __builtin_prefetch(x.feature + j);
+                        __builtin_prefetch(x.value + j);
+                    }
+                    __builtin_prefetch(alpha + int64_t{L} * order[at + 6]);
+                    const Visited& next = visited[order[at + 2]];
+                    for (int64_t j = next.begin; j < next.begin + next.length; ++j) {
+                        __builtin_prefetch(weight + int64_t{L} * x.feature[j]);
+                    }
+                }
+                Visited& instance = visited[i];
+                const int64_t begin = instance.begin, end = begin + instance.length;
+                ++report.visits;
 
-            const M positive = M::from_bits(instance.positive);
-            const F sign = select(positive, one, minus_one);
-            F diagonal = select(positive, diagonal_positive, diagonal_negative);
-            F upper = select(positive, upper_positive, upper_negative);
-            if (targets.relevance != nullptr) {
-                const F relevance = F::load(targets.relevance + int64_t{L} * i);
-                if (squared) {
-                    for (int p = 0; p < F::kParts; ++p) diagonal.part[p] /= relevance.part[p];
-                } else {
-                    upper = upper * relevance;
+                const M positive = M::from_bits(instance.positive);
+                const F sign = select(positive, one, minus_one);
+                F diagonal = select(positive, diagonal_positive, diagonal_negative);
+                F upper = select(positive, upper_positive, upper_negative);
+                if (targets.relevance != nullptr) {
+                    const F relevance = F::load(targets.relevance + int64_t{L} * i);
+                    if (squared) {
+                        for (int p = 0; p < F::kParts; ++p) diagonal.part[p] /= relevance.part[p];
+                    } else {
+                        upper = upper * relevance;
+                    }
                 }
-            }
-            const F a = F::load(alpha + int64_t{L} * i);
-            const F score = margin<L>(x, begin, end, weight) + bias * bias_value;
-            const F gradient = score * sign - one + diagonal * a;
+                const F a = F::load(alpha + int64_t{L} * i);
+                F score = margin<L>(x, begin, end, weight) + bias * bias_value;
+                if constexpr (dense) score = score + dense_part.margin(b);
+                const F gradient = score * sign - one + diagonal * a;
 
-            const M at_zero = a == zero;
-            const M at_upper = (a > upper) | (a == upper);
-            F projected = select(at_zero, min(gradient, zero), gradient);
-            projected = select(at_upper, max(gradient, zero), projected);
-            projected = select(live, projected, zero);
-            highest = max(highest, projected);
-            lowest = min(lowest, projected);
-            if ((abs(projected) > settled).bits() == 0) {
-                if (report.passes > 0) {
-                    --active;
-                    std::swap(order[s], order[active]);
-                    --s;
+                const M at_zero = a == zero;
+                const M at_upper = (a > upper) | (a == upper);
+                F projected = select(at_zero, min(gradient, zero), gradient);
+                projected = select(at_upper, max(gradient, zero), projected);
+                projected = select(live, projected, zero);
+                highest = max(highest, projected);
+                lowest = min(lowest, projected);
+                const bool settles = (abs(projected) > settled).bits() == 0;
+                if (!settles || report.passes == 0) {  // those to be put aside stand behind the others of the block
+                    if constexpr (dense) std::swap(order[s + kept], order[at]);
+                    ++kept;
                 }
-                continue;
-            }
+                if (settles) continue;
 
-            F next = zero;
-            for (int p = 0; p < F::kParts; ++p) {
-                next.part[p] = a.part[p] - projected.part[p] / (instance.norm2 + diagonal.part[p]);
+                F next = zero;
+                for (int p = 0; p < F::kParts; ++p) {
+                    next.part[p] = a.part[p] - projected.part[p] / (instance.norm2 + diagonal.part[p]);
+                }
+                next = min(max(next, zero), upper);
+                const F step = (next - a) * sign;
+                next.store(alpha + int64_t{L} * i);
+                bias = bias + step * bias_value;
+                add_instance<L>(x, begin, end, weight, step);
+                if constexpr (dense) dense_part.step(b, step);
+                instance.updated = 1;
+                ++report.updates;
             }
-            next = min(max(next, zero), upper);
-            const F step = (next - a) * sign;
-            next.store(alpha + int64_t{L} * i);
-            bias = bias + step * bias_value;
-            add_instance<L>(x, begin, end, weight, step);
-            instance.updated = 1;
-            ++report.updates;
+            if constexpr (dense) dense_part.finish();
+            for (int b = block; b > kept; --b) std::swap(order[s + b - 1], order[--active]);
+            s += kept;
         }
         ++report.passes;
 
@@ -249,6 +310,16 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
         const float base = (targets.positive[i] >> l) & 1 ? options.cost_positive : options.cost_negative;
         return targets.relevance == nullptr ? base : base * targets.relevance[i * L + l];
     };
+    float* dense_weight = x.dense_weight(weight, L);
+    auto dense_margin = [&](int64_t i) {
+        std::array<F, 1> sum;
+        dense_margins<L, 1>({x.dense_row(i)}, x.dense_cols, dense_weight, sum);
+        return sum[0];
+    };
+    auto add_dense_row = [&](int64_t i, const F& step) {
+        const float* row = x.dense_row(i);
+        add_dense<L, 1>(&row, x.dense_cols, &step, dense_weight);
+    };
     F bias = F::all(0.0f);
     for (int64_t i = 0; i < x.count; ++i) {
         F step;
@@ -260,6 +331,7 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
         step = F::load(lane);
         bias = bias + step * options.bias;
         add_instance<L>(x, x.ptr[i], x.ptr[i + 1], weight, step);
+        add_dense_row(i, step);
     }
 
     SolverReport report;
@@ -272,7 +344,7 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
             const int64_t begin = x.ptr[i], end = x.ptr[i + 1];
             ++report.visits;
             float score[L], step[L];
-            (margin<L>(x, begin, end, weight) + bias * options.bias).store(score);
+            (margin<L>(x, begin, end, weight) + dense_margin(i) + bias * options.bias).store(score);
             const float norm2 = x.norm2[i] + options.bias * options.bias;
             bool changed = false;
             for (int l = 0; l < L; ++l) {
@@ -305,6 +377,7 @@ SolverReport solve_logistic(const LocalInstances& x, const LaneTargets<L>& targe
             const F delta = F::load(step);
             bias = bias + delta * options.bias;
             add_instance<L>(x, begin, end, weight, delta);
+            add_dense_row(i, delta);
             ++report.updates;
         }
         ++report.passes;
@@ -324,7 +397,8 @@ SolverReport solve(const LocalInstances& x, const LaneTargets<L>& targets, uint3
     if (options.loss == Loss::logistic) {
         return solve_logistic<L>(x, targets, lanes_in_use, options, random, space, monitor, bias_out);
     }
-    return solve_hinge<L>(x, targets, lanes_in_use, options, random, space, monitor, bias_out);
+    const auto solver = x.dense_cols > 0 ? solve_hinge<L, true> : solve_hinge<L, false>;
+    return solver(x, targets, lanes_in_use, options, random, space, monitor, bias_out);
 }
 
 }  // namespace ceiba

@@ -61,6 +61,12 @@ CsrArrays pifa(const Csr& x, const Lists& positive, int64_t keep, int threads, M
                     sum[f] += weight * x.data[j];
                     seen[f >> 6] |= uint64_t{1} << (f & 63);
                 }
+                const float* dense = x.dense_row(row);
+                float* dense_sum = sum + x.sparse_cols();
+                for (int64_t j = 0; j < x.dense_cols; ++j) dense_sum[j] += weight * dense[j];
+            }
+            if (positive.size(label) > 0) {
+                for (int64_t f = x.sparse_cols(); f < x.cols; ++f) seen[f >> 6] |= uint64_t{1} << (f & 63);
             }
             const size_t start = part.indices.size();
             for (size_t w = 0; w < seen.size(); ++w) {

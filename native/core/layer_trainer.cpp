@@ -8,10 +8,11 @@ namespace ceiba {
 namespace {
 
 // The instances of one parent with features renumbered without gaps, in ascending order, so that weights stay in cache.
+// Dense values are read where they are: no feature of theirs is absent, so there is nothing to renumber.
 class Compact {
    public:
     Compact(const Csr& x, const int32_t* instances, int64_t count) {
-        std::vector<uint64_t> seen((x.cols + 63) / 64, 0);
+        std::vector<uint64_t> seen((x.sparse_cols() + 63) / 64, 0);
         ptr_.resize(count + 1, 0);
         for (int64_t i = 0; i < count; ++i) {
             const int64_t row = instances[i];
@@ -20,6 +21,7 @@ class Compact {
             }
             ptr_[i + 1] = ptr_[i] + x.nnz(row);
         }
+        const auto sparse_cols = static_cast<int32_t>(x.sparse_cols());
         std::vector<int32_t> rank(seen.size());
         for (size_t w = 0; w < seen.size(); ++w) {
             rank[w] = static_cast<int32_t>(global_.size());
@@ -27,6 +29,7 @@ class Compact {
                 global_.push_back(static_cast<int32_t>(w * 64 + __builtin_ctzll(left)));
             }
         }
+        for (int32_t f = 0; f < x.dense_cols; ++f) global_.push_back(sparse_cols + f);
         feature_.resize(ptr_[count]);
         value_.resize(ptr_[count]);
         norm2_.resize(count);
@@ -41,9 +44,10 @@ class Compact {
                 value_[to] = x.data[j];
                 norm2 += x.data[j] * x.data[j];
             }
-            norm2_[i] = norm2;
+            norm2_[i] = norm2 + dense_norm2(x, row);
         }
-        view_ = {count, static_cast<int64_t>(global_.size()), ptr_.data(), feature_.data(), value_.data(), norm2_.data()};
+        view_ = {count,         static_cast<int64_t>(global_.size()), ptr_.data(), feature_.data(), value_.data(),
+                 norm2_.data(), x.dense, x.dense_cols, instances};
     }
 
     // All rows of x as they are: nothing is copied.
@@ -52,15 +56,19 @@ class Compact {
         for (int64_t i = 0; i < x.rows; ++i) {
             float norm2 = 0.0f;
             for (int64_t j = x.indptr[i]; j < x.indptr[i + 1]; ++j) norm2 += x.data[j] * x.data[j];
-            norm2_[i] = norm2;
+            norm2_[i] = norm2 + dense_norm2(x, i);
         }
-        view_ = {x.rows, x.cols, x.indptr, x.indices, x.data, norm2_.data()};
+        view_ = {x.rows, x.cols, x.indptr, x.indices, x.data, norm2_.data(), x.dense, x.dense_cols, nullptr};
     }
 
     const LocalInstances& view() const { return view_; }
     int32_t global_feature(int64_t local) const { return global_.empty() ? static_cast<int32_t>(local) : global_[local]; }
 
    private:
+    static float dense_norm2(const Csr& x, int64_t row) {
+        return inner_product(x.dense_row(row), x.dense_row(row), x.dense_cols);
+    }
+
     std::vector<int64_t> ptr_;
     std::vector<int32_t> feature_, global_;
     std::vector<float> value_, norm2_;
@@ -134,7 +142,7 @@ class Trainer {
         std::vector<Task> tasks(matched_.count);
         for (int64_t p = 0; p < matched_.count; ++p) {
             int64_t nnz = 0;
-            for (int64_t m = matched_.ptr[p]; m < matched_.ptr[p + 1]; ++m) nnz += 4 + x_.nnz(matched_.items[m]);
+            for (int64_t m = matched_.ptr[p]; m < matched_.ptr[p + 1]; ++m) nnz += 4 + x_.size(matched_.items[m]);
             tasks[p] = {p, nnz * groups(p)};
         }
         std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
@@ -216,7 +224,7 @@ class Trainer {
         LayerWork& work = group_works_[thread];
         work.visits += report.visits;
         work.updates += report.updates;
-        const int64_t features_per_row = local.count > 0 ? local.ptr[local.count] / local.count : 0;
+        const int64_t features_per_row = local.count > 0 ? local.ptr[local.count] / local.count + local.dense_cols : 0;
         work.lines += (report.visits + report.updates) * features_per_row;
         work.unconverged += !report.converged;
     }
@@ -226,10 +234,13 @@ class Trainer {
     template <int L>
     void read_out(const LocalInstances& local, uint32_t lanes_in_use, ThreadSpace& space, GroupWeights& result) {
         uint8_t* touched = space.touched.reserve(local.features);
+        bool any = false;
         for (int64_t i = 0; i < local.count; ++i) {
             if (!space.solver.visited.get()[i].updated) continue;
+            any = true;
             for (int64_t j = local.ptr[i]; j < local.ptr[i + 1]; ++j) touched[local.feature[j]] = 1;
         }
+        if (any) std::fill_n(touched + local.features - local.dense_cols, local.dense_cols, uint8_t{1});
         const auto threshold = Lanes<L>::all(options_.threshold);
         const auto zero = Lanes<L>::all(0.0f);
         for (int64_t f = 0; f < local.features; ++f) {

@@ -60,15 +60,16 @@ struct Record {
     }
 };
 
-// Calls visit(feature, entries, bytes) for each row of a chunk; `bytes` are its children and values.
+// Calls visit(feature, entries, bytes) for each row of a chunk in the buckets [from, to); `bytes` are its children and
+// values.
 template <class Visit>
-void for_each_row(const LayerView& layer, int64_t p, Visit visit) {
+void for_each_row(const LayerView& layer, int64_t p, int64_t from, int64_t to, Visit visit) {
     const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
     const int64_t children = layer.chunk_children(p);
     const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
     const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
     const uint8_t* chunk = layer.stream + layer.chunk_byte[p];
-    for (int64_t b = 0; b < layer.chunk_buckets(p); ++b) {
+    for (int64_t b = from; b < to; ++b) {
         if (bucket[b] == bucket[b + 1]) continue;
         const Record record(chunk + bucket[b], key_bytes, layer.wide);
         const uint8_t* bytes = record.first_row;

@@ -159,10 +159,10 @@ class TreeSearch {
                 int64_t lookups = 0;
                 for (int64_t v = begin; v < end; ++v) lookups += x.nnz(first + visits_[v].row);
                 // a look-up through buckets costs several through the table; spreading writes every row twice
-                const bool spread = 3 * lookups > 2 * layer.chunk_rows(p);
-                if (spread) scorer_.spread(layer, p);
+                const bool spread = 3 * lookups > 2 * std::max<int64_t>(0, layer.chunk_rows(p) - x.dense_cols);
+                if (spread) scorer_.spread(layer, p, x);
                 for (int64_t v = begin; v < end; ++v) visit(x, level, first, visits_[v], p, labels);
-                if (spread) scorer_.unspread(layer, p);
+                if (spread) scorer_.unspread(layer, p, x);
             }
         }
     }

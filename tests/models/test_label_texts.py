@@ -9,7 +9,8 @@ import scipy.sparse as sp
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
-from ceiba.features.matrix import as_features
+from ceiba.features.dense import with_dense
+from ceiba.features.matrix import as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.label_text import BatchLabels
 from ceiba.models import label_texts as use
@@ -95,6 +96,20 @@ def test_features_must_be_alike():
         XRLinear(label_documents=True).fit(X, [[0], [1]], label_texts=sp.csr_array(np.eye(3)[:2]))
 
 
+def test_rows_and_stacks_of_dense_features():
+    rng = np.random.default_rng(0)
+    sparse, dense = sp.random_array((6, 4), density=0.5, rng=rng, format="csr"), rng.random((6, 3)).astype(np.float32)
+    X = with_dense(as_features(sparse), dense)
+    whole = X.to_scipy().toarray()
+    picked = X.rows(np.array([4, 0, 4]))
+    assert (picked.to_scipy().toarray() == whole[[4, 0, 4]]).all()
+    for below in (X.rows(np.array([1])), as_features(sp.csr_array(whole[[1]])), as_features(whole[[1]])):
+        for above in (X, as_features(sp.csr_array(whole))):
+            both = stacked(above, below)
+            assert (both.n_sparse, both.n_rows) == (above.n_sparse, 7)
+            np.testing.assert_array_equal(both.to_scipy().toarray(), whole[[0, 1, 2, 3, 4, 5, 1]])
+
+
 # ---------------------------------------------------------------- searching
 
 
@@ -106,14 +121,14 @@ def searched(request, make_problem):
     dense, labels = (rng.normal(size=(n, 6)).astype(np.float32) for n in (60, 20))
     for rows in (dense, labels):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    X = as_features(sp.hstack([problem.X, sp.csr_array(dense)], format="csr"))
-    model = XRLinear(branching_factor=3, max_leaf_size=4, combine=request.param).fit(X.to_scipy(), problem.Y)
+    X = with_dense(as_features(problem.X), dense)
+    model = XRLinear(branching_factor=3, max_leaf_size=4, combine=request.param).fit(X, problem.Y)
     logarithms = request.param.startswith("log-")
     return model, X, dense @ labels.T, LabelTextSearcher(model._searcher(), labels, 0.5, logarithms)
 
 
 def expected(model, X, cosine, beam):
-    reached = model.decision_function(X.to_scipy(), beam_size=beam)
+    reached = model.decision_function(X, beam_size=beam)
     own = np.zeros(cosine.shape, np.float32)
     row = np.repeat(np.arange(len(own)), np.diff(reached.indptr))
     own[row, reached.indices] = np.exp(reached.data) if model.combine.startswith("log-") else reached.data

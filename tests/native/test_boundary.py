@@ -10,8 +10,9 @@ from ceiba.features.chars import char_tables
 
 I64, I32, F32 = np.int64, np.int32, np.float32
 
-# Three rows of four features, and what goes with them.
-CSR = np.array([0, 2, 2, 3], I64), np.array([0, 3, 1], I32), np.array([1.0, 2.0, 3.0], F32)
+# Three rows of four features, and what goes with them; the same beside two dense ones.
+CSR = np.array([0, 2, 2, 3], I64), np.array([0, 3, 1], I32), np.array([1.0, 2.0, 3.0], F32), None
+DENSE = *CSR[:3], np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], F32)
 LISTS = np.array([0, 2, 3], I64), np.array([0, 2, 1], I32)  # of two labels
 CHILD_PTR = np.array([0, 2], I64)
 MATCHED = np.array([0, 3], I64), np.array([0, 1, 2], I32)
@@ -22,7 +23,7 @@ def pifa(csr=CSR, lists=LISTS, cols=4, keep=0, threads=1):
 
 
 def cluster(csr=CSR, child_ptrs=([0, 2], [0, 1, 3]), iterations=20, cols=4, threads=1):
-    return core.cluster_sparse(*csr, cols, [np.array(ptr, I64) for ptr in child_ptrs], iterations, 0, threads)
+    return core.cluster_sparse(*csr[:3], cols, [np.array(ptr, I64) for ptr in child_ptrs], iterations, 0, threads)
 
 
 def coarsen(lists=LISTS, weight=None, instances=3, child_ptr=CHILD_PTR, threads=1):
@@ -37,10 +38,10 @@ def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_
 
 
 def searcher(**changes):
-    layer = train()[0]
-    layer["child_ptr"] = CHILD_PTR
     slots = changes.pop("slot_label", np.array([0, 1], I32))
     features, labels = changes.pop("features", 4), changes.pop("labels", 2)
+    layer = train(cols=max(features, 4))[0]
+    layer["child_ptr"] = CHILD_PTR
     return core.Searcher([{"features": features, "layers": [layer | changes], "slot_label": slots}], labels)
 
 
@@ -52,6 +53,9 @@ def test_the_examples_are_sound():
     ptr, _, _, work = searcher().top_k(*CSR, 10, 2, 2)
     assert ptr.tolist() == [0, 2, 4, 6]
     assert work["visits"] == 3
+    assert len(pifa(DENSE, cols=6)[0]) == 3
+    assert len(train(DENSE, 6)[0]["bias"]) == 2
+    assert searcher(features=6).top_k(*DENSE, 10, 2, 2)[0].tolist() == [0, 2, 4, 6]
     assert isa in ("v2", "v3", "v4", "base")
 
 
@@ -93,6 +97,41 @@ def test_queries_that_are_not_sound(name):
         searcher().beam_nodes(0, 1, *BAD_CSR[name], 10, 2)
     with pytest.raises(ValueError, match="CSR"):
         searcher().score_labels(*BAD_CSR[name], np.array([0, 0, 0, 0], I64), np.array([], I32), 2)
+
+
+BAD_DENSE = {
+    "a row too few": np.ones((2, 2), F32),
+    "a row too many": np.ones((4, 2), F32),
+    "more columns than there are": np.ones((3, 7), F32),
+    "a column over those of the CSR": np.ones((3, 3), F32),
+}
+OTHER_DENSE = {
+    "float64": np.ones((3, 2)),
+    "float16": np.ones((3, 2), np.float16),
+    "integers": np.ones((3, 2), I32),
+    "one dimension": np.ones(3, F32),
+    "three dimensions": np.ones((3, 2, 1), F32),
+    "columns first": np.ones((2, 3), F32).T,
+    "gaps": np.ones((3, 4), F32)[:, ::2],
+    "a list": [[1.0, 2.0]] * 3,
+}
+
+
+@pytest.mark.parametrize("name", [*BAD_DENSE, *OTHER_DENSE])
+def test_dense_features_that_are_not_sound(name):
+    rows = with_part(DENSE, 3, (BAD_DENSE | OTHER_DENSE)[name])
+    expected = (ValueError, "CSR") if name in BAD_DENSE else (TypeError, "incompatible")
+    found = searcher(features=6)
+    for call in (
+        lambda: pifa(rows, cols=6),
+        lambda: train(rows, 6),
+        lambda: found.top_k(*rows, 10, 2, 2),
+        lambda: found.rank(*rows, 10, 2, 2, None, 1, None, True),
+        lambda: found.beam_nodes(0, 1, *rows, 10, 2),
+        lambda: found.score_labels(*rows, np.array([0, 0, 0, 0], I64), np.array([], I32), 2),
+    ):
+        with pytest.raises(expected[0], match=expected[1]):
+            call()
 
 
 @pytest.mark.parametrize("name", BAD_LISTS)
@@ -192,11 +231,16 @@ SOME = st.lists(SMALL, max_size=6)
 
 
 @settings(deadline=None, max_examples=200)
-@given(arrays=st.lists(SOME, min_size=9, max_size=9), number=SMALL, choice=st.integers(0, 6))
-def test_any_arrays_at_all(arrays, number, choice):
+@given(
+    arrays=st.lists(SOME, min_size=9, max_size=9),
+    number=SMALL,
+    choice=st.integers(0, 6),
+    dense=st.none() | st.tuples(st.integers(0, 4), st.integers(0, 4)).map(lambda shape: np.ones(shape, F32)),
+)
+def test_any_arrays_at_all(arrays, number, choice, dense):
     """Random numbers for every array: an error, or an answer."""
     first, second, third, *more = (np.array(values, I64) for values in arrays)
-    csr = first, second.astype(I32), third.astype(F32)
+    csr = first, second.astype(I32), third.astype(F32), dense
     lists = [(more[i], more[i + 1].astype(I32)) for i in (0, 2, 4)]
     calls = [
         lambda: pifa(csr, lists[0], threads=number),

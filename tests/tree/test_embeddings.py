@@ -60,7 +60,7 @@ def test_pifa_does_not_depend_on_threads(make_problem):
     problem = make_problem(400, 300, 500)
     parts = [pifa(problem.features, problem.positives, n_threads=n) for n in (1, 2, 3)]
     for other in parts[1:]:
-        for a, b in zip(parts[0].arrays(), other.arrays(), strict=True):
+        for a, b in zip(parts[0][:3], other[:3], strict=True):
             assert a.tobytes() == b.tobytes()
 
 

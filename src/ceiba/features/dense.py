@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.features.matrix import Features, as_features
+from ceiba.features.matrix import Features, finite
 
 
 def dense_features(dense: NDArray[np.float32]) -> Features:
     """Return features that are all dense."""
-    n, d = dense.shape
-    indptr = np.arange(n + 1, dtype=np.int64) * d
-    return Features(indptr, np.tile(np.arange(d, dtype=np.int32), n), np.ascontiguousarray(dense).ravel(), d)
+    n = len(dense)
+    return with_dense(Features(np.zeros(n + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), 0), dense)
 
 
 def with_dense(X: Features, dense: NDArray[np.float32]) -> Features:
-    """Return sparse features with dense ones beside them, which are numbered after the sparse ones."""
-    return as_features(sp.hstack([X.to_scipy(), dense_features(dense).to_scipy()], format="csr"), allow_empty=True)
+    """Return features with dense ones beside them, which are numbered after those of X.
+
+    Nothing is copied, but for dense features that X has already: these and the new ones are put side by side.
+    """
+    dense = finite(dense, "dense")
+    n_features = X.n_features + dense.shape[1]
+    if X.dense is not None:
+        dense = np.concatenate([X.dense, dense], axis=1)
+    return X._replace(n_features=n_features, dense=dense)

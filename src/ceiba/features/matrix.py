@@ -15,36 +15,59 @@ from ceiba.errors import InputError, InputTypeError
 
 _MOST_FEATURES = np.iinfo(np.int32).max
 _CSR_TYPES = (sp.csr_matrix, sp.csr_array)
+_NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
 _LARGEST = 1e15  # squares of larger values leave no room for a sum in float32
 
 
 class Features(NamedTuple):
-    """X as the core takes it: CSR with int64 offsets, int32 columns and finite float32 values."""
+    """X as the core takes it: CSR with int64 offsets, int32 columns and finite float32 values.
+
+    Features of which every row has a value, such as embeddings, stand apart: `dense` is None or C-contiguous of shape
+    (N, d), and its column j is feature ``n_sparse + j``. `n_features` counts both.
+    """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     data: NDArray[np.float32]
     n_features: int
+    dense: NDArray[np.float32] | None = None
 
     @property
     def n_rows(self) -> int:
         """N, the number of instances."""
         return len(self.indptr) - 1
 
-    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-        """Return the three arrays in the order the core's functions take them."""
-        return self.indptr, self.indices, self.data
+    @property
+    def n_sparse(self) -> int:
+        """The number of features in the CSR: the first ones."""
+        return self.n_features if self.dense is None else self.n_features - self.dense.shape[1]
+
+    def arrays(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return the arrays in the order the core's functions take them."""
+        return self.indptr, self.indices, self.data, self.dense
+
+    def row_sizes(self) -> NDArray[np.int64]:
+        """Return the number of stored values of each row."""
+        return np.diff(self.indptr) + (self.n_features - self.n_sparse)
+
+    def sparse(self) -> sp.csr_array:
+        """Return the features in the CSR as a SciPy array that shares the memory."""
+        return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_sparse))
 
     def rows(self, numbers: NDArray[np.intp]) -> Features:
         """Return some rows, in that order."""
-        picked = self.to_scipy()[numbers]
-        return Features(
-            picked.indptr.astype(np.int64), picked.indices.astype(np.int32, copy=False), picked.data, self.n_features
-        )
+        picked = self.sparse()[numbers]
+        indptr, indices = picked.indptr.astype(np.int64), picked.indices.astype(np.int32, copy=False)
+        dense = None if self.dense is None else self.dense[numbers]
+        return Features(indptr, indices, picked.data, self.n_features, dense)
 
     def to_scipy(self) -> sp.csr_array:
-        """Return a SciPy array that shares the memory."""
-        return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_features))
+        """Return a SciPy array that shares the memory; where there are dense features, a copy of everything."""
+        if self.dense is None:
+            return self.sparse()
+        return sp.csr_array(sp.hstack([self.sparse(), sp.csr_array(self.dense)], format="csr"))
 
     def to_scipy_matrix(self) -> sp.csr_matrix:
         """Return a SciPy matrix that shares the memory, with 32-bit offsets where they suffice."""
@@ -57,15 +80,30 @@ class Features(NamedTuple):
 
 
 def stacked(above: Features, below: Features) -> Features:
-    """Return the rows of two matrices of the same features, one after the other."""
+    """Return the rows of two matrices of the same features, one after the other.
+
+    Where dense features stand apart in one of them only, they are brought into the other's form.
+    """
     if above.n_features != below.n_features:
         raise InputError(f"label_texts has {below.n_features} features, X has {above.n_features}.")
+    if above.n_sparse != below.n_sparse:
+        below = _split_at(below, above.n_sparse)
+    dense = None if above.dense is None else np.concatenate([above.dense, below.dense])
     return Features(
         np.concatenate([above.indptr, above.indptr[-1] + below.indptr[1:]]),
         np.concatenate([above.indices, below.indices]),
         np.concatenate([above.data, below.data]),
         above.n_features,
+        dense,
     )
+
+
+def _split_at(X: Features, n_sparse: int) -> Features:
+    """Return features of which those from `n_sparse` on are dense; none if that is all of them."""
+    whole = X.to_scipy()
+    sparse = whole[:, :n_sparse]
+    dense = None if n_sparse == X.n_features else np.ascontiguousarray(whole[:, n_sparse:].toarray())
+    return Features(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, X.n_features, dense)
 
 
 def is_text(X: Any) -> bool:
@@ -93,12 +131,13 @@ def as_features(
     name: str = "X",
     owner: str = "the model",
 ) -> Features:
-    """Check numeric features and bring them to canonical CSR.
+    """Check numeric features and bring them to the core's form.
 
     Parameters
     ----------
     X : sparse matrix or array, or array-like, of shape (N, D)
-        Features; stored duplicates add up.
+        Features. Stored duplicates of a sparse matrix add up. An array stays dense when at least half of its values
+        are not zero. `Features` are checked for their number alone.
     n_features : int or None, default=None
         D of the model, which X must have.
     allow_empty : bool, default=False
@@ -117,36 +156,54 @@ def as_features(
     quick = _as_it_is(X, n_features)
     if quick is not None:
         return quick
+    if isinstance(X, Features):
+        _check_shape((X.n_rows, X.n_features), n_features, allow_empty, name, owner)
+        return X
     if not sp.issparse(X):
-        X = _dense(X, name)
+        X = _array(X, name)
+        _check_shape(X.shape, n_features, allow_empty, name, owner)
+        if X.size and 2 * np.count_nonzero(X) >= X.size:
+            return Features(np.zeros(len(X) + 1, np.int64), *_NOTHING, X.shape[1], finite(X, name))
+        X = sp.csr_array(X if X.dtype.itemsize > 2 or X.dtype.kind != "f" else X.astype(np.float32))
     if X.ndim != 2:
         raise InputError(f"{name} must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
     if X.format != "csr":
         X = _to_csr(X, name)
-    rows, columns = X.shape
+    _check_shape(X.shape, n_features, allow_empty, name, owner)
+    X = _canonical(X, name)
+    data = finite(X.data, name)
+    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1])
+
+
+def _check_shape(shape: tuple[int, ...], n_features: int | None, allow_empty: bool, name: str, owner: str) -> None:
+    rows, columns = shape
     if rows == 0 and not allow_empty:
         raise InputError(
-            f"{name} is empty: found array with 0 sample(s) (shape={X.shape}); a minimum of 1 is required."
+            f"{name} is empty: found array with 0 sample(s) (shape={shape}); a minimum of 1 is required."
         )
     if columns == 0:
-        raise InputError(f"{name} has 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+        raise InputError(f"{name} has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
     if columns > _MOST_FEATURES:
         raise InputError(f"{name} has {columns} features, more than the {_MOST_FEATURES} that ceiba can number.")
     if n_features is not None and columns != n_features:
         raise InputError(f"{name} has {columns} features, but {owner} is expecting {n_features} features as input.")
-    X = _canonical(X, name)
-    data = X.data
+
+
+def finite(data: NDArray, name: str) -> NDArray[np.float32]:
+    """Return real numbers as C-contiguous float32, or say what is wrong with them."""
     if data.dtype != np.float32:
         if data.dtype.kind not in "fiub":
             kind = "Complex data" if data.dtype.kind == "c" else f"Data of type {data.dtype}"
             raise InputError(f"{kind} not supported in {name}: features must be real numbers.")
         with np.errstate(over="ignore"):
             data = data.astype(np.float32)
+    data = np.ascontiguousarray(data)
+    flat = data.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        suspect = not np.dot(data, data) <= _LARGEST**2  # NaN or large where any value is
+        suspect = not np.dot(flat, flat) <= _LARGEST**2  # NaN or large where any value is
     if suspect:
         _check_values(data, name)
-    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, columns)
+    return data
 
 
 def _as_it_is(X: Any, n_features: int | None) -> Features | None:
@@ -203,7 +260,7 @@ def _check_values(data: NDArray[np.float32], name: str) -> None:
         )
 
 
-def _dense(X: Any, name: str) -> sp.csr_array:
+def _array(X: Any, name: str) -> NDArray:
     try:
         array = np.asarray(X)
         if array.dtype == object:
@@ -220,4 +277,4 @@ def _dense(X: Any, name: str) -> sp.csr_array:
             f"{name}: Expected 2D array (N, D). Got shape {array.shape} instead. "
             f"Reshape your data with {name}.reshape(1, -1) for one row."
         )
-    return sp.csr_array(array if array.dtype.itemsize > 2 or array.dtype.kind != "f" else array.astype(np.float32))
+    return array

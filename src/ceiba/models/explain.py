@@ -75,6 +75,8 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
     name_of = _feature_names(model)
     dense = np.zeros(X.n_features, np.float32)
     np.add.at(dense, X.indices, X.data)
+    if X.dense is not None:
+        dense[X.n_sparse :] = X.dense[0]
 
     best: list[Step] = []
     best_total = -np.inf

@@ -101,7 +101,7 @@ def train_partition(
     """
     levels = positives_per_level(tree, positives, X.n_rows, n_threads)
     partition = Partition(tree, [])
-    row_sizes = np.diff(X.indptr)
+    row_sizes = X.row_sizes()
     for t, child_ptr in enumerate(tree.child_ptrs):
         started = time.perf_counter()
         above = levels[t - 1] if t else None

@@ -227,7 +227,7 @@ class XRTransformer(TransformerParameters):
                 *(array for rows in (tokens, label_tokens or ()) for array in rows),
                 positives.ptr,
                 positives.items,
-                *X.arrays(),
+                *(part for part in X.arrays() if part is not None),
             )
         )
         return train_matcher(

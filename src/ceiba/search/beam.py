@@ -96,7 +96,7 @@ class BeamSearcher:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         options = beam_size, k, self._combine, filter, n_threads, progress, self._logarithms
-        return self._core.rank(X.indptr, X.indices, X.data, *options)
+        return self._core.rank(*X.arrays(), *options)
 
     def work(self, X: Features, k: int, beam_size: int) -> dict[str, int]:
         """Count what `top_k` does: chunks visited, features looked up, those found, and weights added."""

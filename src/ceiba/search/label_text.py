@@ -119,8 +119,8 @@ class LabelTextSearcher:
         return ids, scores
 
     def _embeddings(self, X: Features) -> NDArray[np.float32]:
-        d = self._labels.shape[1]
-        return X.to_scipy()[:, X.n_features - d :].toarray()
+        assert X.dense is not None  # a model that has label embeddings has the texts' beside the sparse features
+        return X.dense[:, X.dense.shape[1] - self._labels.shape[1] :]
 
     def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
         return (own + np.float32(self._weight) * np.maximum(cosine, 0)) / np.float32(1 + self._weight)

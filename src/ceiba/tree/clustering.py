@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba._params import Interval, check
-from ceiba.features.matrix import Features
+from ceiba.features.matrix import Features, as_features
 from ceiba.tree.label_tree import LabelTree
 
 
@@ -99,9 +99,11 @@ def cluster_labels(
     """
     n_labels = Z.n_rows if isinstance(Z, Features) else len(Z)
     child_ptrs = tree_shape(n_labels, branching_factor, max_leaf_size)
+    if isinstance(Z, Features) and Z.dense is not None:
+        Z = as_features(Z.to_scipy()) if Z.n_sparse else Z.dense
     if isinstance(Z, Features):
         order = core.cluster_sparse(
-            *Z.arrays(), Z.n_features, child_ptrs, max_iterations, random_state, n_threads, progress
+            Z.indptr, Z.indices, Z.data, Z.n_features, child_ptrs, max_iterations, random_state, n_threads, progress
         )
     else:
         order = core.cluster_dense(Z, child_ptrs, max_iterations, random_state, n_threads, progress)
