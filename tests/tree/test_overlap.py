@@ -86,7 +86,7 @@ def test_coverage_within_its_bound_of_the_best():
         others = sorted(set(range(7)) - set(home))
         start = total(Y, scores, [{home[0]}], True)
         best = max(total(Y, scores, [{home[0], *more}], True) for more in combinations(others, 3)) - start
-        found = assigned(Y, scores, home, overlap=4, capacity=10_000)
+        found = assigned(Y, scores, home, overlap=4, capacity=10_000, coverage=True)
         assert (1 - 1 / np.e) * best <= total(Y, scores, found, True) - start <= best
 
 
@@ -96,8 +96,8 @@ def test_coverage_spreads_where_the_sum_repeats():
     scores = np.zeros((7, 4))
     scores[:4, 1] = scores[:4, 2] = 1
     scores[4:, 3] = 1
-    assert assigned(Y, scores, [0], overlap=3, capacity=1e6) == [{0, 1, 3}]
-    assert assigned(Y, scores, [0], overlap=3, capacity=1e6, coverage=False) == [{0, 1, 2}]
+    assert assigned(Y, scores, [0], overlap=3, capacity=1e6, coverage=True) == [{0, 1, 3}]
+    assert assigned(Y, scores, [0], overlap=3, capacity=1e6) == [{0, 1, 2}]
 
 
 def test_rare_labels_first_where_gains_are_shares():

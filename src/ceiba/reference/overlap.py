@@ -24,7 +24,7 @@ def assign_clusters(
     *,
     overlap: int,
     capacity: float,
-    coverage: bool = True,
+    coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
 ) -> list[set[int]]:

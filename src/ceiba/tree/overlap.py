@@ -33,7 +33,7 @@ def assign_clusters(
     *,
     overlap: int = 2,
     capacity: float | None = None,
-    coverage: bool = True,
+    coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
     n_jobs: int | None = 1,
@@ -57,9 +57,10 @@ def assign_clusters(
         The most that a cluster may cost once it has taken a label in: its labels times its instances, an instance being
         a positive of one of its labels. A cluster whose home labels cost more takes none. None: twice the
         mean cost of the clusters at home.
-    coverage : bool, default=True
-        Whether a positive counts only for what a further cluster adds to the best that it has, so that labels
-        spread out. Otherwise it counts in full for each: the sum of Y'M.
+    coverage : bool, default=False
+        Whether a positive counts only for what a further cluster adds to the best that its label has. A matcher trained
+        with a label at home leads its positives there, whatever they mean, so that most add nothing then; by default a
+        positive counts in full for each cluster: the sum of Y'M.
     per_label : bool, default=True
         Whether gains are taken as a share of the label's positives, so that rare labels are helped as much as frequent
         ones, which cost a cluster many more instances. Otherwise every positive counts the same.
@@ -162,7 +163,7 @@ def assign(
     *,
     overlap: int,
     capacity: float | None = None,
-    coverage: bool = True,
+    coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
     n_threads: int = 1,
