@@ -146,6 +146,65 @@ def transformer(
     )
 
 
+Settings = Annotated[str, typer.Option(help="parameters of the model, as a JSON object")]
+OverlapData = Annotated[Path, typer.Option(help='folder with train.jsonl.gz and test.jsonl.gz, or "icd": the demo')]
+
+
+@app.command()
+def overlap(
+    data: OverlapData,
+    json: Out,
+    overlaps: Annotated[str, typer.Option(help="numbers of clusters per label, separated by commas")] = "1,2,3,4,5,6",
+    limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 0,
+    validation: Annotated[bool, typer.Option("--validation", help="hold out training texts, leave the test's")] = False,
+    seeds: Annotated[int, typer.Option(help="seeds to train with")] = 1,
+    settings: Settings = "{}",
+    threads: Threads = 2,
+) -> None:
+    """Labels in one to six clusters on the same features."""
+    from json import loads
+
+    from benchmarks.overlap import run as run_overlaps
+
+    numbers = [int(number) for number in overlaps.split(",")]
+    run_overlaps(
+        data, numbers, json, limit=limit, validation=validation, seeds=seeds, threads=threads, settings=loads(settings)
+    )
+
+
+@app.command()
+def homonyms(
+    data: OverlapData,
+    json: Out,
+    pairs: Annotated[int, typer.Option(help="pairs of labels to merge")] = 200,
+    least: Annotated[int, typer.Option(help="fewest positives of a label to merge")] = 20,
+    overlaps: Annotated[str, typer.Option(help="numbers of clusters per label, separated by commas")] = "2,3",
+    limit: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 0,
+    settings: Settings = "{}",
+    threads: Threads = 2,
+) -> None:
+    """Merge pairs of labels that have nothing in common: do their clusters part them again?"""
+    from json import loads
+
+    from benchmarks.overlap import run_homonyms
+
+    numbers = [int(number) for number in overlaps.split(",")]
+    run_homonyms(
+        data, json, limit=limit, pairs=pairs, least=least, overlaps=numbers, threads=threads, settings=loads(settings)
+    )
+
+
+@app.command()
+def overlap_report(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines of overlap")],
+    to: Annotated[Path, typer.Option(help="folder for overlap.md and overlap.svg")] = Path("benchmarks/results"),
+) -> None:
+    """Write a table per data set, and gains against the number of clusters."""
+    from benchmarks.overlap_report import write as write_overlaps
+
+    write_overlaps(files, to)
+
+
 @app.command()
 def report(
     files: Annotated[list[Path], typer.Argument(help="JSON lines of run, text and scale")],

@@ -4,9 +4,12 @@
 #include "core/cluster.hpp"
 #include "core/coarsen.hpp"
 #include "core/embed.hpp"
+#include "core/overlap.hpp"
 
 namespace ceiba::bind {
 namespace {
+
+constexpr float kLargestScore = 1e15f;  // sums of larger ones leave no room for a difference
 
 std::vector<std::vector<int64_t>> tree_levels(const std::vector<Array<int64_t>>& child_ptrs, int64_t labels) {
     require(!child_ptrs.empty(), "a tree has at least one level");
@@ -97,6 +100,29 @@ void bind_tree(nb::module_& m) {
           },
           "ptr"_a.noconvert(), "items"_a.noconvert(), "weight"_a.none(), "instances"_a, "child_ptr"_a.noconvert(),
           "threads"_a);
+
+    m.def("assign_clusters",
+          [](Array<int64_t> ptr, Array<int32_t> items, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
+             int64_t clusters, Array<int64_t> home_ptr, Array<int32_t> home_items, Array<double> worth, int overlap,
+             double least, double capacity, bool coverage, int threads) {
+              const Csr matched = csr(indptr, indices, data, {}, clusters);
+              const Lists positives = lists(ptr, items, matched.rows);
+              require(is_canonical(indptr, indices, data, clusters, kLargestScore), "scores: not a canonical CSR");
+              const Lists home = lists(home_ptr, home_items, clusters);
+              require(home.count == positives.count, "home does not have a list per label");
+              require(static_cast<int64_t>(worth.shape(0)) == home.count, "worth does not have a number per label");
+              require(overlap >= 1 && threads >= 1, "overlap and threads are at least 1");
+              Overlap found;
+              Watch(nb::none()).run([&](Monitor& monitor) {
+                  found = assign_clusters(positives, matched, home, worth.data(),
+                                          {overlap, least, capacity, coverage, threads}, monitor);
+              });
+              return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.clusters)),
+                                    to_numpy(std::move(found.cost)));
+          },
+          "ptr"_a.noconvert(), "items"_a.noconvert(), "indptr"_a.noconvert(), "indices"_a.noconvert(),
+          "data"_a.noconvert(), "clusters"_a, "home_ptr"_a.noconvert(),
+          "home_items"_a.noconvert(), "worth"_a.noconvert(), "overlap"_a, "least"_a, "capacity"_a, "coverage"_a, "threads"_a);
 }
 
 }  // namespace ceiba::bind

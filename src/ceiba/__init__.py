@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["LabelTree", "TfidfVectorizer", "XRLinear", "XRTransformer", "XTransformer", "load", "metrics"]
+__all__ = [
+    "LabelTree",
+    "TfidfVectorizer",
+    "XRLinear",
+    "XRTransformer",
+    "XTransformer",
+    "assign_clusters",
+    "load",
+    "metrics",
+]
 
 # Loaded on first use, so that `ceiba --help` does not wait for NumPy, SciPy and scikit-learn.
 _HOMES = {
@@ -14,6 +23,7 @@ _HOMES = {
     "XRLinear": "ceiba.models",
     "XRTransformer": "ceiba.models",
     "XTransformer": "ceiba.models",
+    "assign_clusters": "ceiba.tree.overlap",
     "load": "ceiba.models",
 }
 
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from ceiba.features import TfidfVectorizer
     from ceiba.models import XRLinear, XRTransformer, XTransformer, load
     from ceiba.tree import LabelTree
+    from ceiba.tree.overlap import assign_clusters
 
 
 def __getattr__(name: str) -> Any:

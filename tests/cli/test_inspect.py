@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ceiba import load
+import json
+
+import numpy as np
+import pytest
+
+from ceiba import XRLinear, load
 
 
 def test_facts(run, model):
@@ -57,6 +62,68 @@ def test_labels_that_are_numbers(run, tmp_path):
     assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m").code == 0
     place = run("inspect", tmp_path / "m", "--label", "2", "--json").json["label"]
     assert (place["name"], place["positives_in_training"]) == (2, 1)
-    assert place["places"] == [{"tree": 1, "path": [], "neighbours": [0, 1]}]
+    assert [place["places"][0][name] for name in ("tree", "path")] == [1, []]
+    assert sorted(place["places"][0]["neighbours"]) == [0, 1]
     assert "no label '7'" in run("inspect", tmp_path / "m", "--label", "7").error()
     assert "are numbers" in run("inspect", tmp_path / "m", "--label", "two").error()
+
+
+@pytest.fixture(scope="module")
+def overlapping(corpus, tmp_path_factory):
+    """A folder with a model in which labels stand in several clusters."""
+    folder = tmp_path_factory.mktemp("models") / "overlapping"
+    settings = {"max_leaf_size": 8, "branching_factor": 4, "overlap": 3, "overlap_capacity": 4.0, "n_jobs": 1}
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    model = XRLinear(**settings).fit([row["text"] for row in rows], [row["labels"] for row in rows])
+    model.save(folder)
+    return folder
+
+
+def test_senses_of_a_label(run, overlapping, corpus):
+    fitted = load(overlapping)
+    tree, layer = fitted.trees_[0], fitted.partitions_[0].layers[-1]
+    column = int(np.bincount(tree.slot_label).argmax())
+    name = fitted.classes_[column]
+    arguments = ("inspect", overlapping, "--label", name, "--texts", corpus / "train.jsonl")
+    place = run(*arguments, "--json").json["label"]
+    assert len(place["places"]) == tree.overlap > 1
+    rows = [json.loads(line) for line in (corpus / "train.jsonl").read_text().splitlines()]
+    own = {row["text"] for row in rows if name in row["labels"]}
+    examples = []
+    for where, slot in zip(place["places"], tree.slots(column).tolist(), strict=True):
+        cluster = where["path"][-1]
+        assert set(where["neighbours"]) == set(fitted.classes_[tree.labels_under(tree.depth - 1, cluster)]) - {name}
+        features, weights, _ = layer.column(slot)
+        names = fitted.vectorizer_.get_feature_names_out()
+        best = features[np.argsort(-weights, kind="stable")][: len(where["features"])]
+        assert list(where["features"]) == names[best].tolist()
+        assert set(where["examples"]) <= own
+        examples += where["examples"]
+        for text in where["examples"]:
+            found = [c for c in fitted.match([text], k=10)[0][0] if c in {w["path"][-1] for w in place["places"]}]
+            assert found[0] == cluster
+    assert len(examples) == len(set(examples)) >= 3
+    out = run(*arguments).out
+    assert out.count("features: ") == tree.overlap
+    assert f"example: {examples[0]}" in out
+
+
+def test_examples_need_a_label(run, overlapping, corpus):
+    assert "--label" in run("inspect", overlapping, "--texts", corpus / "train.jsonl").error()
+
+
+def test_most_overlapped(run, overlapping, model):
+    fitted = load(overlapping)
+    tree = fitted.trees_[0]
+    listed = run("inspect", overlapping, "--most-overlapped", "--json").json["most_overlapped"]
+    several = {fitted.classes_[label] for label in np.flatnonzero(np.bincount(tree.slot_label) > 1)}
+    assert {row["name"] for row in listed} <= several
+    assert len(listed) == min(20, len(several))
+    assert [row["distance"] for row in listed] == sorted((row["distance"] for row in listed), reverse=True)
+    for row in listed:
+        label = fitted.classes_.tolist().index(row["name"])
+        assert set(row["clusters"]) <= set(tree.slot_cluster[tree.slots(label)].tolist())
+        assert 0 <= row["distance"] <= 1.0001
+        assert 1 <= row["levels"] <= tree.depth - 1
+    assert listed[0]["name"] in run("inspect", overlapping, "--most-overlapped").out
+    assert "no label stands in several" in run("inspect", model, "--most-overlapped").out

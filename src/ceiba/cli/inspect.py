@@ -9,7 +9,8 @@ import typer
 
 from ceiba.cli import options
 
-_SHOWN = 20
+_SHOWN = 20  # neighbours, or labels
+_TEXT = 160  # characters of an example
 
 
 def inspect(
@@ -17,18 +18,29 @@ def inspect(
     label: Annotated[str | None, typer.Option(help="Show this label's place in every tree and its neighbours.")] = None,
     tree: Annotated[bool, typer.Option("--tree", help="Draw the trees.")] = False,
     depth: Annotated[int, typer.Option(min=1, help="Levels to draw.")] = 2,
+    texts: Annotated[
+        Path | None, typer.Option(help="With --label: a file with labels; its rows with this label are examples.")
+    ] = None,
+    most_overlapped: Annotated[
+        bool, typer.Option("--most-overlapped", help="List the labels whose clusters are farthest apart.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show a model's sizes, parameters and trees."""
+    """Show a model's sizes, parameters and trees, and what its labels mean where."""
     from ceiba import load
     from ceiba.cli import output
+    from ceiba.errors import InputError
 
+    if texts is not None and label is None:
+        raise InputError("--texts gives examples of a label: give --label too.")
     model = load(model_dir)
     content: dict[str, Any] = {}
-    if label is None and not tree:
+    if label is None and not tree and not most_overlapped:
         content = facts(model, model_dir)
     if label is not None:
-        content["label"] = place(model, label)
+        content["label"] = place(model, label, texts)
+    if most_overlapped:
+        content["most_overlapped"] = spreads(model)
     if tree:
         content["trees"] = [draw(each, model.classes_, depth) for each in model.trees_]
     if json:
@@ -36,7 +48,9 @@ def inspect(
         return
     if label is not None:
         _print_place(content["label"])
-    elif not tree:
+    if most_overlapped:
+        _print_spreads(content["most_overlapped"])
+    elif label is None and not tree:
         _print_facts(content, model_dir)
     for number, lines in enumerate(content["trees"] if tree else (), start=1):
         print(f"tree {number}")
@@ -105,17 +119,55 @@ def find_label(model: Any, name: str) -> tuple[int, Any]:
     raise InputError(f"The model has no label {name!r}.{hint}")
 
 
-def place(model: Any, name: str) -> dict[str, Any]:
-    """Return a label's rows in training and, for each of its slots, the path there and the labels beside it."""
+def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
+    """Return a label's rows in training and, for each of its slots, the path there, the labels beside it and its words.
+
+    With a file of texts, also those of the label's rows that the matcher leads to each place.
+    """
+    from ceiba.models.senses import senses
+
     column, label = find_label(model, name)
+    positives = () if texts is None else _positives(model, texts, label)
     places = []
-    for number, tree in enumerate(model.trees_, start=1):
-        for index in range(len(tree.slots(column))):
-            path = tree.path(column, index)
-            mates = tree.labels_under(len(path), path[-1] if path else 0)
-            neighbours = [model.classes_[mate] for mate in mates.tolist() if mate != column]
-            places.append({"tree": number, "path": path, "neighbours": [_plain_label(mate) for mate in neighbours]})
+    for sense in senses(model, column, n_neighbours=len(model.classes_), texts=positives):
+        where: dict[str, Any] = {
+            "tree": sense.tree + 1,
+            "path": sense.path,
+            "neighbours": [_plain_label(mate) for mate in sense.neighbours],
+            "features": {str(feature): round(weight, 4) for feature, weight in sense.features},
+        }
+        places.append(where | ({} if texts is None else {"examples": sense.examples}))
     return {"name": label, "positives_in_training": int(model.label_counts_[column]), "places": places}
+
+
+def _positives(model: Any, path: Path, label: Any) -> Any:
+    """Return the texts (or features) of a file's rows that have a label."""
+    import numpy as np
+
+    from ceiba.cli import inputs
+    from ceiba.data.labels import encode_with
+
+    dataset = inputs.open_rows(path, model, labels=True, given={}, progress=None)
+    rows = [row for batch in inputs.batches(dataset) for row in batch] if dataset.texts is not None else None
+    truth, _ = encode_with(dataset.Y, model.classes_, names=dataset.classes)
+    own = np.flatnonzero(truth.tocsc()[:, [model.classes_.tolist().index(label)]].toarray())
+    return dataset.X[own] if rows is None else [rows[row] for row in own.tolist()]
+
+
+def spreads(model: Any) -> list[dict[str, Any]]:
+    """Return the labels whose clusters are farthest apart, as JSON values."""
+    from ceiba.models.senses import most_overlapped
+
+    return [
+        {
+            "name": _plain_label(spread.label),
+            "tree": spread.tree + 1,
+            "clusters": list(spread.clusters),
+            "distance": round(spread.distance, 4),
+            "levels": spread.levels,
+        }
+        for spread in most_overlapped(model, _SHOWN)
+    ]
 
 
 def _plain_label(label: Any) -> Any:
@@ -160,3 +212,21 @@ def _print_place(content: dict[str, Any]) -> None:
         print(f"tree {where['tree']}: {path}, beside {len(neighbours):,} labels")
         if neighbours:
             print(f"  {', '.join(printable(str(name)) for name in neighbours[:_SHOWN])}{more}")
+        if where["features"]:
+            print(f"  features: {', '.join(printable(name) for name in where['features'])}")
+        for text in where.get("examples", ()):
+            print(f"  example: {printable(text)[:_TEXT]}")
+
+
+def _print_spreads(found: list[dict[str, Any]]) -> None:
+    from ceiba.cli import output
+
+    if not found:
+        print("no label stands in several clusters of a tree")
+        return
+    rows = [
+        [str(row["name"]), str(row["tree"]), " and ".join(map(str, row["clusters"])), f"{row['distance']:.3f}",
+         str(row["levels"])]
+        for row in found
+    ]  # fmt: skip
+    output.print_table(["label", "tree", "clusters", "distance", "levels apart"], rows, text=("label",))

@@ -72,7 +72,7 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
     elif not 0 <= tree < len(model.partitions_):
         raise InputError(f"The model has {len(model.partitions_)} trees, there is no tree {tree}.")
     partition = model.partitions_[tree]
-    name_of = _feature_names(model)
+    name_of = feature_names(model)
     dense = np.zeros(X.n_features, np.float32)
     np.add.at(dense, X.indices, X.data)
     if X.dense is not None:
@@ -108,7 +108,8 @@ def _log_score(margin: float, combine: str) -> float:
     return -(max(0.0, 1.0 - margin) ** {"l1-hinge": 1, "l2-hinge": 2, "l3-hinge": 3}[form])
 
 
-def _feature_names(model: Any) -> Any:
+def feature_names(model: Any) -> Any:
+    """Return a function that names a feature by its number."""
     if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
         names = model.vectorizer_.get_feature_names_out()
         return lambda feature: names[feature] if feature < len(names) else f"embedding[{feature - len(names)}]"

@@ -21,6 +21,7 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.models.classifier import PartitionedClassifier
+from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.label_texts import in_class_order, with_documents
 from ceiba.models.partition import Partition, Progress, stage, train_partition
 from ceiba.search.beam import COMBINE_NAMES
@@ -62,6 +63,14 @@ class XRLinear(PartitionedClassifier):
         are terse tags, it fell from 87.1 to 84.3 (docs/transformers.md, "Label texts").
     tree : LabelTree or None, default=None
         A tree of your own, used in place of clustering by every member of the ensemble.
+    overlap : int, default=1
+        lambda, the most clusters of a tree that one label may stand in. Above 1 they are learned (label
+        disentanglement): a label gets the further clusters to which a first matcher leads its positives.
+    overlap_rounds : int, default=1
+        How often clusters are learned, each time with a matcher trained on the last.
+    overlap_capacity : float, default=1.0
+        How much a cluster may cost when it takes in further labels, in multiples of the mean cost of the clusters
+        before. The cost is the number of its labels times that of its instances.
     negatives : {"tfn", "man", "tfn+man"}, default="tfn"
         Which instances a node's children learn from: those with a positive below the node (teacher-forced), those the
         levels above lead there (matcher-aware), or both.
@@ -128,6 +137,7 @@ class XRLinear(PartitionedClassifier):
     - Yu, Zhong, Zhang, Chang and Dhillon, "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022:
       XR-Linear.
     - Prabhu et al., "Parabel", WWW 2018: balanced label trees and teacher-forced negatives.
+    - Liu et al., "Label Disentanglement in Partition-based Extreme Multilabel Classification", NeurIPS 2021: `overlap`.
 
     Examples
     --------
@@ -150,6 +160,9 @@ class XRLinear(PartitionedClassifier):
         ],
         "label_documents": [Flag()],
         "tree": [Exactly(None), Instance("a LabelTree", LabelTree)],
+        "overlap": [_COUNT],
+        "overlap_rounds": [_COUNT],
+        "overlap_capacity": [Interval(float, 0, None)],
         "negatives": [Options(*NEGATIVES)],
         "loss": [Options(*LOSSES)],
         "C": [_POSITIVE],
@@ -182,6 +195,9 @@ class XRLinear(PartitionedClassifier):
         label_embedding: Any = "pifa",
         label_documents: bool = False,
         tree: LabelTree | None = None,
+        overlap: int = 1,
+        overlap_rounds: int = 1,
+        overlap_capacity: float = 1.0,
         negatives: str = "tfn",
         loss: str = "squared_hinge",
         C: float = 1.0,
@@ -206,6 +222,9 @@ class XRLinear(PartitionedClassifier):
         self.label_embedding = label_embedding
         self.label_documents = label_documents
         self.tree = tree
+        self.overlap = overlap
+        self.overlap_rounds = overlap_rounds
+        self.overlap_capacity = overlap_capacity
         self.negatives = negatives
         self.loss = loss
         self.C = C
@@ -332,32 +351,33 @@ class XRLinear(PartitionedClassifier):
                 n_threads=n_threads,
                 progress=stage(progress, f"clustering of {name}", positives.n_nodes),
             )
-        clustered = time.perf_counter() - started
-        partition = train_partition(
-            X,
-            positives,
-            tree,
-            SolverSettings(
-                loss=self.loss,
-                C=self.C,
-                cost_positive=self.cost_positive,
-                cost_negative=self.cost_negative,
-                bias=self.bias,
-                tolerance=self.tolerance,
-                max_iter=min(self.max_iter, _MOST_PASSES),
-                threshold=self.threshold,
-                weight_dtype=self.weight_dtype,
-            ),
-            negatives=self.negatives,
-            matched=matched,
-            beam_size=self.beam_size,
-            combine=self.combine,
-            seed=seed,
-            n_threads=n_threads,
-            progress=progress,
-            name=name,
+        seconds = {"clustering": time.perf_counter() - started}
+        settings = SolverSettings(
+            loss=self.loss,
+            C=self.C,
+            cost_positive=self.cost_positive,
+            cost_negative=self.cost_negative,
+            bias=self.bias,
+            tolerance=self.tolerance,
+            max_iter=min(self.max_iter, _MOST_PASSES),
+            threshold=self.threshold,
+            weight_dtype=self.weight_dtype,
         )
-        partition.seconds = {"clustering": clustered, **partition.seconds}
+        options: dict[str, Any] = {
+            "negatives": self.negatives,
+            "beam_size": self.beam_size,
+            "combine": self.combine,
+            "seed": seed,
+            "n_threads": n_threads,
+            "progress": progress,
+            "name": name,
+        }
+        if self.overlap > 1:
+            overlap = OverlapSettings(self.overlap, self.overlap_rounds, self.overlap_capacity)
+            tree, learned = disentangle(X, positives, tree, settings, overlap, **options)
+            seconds.update(learned)
+        partition = train_partition(X, positives, tree, settings, matched=matched, **options)
+        partition.seconds = {**seconds, **partition.seconds}
         return partition
 
     def _check_labels(self, Y: sp.csr_array, classes: NDArray) -> None:

@@ -66,8 +66,8 @@ class LabelTree:
         if (counts == 0).any():
             raise InputError("Every label from 0 to n_labels - 1 must have a slot in the tree.")
         if counts.max() > 1:
-            cluster = np.repeat(np.arange(len(self.child_ptrs[-1]) - 1), np.diff(self.child_ptrs[-1]))
-            if len(np.unique(np.column_stack([cluster, self.slot_label]), axis=0)) != above:
+            places = np.column_stack([self.slot_cluster, self.slot_label])
+            if len(np.unique(places, axis=0)) != above:
                 raise InputError("A label stands twice in one cluster of the tree.")
 
     @classmethod
@@ -128,6 +128,12 @@ class LabelTree:
     def overlap(self) -> int:
         """lambda, the most slots that one label has."""
         return int(np.bincount(self.slot_label).max())
+
+    @property
+    def slot_cluster(self) -> NDArray[np.int64]:
+        """The bottom cluster of each slot."""
+        ptr = self.child_ptrs[-1]
+        return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
 
     def slots(self, label: int) -> NDArray[np.intp]:
         """Return the slots of a label."""

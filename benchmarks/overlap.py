@@ -1,0 +1,241 @@
+"""Labels in one to six clusters on the same features, and merged labels that must come apart again."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from benchmarks.data import FEATURES, indicator, read
+
+FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
+ICD = "icd"  # in place of a folder: the demo's texts
+ICD_FEATURES = {"word_ngrams": (1, 2), "char_ngrams": (3, 5)}
+ICD_SETTINGS = {"cost_positive": 4.0, "threshold": 0.01}
+
+
+def rows_of(folder: Path, limit: int, validation: bool) -> tuple[list[dict], list[dict]]:
+    """Return rows to train on and rows to measure on: the test file's, or a tenth of the training file's.
+
+    Of the demo's texts, training keeps the descriptions, and three in ten of its inclusion terms are held out.
+    """
+    rng = np.random.default_rng(0)
+    if str(folder) == ICD:
+        from ceiba.data.icd import load_icd10cm
+
+        coding = load_icd10cm()
+        train, test = (
+            [{"text": text, "labels": own} for text, own in zip(texts, labels, strict=True)]
+            for texts, labels in ((coding.train_texts, coding.train_labels), (coding.test_texts, coding.test_labels))
+        )
+        n_kept, share = len(coding.descriptions), 0.3
+    else:
+        train, test = read(folder, limit)
+        n_kept, share = 0, 0.1
+    if not validation:
+        return train, test
+    held = rng.random(len(train)) < share
+    held[:n_kept] = False
+    return [row for row, out in zip(train, held, strict=True) if not out], [
+        row for row, out in zip(train, held, strict=True) if out
+    ]
+
+
+def matrices(folder: Path, limit: int, validation: bool, threads: int) -> tuple[Any, Any, Any, Any]:
+    """Return X, Y to train on and X, Y to measure on."""
+    from ceiba import TfidfVectorizer
+
+    train, test = rows_of(folder, limit, validation)
+    settings = ICD_FEATURES if str(folder) == ICD else FEATURES
+    vectorizer = TfidfVectorizer(n_jobs=threads, **settings)
+    X, X_test = (
+        vectorizer.fit_transform([row["text"] for row in train]),
+        vectorizer.transform([row["text"] for row in test]),
+    )
+    names = sorted({label for row in train for label in row["labels"]})
+    column = {name: i for i, name in enumerate(names)}
+    return X, indicator(train, column), X_test, indicator(test, column)
+
+
+def run(
+    folder: Path, overlaps: list[int], out: Path, *, limit: int, validation: bool, seeds: int, threads: int,
+    settings: dict[str, Any],
+) -> None:  # fmt: skip
+    """Train with each number of clusters and append a row for each."""
+    from benchmarks.runner import machine
+
+    X, Y, X_test, Y_test = matrices(folder, limit, validation, threads)
+    own = {**(ICD_SETTINGS if str(folder) == ICD else {}), **settings}
+    for seed in range(seeds):
+        for overlap in overlaps:
+            row = {
+                "overlap": overlap,
+                "data": folder.name + (f", first {limit:,}" if limit else ""),
+                "part": "validation" if validation else "test",
+                "seed": seed,
+                "settings": own,
+                "machine": machine(),
+                "threads": threads,
+                **measure({"overlap": overlap, "random_state": seed, **own}, X, Y, X_test, Y_test, threads),
+            }
+            with open(out, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print({name: row[name] for name in ("data", "overlap", "fit_s", "predict_us", *FIGURES)}, flush=True)
+
+
+def measure(settings: dict[str, Any], X: Any, Y: Any, X_test: Any, Y_test: Any, threads: int) -> dict[str, Any]:
+    """Train and measure one model."""
+    from ceiba import XRLinear, metrics
+    from ceiba.features.matrix import as_features
+    from ceiba.layers.instances import InstanceLists, positives_per_level
+
+    started = time.perf_counter()
+    model = XRLinear(n_jobs=threads, **settings).fit(X, Y)
+    fitted = time.perf_counter() - started
+    model.predict_topk(X_test, 5)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        top, _ = model.predict_topk(X_test, 5)
+        times.append(time.perf_counter() - started)
+    figures = metrics.evaluate(Y_test, top.astype(np.int32), ks=(1, 3, 5), Y_train=Y)
+    tree = model.trees_[0]
+    labels = np.diff(tree.child_ptrs[-1])
+    instances = np.diff(positives_per_level(tree, InstanceLists.from_columns(sp.csr_array(Y)), X.shape[0])[-2].ptr)
+    work = model._searcher().work(as_features(X_test), 5, model.beam_size)
+    seconds = model.fit_report_["seconds"]
+    return {
+        "fit_s": round(fitted, 2),
+        "matcher_s": round(seconds.get("tree 1 matcher", 0.0), 2),
+        "assignment_s": round(seconds.get("tree 1 assignment", 0.0), 2),
+        "predict_us": round(1e6 * min(times) / X_test.shape[0], 2),
+        "weights_read": round(work["weights"] / X_test.shape[0]),
+        "labels": tree.n_labels,
+        "slots": len(tree.slot_label),
+        "clusters": len(labels),
+        "most_labels": int(labels.max()),
+        "most_cost": int((labels * instances).max()),
+        "cost": int((labels * instances).sum()),
+        **{name: round(float(figures[name]), 2) for name in FIGURES},
+    }
+
+
+# ---------------------------------------------------------------------- homonyms
+
+
+def merge_labels(
+    Y: sp.csr_array, similarity: Any, pairs: int, least: int, seed: int
+) -> tuple[sp.csr_array, np.ndarray]:
+    """Merge pairs of labels under the number of the first.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (N, L)
+    similarity : callable
+        ``similarity(a, b)`` of two arrays of labels; pairs of more than 0.05 are not taken.
+    pairs, least, seed : int
+        How many pairs, the fewest positives of a label to be merged, and the seed.
+
+    Returns
+    -------
+    merged : csr_array of shape (N, L - pairs)
+    senses : ndarray of shape (pairs, 3), int64
+        The merged label's number in `merged`, and the two labels' numbers in Y.
+    """
+    Y = sp.csr_array(Y)
+    counts = np.bincount(Y.indices, minlength=Y.shape[1])
+    frequent = np.random.default_rng(seed).permutation(np.flatnonzero(counts >= least))
+    half = len(frequent) // 2
+    a, b = frequent[:half], frequent[half : 2 * half]
+    both = np.asarray((sp.csc_array(Y)[:, a].multiply(sp.csc_array(Y)[:, b])).sum(axis=0)).ravel()
+    alike = (counts[a] < 3 * counts[b]) & (counts[b] < 3 * counts[a])
+    taken = np.flatnonzero((similarity(a, b) < 0.05) & (both == 0) & alike)[:pairs]
+    a, b = a[taken], b[taken]
+    to = np.arange(Y.shape[1])
+    to[b] = a
+    kept = np.delete(np.arange(Y.shape[1]), b)
+    number = np.zeros(Y.shape[1], np.int64)
+    number[kept] = np.arange(len(kept))
+    rows = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))
+    shape = (Y.shape[0], len(kept))
+    merged = sp.csr_array((np.ones(Y.nnz, np.float32), (rows, number[to[Y.indices]])), shape=shape)
+    return merged, np.column_stack([number[a], a, b])
+
+
+def recovery(model: Any, X: Any, Y: sp.csr_array, senses: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Measure whether the clusters of merged labels are their senses.
+
+    A positive of a merged label belongs to the cluster, of the label's own, that the matcher finds first for it. A
+    label is recovered when it has two clusters at least, each sense is the majority of one, and nine in ten of its
+    positives are in a cluster whose majority is theirs. Beside it: the same with positives dealt out at random.
+
+    Returns
+    -------
+    dict
+        Shares: ``two_clusters``, ``recovered``, ``purity``, ``recovered_random``, ``purity_random``.
+    """
+    tree = model.trees_[0]
+    found, _ = model.match(X, k=model.beam_size)
+    Y = sp.csc_array(Y)
+    rng = np.random.default_rng(seed)
+    several, outcomes, chance = [], [], []
+    for label, a, b in senses.tolist():
+        own = tree.slot_cluster[tree.slots(label)]
+        several.append(len(own) > 1)
+        rows = np.concatenate([Y.indices[Y.indptr[s] : Y.indptr[s + 1]] for s in (a, b)])
+        sense = np.repeat([0, 1], [Y.indptr[s + 1] - Y.indptr[s] for s in (a, b)])
+        mine = np.isin(found[rows], own)
+        led = np.where(mine.any(axis=1), found[rows, mine.argmax(axis=1)], own[0])
+        place = np.searchsorted(own, led)
+        outcomes.append(_apart(place, sense, len(own)))
+        chance.append(_apart(rng.integers(0, len(own), len(rows)), sense, len(own)))
+    shares = np.array([outcomes, chance], float).mean(axis=1)
+    return {
+        "two_clusters": float(np.mean(several)),
+        "recovered": float(shares[0, 0]),
+        "purity": float(shares[0, 1]),
+        "recovered_random": float(shares[1, 0]),
+        "purity_random": float(shares[1, 1]),
+    }
+
+
+def _apart(place: np.ndarray, sense: np.ndarray, n: int) -> tuple[bool, float]:
+    """Return whether the places are the senses, and the share of instances in a place of their sense's majority."""
+    table = np.zeros((n, 2))
+    np.add.at(table, (place, sense), 1)
+    purity = table.max(axis=1).sum() / table.sum()
+    used = table[table.sum(axis=1) > 0]
+    both = len(np.unique(used.argmax(axis=1))) == 2
+    return bool(both and purity >= 0.9), float(purity)
+
+
+def run_homonyms(
+    folder: Path, out: Path, *, limit: int, pairs: int, least: int, overlaps: list[int], threads: int,
+    settings: dict[str, Any],
+) -> None:  # fmt: skip
+    """Merge labels of a real set, train, and append a row per number of clusters."""
+    from ceiba import XRLinear
+    from ceiba.features.matrix import as_features
+    from ceiba.layers.instances import InstanceLists
+    from ceiba.tree.embeddings import pifa
+
+    X, Y, _, _ = matrices(folder, limit, False, threads)
+    Z = pifa(as_features(X), InstanceLists.from_columns(sp.csr_array(Y)), n_threads=threads).to_scipy()
+    merged, senses = merge_labels(Y, lambda a, b: np.asarray(Z[a].multiply(Z[b]).sum(axis=1)).ravel(), pairs, least, 0)
+    for overlap in overlaps:
+        model = XRLinear(overlap=overlap, n_jobs=threads, **settings).fit(X, merged)
+        row = {
+            "homonyms": len(senses),
+            "data": folder.name + (f", first {limit:,}" if limit else ""),
+            "least_positives": least,
+            "overlap": overlap,
+            "settings": settings,
+            **{name: round(100 * share, 1) for name, share in recovery(model, X, Y, senses).items()},
+        }
+        with open(out, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(row, flush=True)

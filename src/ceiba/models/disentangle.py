@@ -1,0 +1,109 @@
+"""Label disentanglement: labels assigned to the clusters of a tree where its matcher leads their positives."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from ceiba.features.matrix import Features
+from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.layers.layer import SolverSettings
+from ceiba.models.partition import Partition, Progress, stage, train_partition
+from ceiba.search.beam import BeamSearcher
+from ceiba.tree.label_tree import LabelTree
+from ceiba.tree.overlap import assign, home_of, with_clusters
+
+
+@dataclass(frozen=True)
+class OverlapSettings:
+    """How labels come into several clusters; the estimators document the fields under the same names."""
+
+    overlap: int = 1
+    overlap_rounds: int = 1
+    overlap_capacity: float = 1.0
+
+
+def disentangle(
+    X: Features,
+    positives: InstanceLists,
+    tree: LabelTree,
+    settings: SolverSettings,
+    overlap: OverlapSettings,
+    *,
+    negatives: str = "tfn",
+    beam_size: int = 10,
+    combine: str = "l3-hinge",
+    seed: int = 0,
+    n_threads: int = 1,
+    progress: Progress | None = None,
+    name: str = "tree",
+) -> tuple[LabelTree, dict[str, float]]:
+    """Let labels stand in several clusters of a tree.
+
+    Every round trains the levels above the labels (to match is all they are for, so the labels' own level is left
+    out), matches the training instances, and assigns the labels anew, each time from their homes in `tree`.
+
+    Parameters
+    ----------
+    X : Features of N rows
+    positives : InstanceLists of L lists
+    tree : LabelTree
+        The provisional tree. Without clusters (one-vs-all) it is returned as it is.
+    settings : SolverSettings
+    overlap : OverlapSettings
+    negatives, beam_size, combine, seed, n_threads, progress, name
+        As for `train_partition`.
+
+    Returns
+    -------
+    tree : LabelTree
+    seconds : dict of str to float
+        What matching and assigning took.
+
+    References
+    ----------
+    Liu et al., "Label Disentanglement in Partition-based Extreme Multilabel Classification", NeurIPS 2021.
+    """
+    seconds = {"matcher": 0.0, "assignment": 0.0}
+    if tree.depth == 1 or overlap.overlap == 1:
+        return tree, {}
+    counts = np.diff(positives.ptr)
+    home = home_of(tree, positives.n_nodes, len(tree.child_ptrs[-1]) - 1)
+    at_home = positives_per_level(tree, positives, X.n_rows, n_threads)[-2]
+    capacity = overlap.overlap_capacity * float((np.diff(at_home.ptr) * np.diff(tree.child_ptrs[-1])).mean())
+    found = tree
+    for number in range(1, overlap.overlap_rounds + 1):
+        started = time.perf_counter()
+        called = f"matcher of {name}" if overlap.overlap_rounds == 1 else f"matcher {number} of {name}"
+        clusters = at_home if number == 1 else positives_per_level(found, positives, X.n_rows, n_threads)[-2]
+        above = LabelTree(tree.child_ptrs[:-1], np.arange(clusters.n_nodes))
+        matcher = train_partition(
+            X, clusters, above, settings, negatives=negatives, beam_size=beam_size, combine=combine, seed=seed,
+            n_threads=n_threads, progress=progress, name=called,
+        )  # fmt: skip
+        scores = match_ranks(matcher, X, beam_size, combine, n_threads)
+        trained = time.perf_counter()
+        stage(progress, f"assignment of {name}", positives.n_nodes)
+        assignment = assign(positives, scores, home, overlap=overlap.overlap, capacity=capacity, n_threads=n_threads)
+        found = with_clusters(tree, assignment, counts)
+        seconds["matcher"] += trained - started
+        seconds["assignment"] += time.perf_counter() - trained
+    return found, seconds
+
+
+def match_ranks(matcher: Partition, X: Features, beam_size: int, combine: str, n_threads: int = 1) -> Features:
+    """Return 1, 1/2, 1/3 ... for the first, second, third ... cluster that a matcher finds for each instance.
+
+    Ranks in place of scores: scores saturate (most instances of the training set reach several clusters with a score
+    of almost 1), and on a validation split of 50,000 titles assignments by rank gave up to 0.5 points of PSP@5 more, the
+    first three or ten as hits up to 1.3 points less.
+    """
+    n_clusters = len(matcher.tree.slot_label)
+    searcher = BeamSearcher([(matcher.layers, matcher.tree.slot_label)], n_clusters, combine)
+    found = searcher.nodes(X, len(matcher.layers), beam_size, n_threads=n_threads)
+    rank = np.arange(1, len(found.ids) + 1) - np.repeat(found.ptr[:-1], np.diff(found.ptr))
+    row = np.repeat(np.arange(X.n_rows), np.diff(found.ptr))
+    order = np.lexsort((found.ids, row))
+    return Features(found.ptr, found.ids[order], (1 / rank[order]).astype(np.float32), n_clusters)
