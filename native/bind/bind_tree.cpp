@@ -111,6 +111,9 @@ void bind_tree(nb::module_& m) {
               const Lists home = lists(home_ptr, home_items, clusters);
               require(home.count == positives.count, "home does not have a list per label");
               require(static_cast<int64_t>(worth.shape(0)) == home.count, "worth does not have a number per label");
+              for (size_t l = 0; l < worth.shape(0); ++l) {
+                  require(std::isfinite(worth.data()[l]), "worth is not finite");  // offers are sorted by it
+              }
               require(overlap >= 1 && threads >= 1, "overlap and threads are at least 1");
               Overlap found;
               Watch(nb::none()).run([&](Monitor& monitor) {

@@ -30,6 +30,13 @@ def coarsen(lists=LISTS, weight=None, instances=3, child_ptr=CHILD_PTR, threads=
     return core.coarsen(*lists, weight, instances, child_ptr, threads)
 
 
+HOME = np.array([0, 1, 2], I64), np.array([0, 3], I32)  # of two labels among four clusters
+
+
+def assign(csr=CSR, lists=LISTS, home=HOME, worth=(1.0, 1.0), overlap=2, threads=1):
+    return core.assign_clusters(*lists, *csr, 4, *home, np.array(worth), overlap, 0.0, 100.0, False, threads)
+
+
 def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_ptr=CHILD_PTR, threads=1, **options):
     given = {"loss": 0, "cp": 1.0, "cn": 1.0, "bias": 1.0, "tol": 0.1, "passes": 100, "threshold": 0.0, "dtype": 0}
     return core.train_layer(
@@ -50,6 +57,7 @@ def test_the_examples_are_sound():
     assert sorted(cluster().tolist()) == [0, 1, 2]
     assert coarsen()[1].tolist() == [0, 1, 2]
     assert len(train()[0]["bias"]) == 2
+    assert assign()[1].tolist() == [0, 1, 3]  # cluster 1 adds 3.0, cluster 3 only 2.0
     ptr, _, _, work = searcher().top_k(*CSR, 10, 2, 2)
     assert ptr.tolist() == [0, 2, 4, 6]
     assert work["visits"] == 3
@@ -83,10 +91,28 @@ BAD_LISTS = {
 
 
 @pytest.mark.parametrize("name", BAD_CSR)
-@pytest.mark.parametrize("call", [pifa, cluster, train])
+@pytest.mark.parametrize("call", [pifa, cluster, train, assign])
 def test_rows_that_are_not_sound(call, name):
     with pytest.raises(ValueError, match="CSR"):
         call(csr=BAD_CSR[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"csr": with_part(CSR, 1, np.array([3, 0, 1], I32))}, "canonical"),
+        ({"csr": with_part(CSR, 2, np.array([1.0, np.nan, 1.0], F32))}, "canonical"),
+        ({"home": with_part(HOME, 1, np.array([0, 4], I32))}, "lists"),
+        ({"home": (np.array([0, 1], I64), np.array([0], I32))}, "home"),
+        ({"worth": (1.0,)}, "worth"),
+        ({"worth": (1.0, np.nan)}, "worth"),
+        ({"overlap": 0}, "overlap"),
+        ({"threads": 0}, "threads"),
+    ],
+)
+def test_assignments_that_are_not_sound(changes, message):
+    with pytest.raises(ValueError, match=message):
+        assign(**changes)
 
 
 @pytest.mark.parametrize("name", BAD_CSR)
@@ -136,7 +162,7 @@ def test_dense_features_that_are_not_sound(name):
 
 @pytest.mark.parametrize("name", BAD_LISTS)
 def test_lists_that_are_not_sound(name):
-    for call in (pifa, coarsen):
+    for call in (pifa, coarsen, assign):
         with pytest.raises(ValueError, match="lists"):
             call(lists=BAD_LISTS[name])
     with pytest.raises(ValueError, match="lists"):
