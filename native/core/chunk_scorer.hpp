@@ -27,6 +27,20 @@ struct SearchWork {
     }
 };
 
+#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
+// Where the value of each of eight children stands among those of the children that a byte names; for the others a
+// number that a shuffle takes for zero, doubled or not.
+struct Places {
+    alignas(64) uint8_t of[256][8] = {};
+    constexpr Places() {
+        for (int bits = 0; bits < 256; ++bits) {
+            for (int l = 0, next = 0; l < 8; ++l) of[bits][l] = static_cast<uint8_t>((bits >> l) & 1 ? next++ : 0xc0);
+        }
+    }
+};
+inline constexpr Places kPlaces;
+#endif
+
 // One thread's scorer. A row's sparse features are found through the chunk's buckets, or, where many rows visit the same
 // chunk, through a table of all features into which the chunk was spread. Both add in the same order, so both give the
 // same bits. Dense features are not looked up: nearly all of them are in the row, so that the chunk's rows of their ids,
@@ -132,7 +146,9 @@ class ChunkScorer {
             const float* value = x.dense_row(row);
             for_each_row(layer, parent, first >> layer.shift[parent], layer.chunk_buckets(parent),
                          [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
-                             if (feature >= first) take(bytes, entries, value[feature - first]);
+                             if (feature >= first && value[feature - first] != 0.0f) {
+                                 take(bytes, entries, value[feature - first]);
+                             }
                          });
         }
         add_all_masked<T>(layer, found, masked, mask_bytes, margin);
@@ -299,6 +315,17 @@ class ChunkScorer {
     static void add_masked(const LayerView& layer, const uint8_t* mask, uint32_t mask_bytes, float v,
                            float* __restrict margin) {
         const uint8_t* values = mask + mask_bytes;
+#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
+        if constexpr (sizeof(T) < 4) {
+            const __m256 factor = _mm256_set1_ps(v);
+            for (uint32_t b = 0; b < mask_bytes; ++b, margin += 8) {
+                const __m256 weight = spread_eight<T>(layer, values, mask[b]);
+                _mm256_storeu_ps(margin, _mm256_fmadd_ps(weight, factor, _mm256_loadu_ps(margin)));
+                values += sizeof(T) * __builtin_popcount(mask[b]);
+            }
+            return;
+        }
+#endif
         for (uint32_t b = 0; b < mask_bytes; b += 2, margin += 16) {
             uint16_t bits;
             std::memcpy(&bits, mask + b, 2);
@@ -320,6 +347,33 @@ class ChunkScorer {
             }
         }
     }
+
+#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
+    // The next values, spread to the children that `bits` names; zero for the others.
+    template <class T>
+    static __m256 spread_eight(const LayerView& layer, const uint8_t* values, uint8_t bits) {
+        const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kPlaces.of[bits]));
+        if constexpr (sizeof(T) == 2) {
+            const __m128i twice = _mm_unpacklo_epi8(places, places);
+            const __m128i bytes = _mm_add_epi8(_mm_add_epi8(twice, twice), _mm_set1_epi16(0x0100));
+            const __m128i packed = _mm_loadu_si128(reinterpret_cast<const __m128i*>(values));
+            return _mm256_cvtph_ps(_mm_shuffle_epi8(packed, bytes));
+        } else {
+            const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(values));
+            return decode_float8(_mm256_cvtepu8_epi32(_mm_shuffle_epi8(packed, places)), layer.scale);
+        }
+    }
+
+    // Float8::decode of eight codes.
+    static __m256 decode_float8(__m256i code, float scale) {
+        const __m256i magnitude = _mm256_and_si256(code, _mm256_set1_epi32(0x7f));
+        const __m256i base = _mm256_castps_si256(_mm256_set1_ps(scale));
+        const __m256i size = _mm256_add_epi32(_mm256_slli_epi32(magnitude, 19), base);
+        const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(0x80)), 24);
+        const __m256i none = _mm256_cmpeq_epi32(magnitude, _mm256_setzero_si256());
+        return _mm256_castsi256_ps(_mm256_andnot_si256(none, _mm256_or_si256(size, sign)));
+    }
+#endif
 
 #if defined(__AVX512F__)
     // Float8::decode of 16 codes.

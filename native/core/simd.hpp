@@ -83,12 +83,15 @@ struct Lanes {
         for (int p = 0; p < kParts; ++p) r.part[p] = Float{} + value;
         return r;
     }
+    // Part by part: copied as a whole, several vectors go through memory in pieces that stall the loads after them.
     static Lanes load(const float* source) {
         Lanes r;
-        std::memcpy(&r, source, sizeof(r));
+        for (int p = 0; p < kParts; ++p) std::memcpy(&r.part[p], source + p * kWidth, sizeof(Float));
         return r;
     }
-    void store(float* target) const { std::memcpy(target, this, sizeof(*this)); }
+    void store(float* target) const {
+        for (int p = 0; p < kParts; ++p) std::memcpy(target + p * kWidth, &part[p], sizeof(Float));
+    }
 
     friend Lanes operator+(Lanes a, const Lanes& b) {
         for (int p = 0; p < kParts; ++p) a.part[p] += b.part[p];
