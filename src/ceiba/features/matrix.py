@@ -178,9 +178,7 @@ def as_features(
 def _check_shape(shape: tuple[int, ...], n_features: int | None, allow_empty: bool, name: str, owner: str) -> None:
     rows, columns = shape
     if rows == 0 and not allow_empty:
-        raise InputError(
-            f"{name} is empty: found array with 0 sample(s) (shape={shape}); a minimum of 1 is required."
-        )
+        raise InputError(f"{name} is empty: found array with 0 sample(s) (shape={shape}); a minimum of 1 is required.")
     if columns == 0:
         raise InputError(f"{name} has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
     if columns > _MOST_FEATURES:
