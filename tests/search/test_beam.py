@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features
 from ceiba.reference.search import Searcher as Twin
 from ceiba.reference.weights import pack
@@ -343,3 +344,47 @@ def test_work_is_counted():
     narrow, wide = searcher.work(X, 5, 1), searcher.work(X, 5, 50)
     assert 0 < narrow["visits"] < wide["visits"]
     assert 0 < narrow["lookups"] < wide["lookups"]
+
+
+def draw_dense(rng, n, n_sparse, d):
+    """Draw rows of sparse features and dense ones, some of which are zero."""
+    dense = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.8) / np.sqrt(d)
+    if n_sparse == 0:
+        return dense_features(dense)
+    return with_dense(draw_rows(rng, n, n_sparse), dense)
+
+
+def row_of(X, row):
+    part = slice(X.indptr[row], X.indptr[row + 1])
+    size = np.array([0, part.stop - part.start], np.int64)
+    return X._replace(indptr=size, indices=X.indices[part], data=X.data[part], dense=X.dense[row : row + 1])
+
+
+# 3: dense features begin within a bucket of sparse ones; 256 and 300: keys of one byte and of two; leaf 300: wide chunks
+@pytest.mark.parametrize("leaf", [5, 30, 300])
+@pytest.mark.parametrize(("n_sparse", "d"), [(0, 40), (3, 37), (300, 64), (256, 1), (2000, 130)])
+@pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])
+def test_dense_rows_are_searched_as_those_of_a_csr(weight_dtype, n_sparse, d, leaf):
+    rng = np.random.default_rng(n_sparse)
+    n_labels = max(2 * leaf, 60)
+    trees = [
+        draw_tree(rng, n_labels, n_features=n_sparse + d, leaf=leaf, density=density, weight_dtype=weight_dtype)
+        for density in (0.05, 0.9)
+    ]
+    X = draw_dense(rng, 40, n_sparse, d)
+    joined = as_features(X.to_scipy())
+    ptr = np.arange(41, dtype=np.int64) * 2
+    labels = rng.integers(0, n_labels, 80, dtype=np.int32)
+    for tree in trees:
+        searcher = BeamSearcher([tree], n_labels, "l3-hinge")
+        whole = searcher.top_k(X, 5, 3)
+        assert_same(whole, searcher.top_k(joined, 5, 3))
+        assert_same(whole, Twin([tree], n_labels, "l3-hinge").top_k(X, 5, 3))
+        single = [searcher.top_k(row_of(X, row), 5, 3) for row in range(40)]
+        assert whole.ids.tolist() == np.concatenate([part.ids for part in single]).tolist()
+        assert whole.scores.tolist() == np.concatenate([part.scores for part in single]).tolist()
+        for a, b in zip(whole, searcher.top_k(X, 5, 3, n_threads=2), strict=True):
+            assert a.tobytes() == b.tobytes()
+        assert_same(searcher.nodes(X, 1, 3), searcher.nodes(joined, 1, 3))
+        found, expected = (searcher.score_labels(rows, ptr, labels) for rows in (X, joined))
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-5)

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features
 from ceiba.layers.instances import InstanceLists
 from ceiba.reference import tree as reference
@@ -78,3 +79,17 @@ def test_rows_are_scaled_and_the_original_is_not():
     scaled = unit_rows(given_rows)
     assert scaled.to_scipy().toarray() == pytest.approx(np.array([[0.6, 0.8], [0, 0], [0, -1]]))
     assert given_rows.toarray().tolist() == [[3, 4], [0, 0], [0, -2]]
+
+
+@pytest.mark.parametrize("max_features", [None, 20])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_pifa_of_dense_features_is_that_of_a_csr_bit_for_bit(make_problem, max_features, n_threads):
+    problem = make_problem(200, 50, 90)
+    dense = np.random.default_rng(0).normal(size=(200, 70)).astype(np.float32)
+    dense[:, 3] = 0
+    for X in (with_dense(problem.features, dense), dense_features(dense)):
+        found = pifa(X, problem.positives, max_features=max_features, n_threads=n_threads)
+        expected = pifa(as_features(X.to_scipy()), problem.positives, max_features=max_features)
+        assert len(found.indices) == len(expected.indices) > 90
+        for a, b in zip(found[:3], expected[:3], strict=True):
+            assert a.tobytes() == b.tobytes()
