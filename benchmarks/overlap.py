@@ -176,7 +176,8 @@ def recovery(model: Any, X: Any, Y: sp.csr_array, senses: np.ndarray, seed: int 
     Returns
     -------
     dict
-        Shares: ``two_clusters``, ``recovered``, ``purity``, ``recovered_random``, ``purity_random``.
+        Shares: ``two_clusters``, ``recovered``, ``majorities_differ`` (the same without the nine in ten), ``purity``,
+        and the last three with ``_random``.
     """
     tree = model.trees_[0]
     found, _ = model.match(X, k=model.beam_size)
@@ -196,21 +197,22 @@ def recovery(model: Any, X: Any, Y: sp.csr_array, senses: np.ndarray, seed: int 
     shares = np.array([outcomes, chance], float).mean(axis=1)
     return {
         "two_clusters": float(np.mean(several)),
-        "recovered": float(shares[0, 0]),
-        "purity": float(shares[0, 1]),
-        "recovered_random": float(shares[1, 0]),
-        "purity_random": float(shares[1, 1]),
+        **{name: float(share) for name, share in zip(_OUTCOMES, shares[0], strict=True)},
+        **{f"{name}_random": float(share) for name, share in zip(_OUTCOMES, shares[1], strict=True)},
     }
 
 
-def _apart(place: np.ndarray, sense: np.ndarray, n: int) -> tuple[bool, float]:
-    """Return whether the places are the senses, and the share of instances in a place of their sense's majority."""
+_OUTCOMES = ("recovered", "majorities_differ", "purity")
+
+
+def _apart(place: np.ndarray, sense: np.ndarray, n: int) -> tuple[bool, bool, float]:
+    """Return whether the places are the senses, whether their majorities are, and the share in one of its own."""
     table = np.zeros((n, 2))
     np.add.at(table, (place, sense), 1)
     purity = table.max(axis=1).sum() / table.sum()
     used = table[table.sum(axis=1) > 0]
     both = len(np.unique(used.argmax(axis=1))) == 2
-    return bool(both and purity >= 0.9), float(purity)
+    return bool(both and purity >= 0.9), bool(both), float(purity)
 
 
 def run_homonyms(
