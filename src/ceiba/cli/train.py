@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,6 +60,8 @@ def train(
         seconds["reading"] = time.perf_counter() - started
         fit(estimator, dataset, stages)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
+        if int(os.environ.get("RANK", "0")) > 0:  # one of several processes, which all have the same model
+            return
         stages("saving", 0, 0)
         estimator.save(model_dir)
     seconds["total"] = time.perf_counter() - started

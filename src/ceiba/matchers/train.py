@@ -19,6 +19,7 @@ from ceiba.matchers import checkpoint
 from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at
 from ceiba.matchers.finetune import FineTuner
 from ceiba.matchers.head import LevelHead
+from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
 from ceiba.models.partition import Progress, noted, stage
@@ -84,12 +85,14 @@ def train_matcher(
     steps = settings.steps_per_level(tokens.n_rows, [len(level.items) / level.n_nodes for level in levels])
     with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed)
+        processes = Processes.here(encoder.device)
+        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed, processes)
         state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
         if state is not None:
             checkpoint.restore_tuner(state, tuner)
         else:
-            encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "first embeddings", tokens.n_rows))
+            told = stage(progress, "first embeddings", tokens.n_rows)
+            processes.embed(encoder, tokens, out=tuner.embeddings, progress=told)
         for t in range(tree.depth):
             if steps[t] == 0 or (state is not None and t < state.level):
                 continue
@@ -99,7 +102,7 @@ def train_matcher(
             else:
                 matched, head = _begun(tuner, X, tree, levels, t, seed, n_threads)
             save = None
-            if checkpoint_dir is not None:
+            if checkpoint_dir is not None and processes.rank == 0:
                 save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
             tuner.run_level(
                 t + 1,
@@ -112,7 +115,8 @@ def train_matcher(
                 after_step=save,
             )
     tuner.finish()
-    encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
+    told = stage(progress, "embeddings", tokens.n_rows)
+    processes.embed(encoder, tokens, out=tuner.embeddings, progress=told)
     return tuner.embeddings, tuner.describe()
 
 

@@ -88,6 +88,10 @@ class XRTransformer(TransformerParameters):
     ) -> XRTransformer:
         """Train the model.
 
+        In a script that `accelerate launch` or `torchrun` started as several processes, they fine-tune together, each
+        on a part of every batch, and all end with the same model; save it where the environment's RANK is 0. Needs the
+        extra ceiba[distributed], and for `checkpoint_dir` a folder that all of them see.
+
         Parameters
         ----------
         texts : iterable of str
@@ -109,7 +113,7 @@ class XRTransformer(TransformerParameters):
         Raises
         ------
         MissingExtraError
-            When torch or transformers is not installed.
+            When torch, transformers or what a parameter needs is not installed.
         InputError, InputTypeError
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
