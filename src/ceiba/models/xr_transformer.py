@@ -135,17 +135,23 @@ class XRTransformer(TransformerParameters):
             from ceiba.encoders.lora import require_peft
 
             require_peft("lora_rank")
+        cache = None
+        if self.cache_dir is not None:
+            from ceiba.encoders.cache import Cache
+
+            cache = Cache(self.cache_dir)
         encoder = self._new_encoder(texts, stage(progress, "vocabulary", len(texts)))
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
 
         features, vectorizer = self._sparse(texts, given, progress)
         clock.over("features")
-        tokens = encoder.tokenize(texts, stage(progress, "tokens", len(texts)))
+        told = stage(progress, "tokens", len(texts))
+        tokens = encoder.tokenize(texts, told) if cache is None else cache.tokens(encoder, texts, told)
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
-            embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress)
+            embeddings, levels = self._fine_tune(encoder, tokens, features, positives, seconds, progress, cache)
         clock.over("matcher")
         ranker.fit(with_dense(features, embeddings).to_scipy(), Y, classes=classes, progress=progress)
         clock.over("rankers")
@@ -165,10 +171,14 @@ class XRTransformer(TransformerParameters):
         positives: InstanceLists,
         seconds: dict[str, float],
         progress: Progress | None,
+        cache: Any = None,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
         """Return the embeddings of the texts by the encoder, which is fine-tuned unless it is frozen."""
         if self.encoder.startswith(_FROZEN):
-            return encoder.embed(tokens, progress=stage(progress, "embeddings", tokens.n_rows)), []
+            told = stage(progress, "embeddings", tokens.n_rows)
+            return encoder.embed(tokens, progress=told) if cache is None else cache.embeddings(
+                encoder, tokens, told
+            ), []
         from ceiba.matchers.checkpoint import fingerprint
         from ceiba.matchers.train import train_matcher
 
@@ -352,7 +362,16 @@ class XRTransformer(TransformerParameters):
 
 
 # parameters that a checkpoint's training does not depend on
-_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "compile", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
+_NOT_OF_THE_MATCHER = (
+    "ranker",
+    "n_jobs",
+    "device",
+    "compile",
+    "checkpoint_dir",
+    "checkpoint_seconds",
+    "cache_dir",
+    "vectorizer",
+)
 
 
 class _Clock:
