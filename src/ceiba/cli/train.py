@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,6 +66,8 @@ def train(
         seconds["reading"] = time.perf_counter() - started
         fit(estimator, dataset, stages, label_texts=label_texts)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
+        if int(os.environ.get("RANK", "0")) > 0:  # one of several processes, which all have the same model
+            return
         stages("saving", 0, 0)
         estimator.save(model_dir)
     seconds["total"] = time.perf_counter() - started

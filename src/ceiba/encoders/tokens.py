@@ -28,6 +28,13 @@ class TokenRows(NamedTuple):
         """Tokens of each text."""
         return np.diff(self.ptr)
 
+    def take(self, rows: NDArray[np.intp]) -> TokenRows:
+        """Return the tokens of some rows, as a copy."""
+        lengths = self.lengths[rows]
+        ptr = np.concatenate([[0], np.cumsum(lengths)])
+        at = np.repeat(self.ptr[rows] - ptr[:-1], lengths) + np.arange(ptr[-1])
+        return TokenRows(ptr, np.asarray(self.ids[at]))
+
     def padded(self, rows: NDArray[np.intp], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the tokens of some rows, filled up on the right to the longest of them, and which of them are real."""
         starts, lengths = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]

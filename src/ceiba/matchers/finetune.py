@@ -19,6 +19,7 @@ from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
 from ceiba.matchers.head import LOSSES, LevelHead, tensors
 from ceiba.matchers.label_text import BatchLabels, TextHead
+from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
 
@@ -53,6 +54,8 @@ class FineTuner:
     seed : int
     left_out : ndarray of int or None, default=None
         Rows neither to train on nor to validate with.
+    processes : Processes or None, default=None
+        Those that train together; this one alone when None.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class FineTuner:
         total_steps: int,
         seed: int,
         left_out: NDArray[np.intp] | None = None,
+        processes: Processes | None = None,
     ):
         self.encoder, self.tokens, self.settings = encoder, tokens, settings
+        self.processes = processes or Processes()
         self.total_steps, self.seed = total_steps, seed
         self.step = 0  # over all levels
         self.embeddings = np.empty((tokens.n_rows, encoder.dim), np.float32)
@@ -75,6 +80,7 @@ class FineTuner:
         if settings.lora_rank is not None:
             add_adapters(encoder, settings.lora_rank)
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
+        self.processes.same_weights(self.parameters)
         self.learning_rate = settings.learning_rate * encoder.learning_rate_factor
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
@@ -216,26 +222,28 @@ class FineTuner:
     ) -> float:
         """Make one step on a batch, in parts where it does not fit into memory at once; return its mean loss."""
         optimizers = [self.optimizer, *([] if head_optimizer is None else [head_optimizer])]
+        self.processes.seed_step(self.seed, self.step)
         while True:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             try:
                 total = 0.0
-                for part in np.array_split(rows, -(-len(rows) // self.micro_batch)):
-                    embeddings = self.encoder(self.tokens, part)
+                for part in np.array_split(rows, -(-len(rows) // (self.micro_batch * self.processes.count))):
+                    embeddings = self.processes.encode(self.encoder, self.tokens, part)
                     loss = self._loss(embeddings, part, rows, shortlist, head) / len(rows)
                     self.scaler.scale(loss).backward()
                     self.embeddings[part] = embeddings.detach().cpu().numpy()
                     total += float(loss.detach())
                 break
             except torch.OutOfMemoryError:
-                if self.micro_batch == 1:
+                if self.micro_batch == 1 or self.processes.count > 1:  # the others are past this part
                     raise
                 self.micro_batch = -(-self.micro_batch // 2)
                 torch.cuda.empty_cache()
             except Exception as error:  # what computes gradients is compiled when it is first needed
                 if not self.encoder.stop_compiling(error):
                     raise
+        self.processes.sum_gradients(self.parameters)
         for optimizer in optimizers:
             self.scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)

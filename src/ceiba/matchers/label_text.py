@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows
 from ceiba.layers.instances import InstanceLists
+from ceiba.matchers.processes import Processes
 from ceiba.matchers.shortlist import Candidates, by_instance, stored
 
 _POSITIVES = 3  # of a text in a batch: those of a text with many labels take their turns
@@ -58,6 +59,8 @@ class TextHead(nn.Module):
     tokens : TokenRows of L rows
     scale : float
         What cosines are multiplied by: the inverse of the softmax's temperature.
+    processes : Processes
+        Those that train together: each reads a part of the labels' texts.
 
     References
     ----------
@@ -67,14 +70,14 @@ class TextHead(nn.Module):
 
     loss: str | None = "softmax"
 
-    def __init__(self, encoder: Encoder, tokens: TokenRows, scale: float):
+    def __init__(self, encoder: Encoder, tokens: TokenRows, scale: float, processes: Processes):
         super().__init__()
         self._encoder = (encoder,)  # in a tuple, or its parameters would count as the head's
-        self._tokens, self._scale = tokens, scale
+        self._tokens, self._scale, self._processes = tokens, scale, processes
 
     def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
         """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
-        labels = self._encoder[0](self._tokens, nodes[0].cpu().numpy())
+        labels = self._processes.encode(self._encoder[0], self._tokens, nodes[0].cpu().numpy())
         return self._scale * embeddings @ labels.T
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:

@@ -20,6 +20,7 @@ from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at
 from ceiba.matchers.finetune import FineTuner
 from ceiba.matchers.head import LevelHead
 from ceiba.matchers.label_text import BatchLabels, TextHead
+from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
 from ceiba.models.partition import Progress, noted, stage
@@ -97,12 +98,14 @@ def train_matcher(
     steps = settings.steps_per_level(tokens.n_rows, means)
     with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
         torch.manual_seed(seed)
-        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed, held_out)
+        processes = Processes.here(encoder.device)
+        tuner = FineTuner(encoder, tokens, settings, sum(steps), seed, held_out, processes)
         state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
         if state is not None:
             checkpoint.restore_tuner(state, tuner)
         else:
-            encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "first embeddings", tokens.n_rows))
+            told = stage(progress, "first embeddings", tokens.n_rows)
+            processes.embed(encoder, tokens, out=tuner.embeddings, progress=told)
         for t in range(tree.depth):
             if steps[t] == 0 or (state is not None and t < state.level):
                 continue
@@ -112,14 +115,14 @@ def train_matcher(
             if label_tokens is not None and t == tree.depth - 1:
                 matched = _NO_MATCHES
                 shortlist = BatchLabels(positives, tokens.n_rows, seed)
-                head = TextHead(encoder, label_tokens, settings.scale)
+                head = TextHead(encoder, label_tokens, settings.scale, processes)
             else:
                 matched, head = (
                     _begun(tuner, X, tree, levels, t, seed, n_threads) if here is None else _restored(here, t)
                 )
                 shortlist = Shortlist(tree.child_ptrs[t], matched, levels[t], tokens.n_rows)
             save = None
-            if checkpoint_dir is not None:
+            if checkpoint_dir is not None and processes.rank == 0:
                 save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
             tuner.run_level(
                 t + 1,
@@ -132,7 +135,8 @@ def train_matcher(
                 after_step=save,
             )
     tuner.finish()
-    encoder.embed(tokens, out=tuner.embeddings, progress=stage(progress, "embeddings", tokens.n_rows))
+    told = stage(progress, "embeddings", tokens.n_rows)
+    processes.embed(encoder, tokens, out=tuner.embeddings, progress=told)
     return tuner.embeddings, tuner.describe()
 
 

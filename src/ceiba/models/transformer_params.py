@@ -100,6 +100,8 @@ class TransformerParameters(PartitionedClassifier):
         the same texts, labels and parameters, and ends with the same model.
     checkpoint_seconds : float, default=300.0
         Seconds between checkpoints; one is also written after each level.
+    cache_dir : str or None, default=None
+        Folder in which tokens, and a frozen encoder's embeddings, are kept for other trainings on the same texts.
     random_state : int, default=0
         Seeds everything. The same seed gives the same model on the same machine's CPU.
     n_jobs : int or None, default=None
@@ -141,6 +143,7 @@ class TransformerParameters(PartitionedClassifier):
         "compile": [Options("auto"), Flag()],
         "checkpoint_dir": [Exactly(None), Text("a folder"), Instance("a Path", Path)],
         "checkpoint_seconds": [Interval(float, 0, None)],
+        "cache_dir": [Exactly(None), Text("a folder"), Instance("a Path", Path)],
         "random_state": XRLinear._constraints["random_state"],
         "n_jobs": XRLinear._constraints["n_jobs"],
     }
@@ -182,6 +185,7 @@ class TransformerParameters(PartitionedClassifier):
         compile: bool | str = "auto",
         checkpoint_dir: str | Path | None = None,
         checkpoint_seconds: float = 300.0,
+        cache_dir: str | Path | None = None,
         random_state: int = 0,
         n_jobs: int | None = None,
     ):
@@ -219,6 +223,7 @@ class TransformerParameters(PartitionedClassifier):
         self.compile = compile
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_seconds = checkpoint_seconds
+        self.cache_dir = cache_dir
         self.random_state = random_state
         self.n_jobs = n_jobs
 

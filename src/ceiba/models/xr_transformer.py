@@ -96,6 +96,10 @@ class XRTransformer(TransformerParameters):
     ) -> XRTransformer:
         """Train the model.
 
+        In a script that `accelerate launch` or `torchrun` started as several processes, they fine-tune together, each
+        on a part of every batch, and all end with the same model; save it where the environment's RANK is 0. Needs the
+        extra ceiba[distributed], and for `checkpoint_dir` a folder that all of them see.
+
         Parameters
         ----------
         texts : iterable of str
@@ -121,7 +125,7 @@ class XRTransformer(TransformerParameters):
         Raises
         ------
         MissingExtraError
-            When torch or transformers is not installed.
+            When torch, transformers or what a parameter needs is not installed.
         InputError, InputTypeError
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
@@ -146,13 +150,19 @@ class XRTransformer(TransformerParameters):
             from ceiba.encoders.lora import require_peft
 
             require_peft("lora_rank")
+        cache = None
+        if self.cache_dir is not None:
+            from ceiba.encoders.cache import Cache
+
+            cache = Cache(self.cache_dir)
         encoder = self._new_encoder([*texts, *(names or [])], stage(progress, "vocabulary", len(texts)))
         seconds: dict[str, float] = {}
         clock = _Clock(seconds)
 
         features, vectorizer = self._sparse([*texts, *(names or [])], given, progress)
         clock.over("features")
-        tokens = encoder.tokenize(texts, stage(progress, "tokens", len(texts)))
+        told = stage(progress, "tokens", len(texts))
+        tokens = encoder.tokenize(texts, told) if cache is None else cache.tokens(encoder, texts, told)
         label_tokens = None if names is None else encoder.tokenize(names)
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
@@ -161,7 +171,7 @@ class XRTransformer(TransformerParameters):
         held_out = self._held_out(names is not None, n)
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
-                encoder, tokens, label_tokens, own, positives, held_out, seconds, progress
+                encoder, tokens, label_tokens, own, positives, held_out, seconds, progress, cache
             )
             label_embeddings: Any = None if label_tokens is None else encoder.embed(label_tokens)
         clock.over("matcher")
@@ -195,10 +205,14 @@ class XRTransformer(TransformerParameters):
         held_out: NDArray[np.intp],
         seconds: dict[str, float],
         progress: Progress | None,
+        cache: Any = None,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
         """Return the embeddings of the texts by the encoder, which is fine-tuned unless it is frozen."""
         if self.encoder.startswith(_FROZEN):
-            return encoder.embed(tokens, progress=stage(progress, "embeddings", tokens.n_rows)), []
+            told = stage(progress, "embeddings", tokens.n_rows)
+            return encoder.embed(tokens, progress=told) if cache is None else cache.embeddings(
+                encoder, tokens, told
+            ), []
         from ceiba.matchers.checkpoint import fingerprint
         from ceiba.matchers.train import train_matcher
 
@@ -399,7 +413,16 @@ class XRTransformer(TransformerParameters):
 
 
 # parameters that a checkpoint's training does not depend on
-_NOT_OF_THE_MATCHER = ("ranker", "n_jobs", "device", "compile", "checkpoint_dir", "checkpoint_seconds", "vectorizer")
+_NOT_OF_THE_MATCHER = (
+    "ranker",
+    "n_jobs",
+    "device",
+    "compile",
+    "checkpoint_dir",
+    "checkpoint_seconds",
+    "cache_dir",
+    "vectorizer",
+)
 
 
 class _Clock:
