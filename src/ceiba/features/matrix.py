@@ -120,11 +120,11 @@ def as_features(
     if quick is not None:
         return quick
     if isinstance(X, Features):
-        _check_shape(X.n_rows, X.n_features, n_features, allow_empty, name, owner)
+        _check_shape((X.n_rows, X.n_features), n_features, allow_empty, name, owner)
         return X
     if not sp.issparse(X):
         X = _array(X, name)
-        _check_shape(*X.shape, n_features, allow_empty, name, owner)
+        _check_shape(X.shape, n_features, allow_empty, name, owner)
         if X.size and 2 * np.count_nonzero(X) >= X.size:
             return Features(np.zeros(len(X) + 1, np.int64), *_NOTHING, X.shape[1], finite(X, name))
         X = sp.csr_array(X if X.dtype.itemsize > 2 or X.dtype.kind != "f" else X.astype(np.float32))
@@ -132,21 +132,18 @@ def as_features(
         raise InputError(f"{name} must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
     if X.format != "csr":
         X = _to_csr(X, name)
-    _check_shape(*X.shape, n_features, allow_empty, name, owner)
+    _check_shape(X.shape, n_features, allow_empty, name, owner)
     X = _canonical(X, name)
     data = finite(X.data, name)
     return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1])
 
 
-def _check_shape(
-    rows: int, columns: int, n_features: int | None, allow_empty: bool, name: str, owner: str
-) -> None:
+def _check_shape(shape: tuple[int, ...], n_features: int | None, allow_empty: bool, name: str, owner: str) -> None:
+    rows, columns = shape
     if rows == 0 and not allow_empty:
-        raise InputError(
-            f"{name} is empty: found array with 0 sample(s) (shape={(rows, columns)}); a minimum of 1 is required."
-        )
+        raise InputError(f"{name} is empty: found array with 0 sample(s) (shape={shape}); a minimum of 1 is required.")
     if columns == 0:
-        raise InputError(f"{name} has 0 feature(s) (shape={(rows, columns)}) while a minimum of 1 is required.")
+        raise InputError(f"{name} has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
     if columns > _MOST_FEATURES:
         raise InputError(f"{name} has {columns} features, more than the {_MOST_FEATURES} that ceiba can number.")
     if n_features is not None and columns != n_features:
