@@ -360,8 +360,8 @@ def row_of(X, row):
     return X._replace(indptr=size, indices=X.indices[part], data=X.data[part], dense=X.dense[row : row + 1])
 
 
-# 3: dense features begin within a bucket of sparse ones; 256 and 300: keys of one byte and of two; leaf 300: wide
-# chunks
+# With 3 sparse features the dense ones begin within a bucket; with many more, keys are of two bytes; clusters of 300
+# labels make a wide layer.
 @pytest.mark.parametrize("leaf", [5, 30, 300])
 @pytest.mark.parametrize(("n_sparse", "d"), [(0, 40), (3, 37), (300, 64), (256, 1), (2000, 130)])
 @pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])
