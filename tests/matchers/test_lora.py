@@ -7,7 +7,7 @@ import torch
 from ceiba import XRTransformer, load
 from ceiba.encoders import load_encoder
 from ceiba.encoders.lora import add_adapters, merge_adapters
-from ceiba.errors import InputError, MissingExtraError
+from ceiba.errors import InputError
 from ceiba.matchers.finetune import FineTuner
 
 pytest.importorskip("peft")
@@ -102,18 +102,3 @@ def test_resumes_after_a_kill(tiny_encoder, small_corpus, tmp_path, monkeypatch,
 def test_static_has_no_linear_layers(small_corpus):
     with pytest.raises(InputError, match="no linear layers"):
         fit("static:8", small_corpus)
-
-
-def test_without_the_extra(tiny_encoder, small_corpus, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.split(".")[0] == "peft":
-            raise ImportError(name="peft")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ceiba\[lora\]'"):
-        fit(tiny_encoder, small_corpus)

@@ -1,11 +1,13 @@
 """XRTransformer and XTransformer from texts to answers, on disk, on the command line, and given bad input."""
 
 import json
+import shutil
 import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 from sklearn.base import clone
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
@@ -160,6 +162,10 @@ TEXTS, LABELS = ["the red apple", "a car", "old tree"], [["a"], ["b"], ["a", "c"
         ({}, TEXTS, None, "requires y"),
         ({"encoder": "./nowhere"}, TEXTS, LABELS, "not a folder"),
         ({"encoder": "frozen:./nowhere"}, TEXTS, LABELS, "not a folder"),
+        ({"encoder": __file__}, TEXTS, LABELS, "not a folder"),
+        ({"encoder": "static:256", "pooling": "last"}, TEXTS, LABELS, "no order of tokens"),
+        ({"encoder": "static", "device": "cuda:99"}, TEXTS, LABELS, "CUDA"),
+        ({"device": "warp drive"}, TEXTS, LABELS, "device must be"),
         ({"max_length": 99}, TEXTS, LABELS, "at most 32"),
         ({"device": "cuda:99"}, TEXTS, LABELS, "CUDA"),
         ({"epochs": 0}, TEXTS, LABELS, "'epochs' parameter of XRTransformer"),
@@ -192,16 +198,56 @@ def test_pair_is_asked_for(any_model):
             model.predict_topk((ASKED, np.eye(3)))
 
 
-def test_without_the_extra(monkeypatch):
+@pytest.mark.parametrize("problem", ["no config", "junk", "unknown kind", "no tokenizer", "no weights"])
+def test_wrong_encoder_folder(tiny_encoder, tmp_path, problem):
+    folder = tmp_path / "e"
+    shutil.copytree(tiny_encoder, folder)
+    if problem == "no config":
+        (folder / "config.json").unlink()
+    elif problem == "junk":
+        (folder / "config.json").write_text("{")
+    elif problem == "unknown kind":
+        (folder / "config.json").write_text('{"model_type": "no such model"}')
+    elif problem == "no tokenizer":
+        for path in (*folder.glob("tokenizer*"), *folder.glob("vocab*")):
+            path.unlink()
+    else:
+        (folder / "model.safetensors").unlink()
+    model = XRTransformer(encoder=str(folder), **FAST)
+    with pytest.raises(InputError, match="tokenizer" if problem == "no tokenizer" else "^encoder: ") as raised:
+        model.fit(TEXTS, LABELS)
+    assert str(folder) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_no_cuda_when_asked_for(tiny_encoder):
+    with pytest.raises(InputError, match="device='cuda', but torch sees 0 CUDA devices here"):
+        XRTransformer(encoder=str(tiny_encoder), **{**FAST, "device": "cuda"}).fit(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "params"),
+    [
+        ("torch", "transformer", {}),
+        ("transformers", "transformer", {}),
+        ("peft", "lora", {"lora_rank": 2}),
+        ("accelerate", "distributed", {}),
+    ],
+)
+def test_without_the_extra(monkeypatch, package, extra, params):
     import builtins
 
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
-        if name.split(".")[0] == "torch":
+        if name.split(".")[0] == package:
             raise ImportError(name=name)
         return real(name, *args, **kwargs)
 
+    if package == "accelerate":
+        monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ceiba\[transformer\]'"):
-        XRTransformer().fit(TEXTS, LABELS)
+    with pytest.raises(MissingExtraError, match=rf"needs {package}.*pip install 'ceiba\[{extra}\]'"):
+        XRTransformer(encoder="static", **params).fit(TEXTS, LABELS)

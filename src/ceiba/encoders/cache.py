@@ -1,4 +1,4 @@
-"""Tokens and embeddings kept in a folder from one training to the next, named by what they are of."""
+"""Tokens and embeddings kept in a folder from training to training, named by what they are of, checked when read."""
 
 from __future__ import annotations
 

@@ -27,6 +27,17 @@ def require_torch(purpose: str) -> None:
         raise MissingExtraError(error.name or "torch", "transformer", purpose) from None
 
 
+def require_accelerate(purpose: str) -> bool:
+    """Return whether this is one of several processes; raise MissingExtraError where they could not work together."""
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        return False
+    try:
+        import accelerate  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "accelerate", "distributed", purpose) from None
+    return True
+
+
 def choose_device(name: str) -> Any:
     """Return the torch device of a name; "auto" is a GPU where there is one.
 

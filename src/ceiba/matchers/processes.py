@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ceiba.encoders.encoder import Encoder
+from ceiba.encoders.load import require_accelerate
 from ceiba.encoders.tokens import TokenRows
-from ceiba.errors import MissingExtraError
 
 _ROWS_AT_ONCE = 65_536
 
@@ -42,14 +41,10 @@ class Processes:
         MissingExtraError
             When there are others and accelerate is not installed.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        if not require_accelerate("Training in several processes"):
             return Processes()
-        try:
-            from accelerate import PartialState
-        except ImportError as error:
-            raise MissingExtraError(
-                error.name or "accelerate", "distributed", "Training in several processes"
-            ) from None
+        from accelerate import PartialState
+
         state: Any = PartialState(cpu=device.type == "cpu")
         return Processes(state.process_index, state.num_processes)
 

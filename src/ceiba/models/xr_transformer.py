@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
 from ceiba.data.labels import encode_labels
-from ceiba.encoders.load import choose_device, load_encoder, require_torch, torch_threads
+from ceiba.encoders.load import choose_device, load_encoder, require_accelerate, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
@@ -132,6 +132,7 @@ class XRTransformer(TransformerParameters):
         name = type(self).__name__
         check_all(self.get_params(deep=False), self._constraints, name)
         require_torch(name)
+        require_accelerate("Training in several processes")
         texts = _texts(texts)
         if Y is None:
             raise InputError(f"{name} requires y to be passed, but the target y is None.")
@@ -298,6 +299,8 @@ class XRTransformer(TransformerParameters):
         dim = static_dim(name)
         if dim is not None:
             device = choose_device(self.device)
+            if self.pooling not in ("auto", "mean"):
+                raise InputError(f"pooling={self.pooling!r}, but a static encoder has no order of tokens: use 'auto'.")
             encoder = learn_static(
                 texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self.random_state, progress=progress
             )
