@@ -31,9 +31,10 @@ for loss in ("squared_hinge", "hinge", "logistic"):
         found[f"{loss} {weight_dtype} tree"] = model.trees_[0].slot_label.tolist()
         single = np.vstack([model.predict_topk(X[[i]], k=3)[1] for i in range(200)])
         found[f"{loss} {weight_dtype} rows"] = (model.predict_topk(X, k=3)[1] == single).all().item()
+    # builds differ in the order of visits to dense rows, so that only the optimum is common to them
     E = rng.normal(size=(200, 37)).astype(np.float32) / 6
     model = XRLinear(
-        branching_factor=3, max_leaf_size=20, loss=loss, weight_dtype="float32", tolerance=1e-3, max_iter=5000
+        branching_factor=3, max_leaf_size=20, loss=loss, weight_dtype="float32", tolerance=1e-5, max_iter=50_000
     ).fit(with_dense(as_features(X), E), Y)
     scores = model.decision_function(with_dense(as_features(X), E), beam_size=10**6).toarray()
     found[f"{loss} dense"] = scores.astype(float).tolist()
@@ -67,7 +68,6 @@ def test_builds_agree(in_use, build):
         if name.endswith(("tree", "rows")):
             assert found == in_use[name], name
         else:
-            # with dense features builds differ in the order of visits too, so that they stop at other points
-            limit = 0.03 if "float8" in name or "dense" in name else 5e-3
+            limit = 0.03 if "float8" in name else 5e-3
             np.testing.assert_allclose(found, in_use[name], atol=limit, err_msg=name)
     assert all(in_use[name] for name in in_use if name.endswith("rows"))
