@@ -251,3 +251,14 @@ def test_without_the_extra(monkeypatch, package, extra, params):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=rf"needs {package}.*pip install 'ceiba\[{extra}\]'"):
         XRTransformer(encoder="static", **params).fit(TEXTS, LABELS)
+
+
+def test_without_sparse_features_the_matchers_tree_is_of_embeddings(tiny_encoder, small_corpus, monkeypatch):
+    from ceiba.models import xr_transformer
+
+    seen = []
+    pifa = xr_transformer.pifa
+    monkeypatch.setattr(xr_transformer, "pifa", lambda X, *args, **kw: seen.append(X) or pifa(X, *args, **kw))
+    fit(tiny_encoder, small_corpus, vectorizer=None)
+    assert seen[0].dense is not None
+    assert seen[0].dense.shape == (90, 16)

@@ -219,7 +219,7 @@ class XRTransformer(TransformerParameters):
 
         n_threads = available_threads(self.n_jobs)
         started = time.perf_counter()
-        basis = X if X.n_features else dense_features(encoder.embed(tokens))
+        basis = X if len(X.indices) or X.dense is not None else dense_features(encoder.embed(tokens))
         tree = cluster_labels(
             pifa(basis, positives, max_features=PIFA_FEATURES, n_threads=n_threads),
             branching_factor=self.matcher_branching_factor,
