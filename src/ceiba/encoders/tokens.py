@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.layers.instances import ranges
+
 _TEXTS_AT_ONCE = 4096
 
 
@@ -32,8 +34,7 @@ class TokenRows(NamedTuple):
         """Return the tokens of some rows, as a copy."""
         lengths = self.lengths[rows]
         ptr = np.concatenate([[0], np.cumsum(lengths)])
-        at = np.repeat(self.ptr[rows] - ptr[:-1], lengths) + np.arange(ptr[-1])
-        return TokenRows(ptr, np.asarray(self.ids[at]))
+        return TokenRows(ptr, np.asarray(self.ids[ranges(self.ptr[rows], lengths)]))
 
     def padded(self, rows: NDArray[np.intp], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the tokens of some rows, filled up on the right to the longest of them, and which of them are real."""

@@ -52,10 +52,8 @@ def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features |
         label_texts = [label_texts[label] for label in classes.tolist()]
     if isinstance(label_texts, str):
         raise InputTypeError("label_texts is a single str; a text for each label is needed.")
-    if isinstance(label_texts, Features):
-        rows: Any = label_texts
-        n = rows.n_rows
-    elif sp.issparse(label_texts) or not is_text(label_texts):
+    rows: Any
+    if sp.issparse(label_texts) or not is_text(label_texts):
         if not sp.issparse(label_texts) and isinstance(label_texts, Sequence) and not len(label_texts):
             n, rows = 0, []
         else:
