@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ceiba.encoders import load_encoder
-from ceiba.encoders.tokens import TokenRows, encoding_batches, training_batches
+from ceiba.encoders.tokens import TokenRows, encoding_batches, length_groups, training_batches
 
 lengths = st.lists(st.integers(0, 40), min_size=1, max_size=200).map(np.array)
 
@@ -55,6 +55,14 @@ def test_encoding_batches_hold_every_text_once_within_the_limit(lengths, limit):
     assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
     for rows in batches:
         assert len(rows) == 1 or len(rows) * lengths[rows].max() <= limit
+
+
+@given(lengths)
+def test_groups_hold_every_text_once_and_little_padding(lengths):
+    groups = length_groups(lengths)
+    assert sorted(np.concatenate(groups)) == list(range(len(lengths)))
+    for rows in groups:
+        assert lengths[rows].min() >= 0.75 * lengths[rows].max()
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])

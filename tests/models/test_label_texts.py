@@ -6,13 +6,16 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
+from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
 from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features, stacked
 from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.label_text import BatchLabels
+from ceiba.matchers.label_text import BatchLabels, TextHead
+from ceiba.matchers.processes import Processes
 from ceiba.models import label_texts as use
 from ceiba.search.label_text import LabelTextSearcher
 
@@ -175,6 +178,17 @@ def test_batches_draw_from_their_own_labels():
     parts = [drawn.candidates(part, batch) for part in np.split(batch, [1])]
     assert (np.concatenate([part.sign for part in parts]) == sign).all()
     assert drawn.candidates(batch[2:], batch[2:]).sign.tolist() == [[-1]]  # a batch without labels
+
+
+def test_margins_are_cosines_whatever_the_lengths(tiny_encoder):
+    encoder = load_encoder(tiny_encoder, max_length=16).eval()
+    tokens = encoder.tokenize(["tree", "an old green tree", "the", "red apple", "the red apple and the green tree"])
+    nodes = torch.tensor([[4, 0, 3, 2]] * 3)
+    texts = torch.nn.functional.normalize(torch.randn(3, encoder.dim), dim=-1)
+    with torch.no_grad():
+        margins = TextHead(encoder, tokens, 20.0, Processes())(texts, nodes)
+    cosines = texts.numpy() @ encoder.embed(tokens)[nodes[0].numpy()].T
+    assert np.allclose(margins.numpy(), 20 * cosines, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", [{}, {"frozen": True}, {"model": XTransformer}, {"vectorizer": None}, {"pair": True}])

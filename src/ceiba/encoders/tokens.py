@@ -106,3 +106,14 @@ def encoding_batches(lengths: NDArray[np.int64], tokens_at_once: int) -> Iterato
         rows = max(1, tokens_at_once // max(1, int(lengths[order[begin]])))
         yield order[begin : begin + rows]
         begin += rows
+
+
+def length_groups(lengths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """Divide texts of any lengths into groups in which little is padding: none is shorter than 3/4 of the longest."""
+    order = np.argsort(-lengths, kind="stable")
+    groups, begin = [], 0
+    while begin < len(order):
+        end = begin + int((lengths[order[begin:]] >= 0.75 * lengths[order[begin]]).sum())
+        groups.append(order[begin:end])
+        begin = end
+    return groups

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.encoders.encoder import Encoder
-from ceiba.encoders.tokens import TokenRows
+from ceiba.encoders.tokens import TokenRows, length_groups
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.shortlist import Candidates, by_instance, stored
@@ -77,8 +77,11 @@ class TextHead(nn.Module):
 
     def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
         """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
-        labels = self._processes.encode(self._encoder[0], self._tokens, nodes[0].cpu().numpy())
-        return self._scale * embeddings @ labels.T
+        labels = nodes[0].cpu().numpy()
+        groups = length_groups(self._tokens.lengths[labels])  # in one batch, half of all tokens would be padding
+        parts = [self._processes.encode(self._encoder[0], self._tokens, labels[group]) for group in groups]
+        back = torch.from_numpy(np.argsort(np.concatenate(groups))).to(embeddings.device)
+        return self._scale * embeddings @ torch.cat(parts)[back].T
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""
