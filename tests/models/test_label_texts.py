@@ -191,6 +191,18 @@ def test_margins_are_cosines_whatever_the_lengths(tiny_encoder):
     assert np.allclose(margins.numpy(), 20 * cosines, atol=1e-4)
 
 
+def test_labels_move_towards_their_documents():
+    rng = np.random.default_rng(0)
+    texts, of_names = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in rng.normal(size=(2, 4, 3)))
+    Y = sp.csr_array(np.array([[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+    moved = use.embeddings_of_labels(of_names.astype("f"), texts.astype("f"), Y)
+    assert np.allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-6)
+    assert np.allclose(moved[1], of_names[1], atol=1e-6)  # it has none
+    towards = Y.T @ texts
+    cosine = [(towards * rows).sum(axis=1)[[0, 2, 3]] for rows in (of_names, moved)]
+    assert (cosine[1] > cosine[0]).all()
+
+
 @pytest.mark.parametrize("case", [{}, {"frozen": True}, {"model": XTransformer}, {"vectorizer": None}, {"pair": True}])
 def test_every_answer_saved_and_loaded(tiny_encoder, small_corpus, tmp_path, case):
     case, asked, features = dict(case), ASKED, ()

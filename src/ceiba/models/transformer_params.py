@@ -79,9 +79,10 @@ class TransformerParameters(PartitionedClassifier):
     patience : int, default=3
         With held-out texts: fine-tuning of a level ends after this many looks (20 per level) without a better loss.
     label_text_weight : float or "auto", default="auto"
-        With label texts: what the cosine between a text and a label's text counts beside the ranker's score. "auto":
-        the best of 0 to 2 on a twentieth of the texts, which is held out of fine-tuning for that. A search then takes
-        L x d multiplications more per text; ``explain`` explains the ranker's score alone.
+        With label texts: what the cosine between a text and a label counts beside the ranker's score. A label's
+        embedding is that of its text, moved towards those of its training texts. "auto": the best of 0 to 2 on a
+        twentieth of the texts, which is held out of fine-tuning for that. A search then takes L x d multiplications
+        more per text; ``explain`` explains the ranker's score alone.
     label_documents : bool or "auto", default="auto"
         With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
     ranker : XRLinear or None, default=None

@@ -21,7 +21,7 @@ from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, is_text, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.models.label_texts import AUTO, choose_use, in_class_order, rows_to_choose_with
+from ceiba.models.label_texts import AUTO, choose_use, embeddings_of_labels, in_class_order, rows_to_choose_with
 from ceiba.models.partition import Progress, stage
 from ceiba.models.transformer_params import TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
@@ -57,7 +57,7 @@ class XRTransformer(TransformerParameters):
     own_features_ : bool
         Whether the sparse ones were given to ``fit``.
     label_embeddings_ : ndarray of shape (L, d) or None
-        Of the labels' texts, where they count when labels are ranked.
+        Of the labels' texts, moved towards their documents', where they count when labels are ranked.
     label_text_weight_ : float
         What they count beside the ranker's score; 0 without label texts.
     fit_report_ : dict
@@ -174,15 +174,17 @@ class XRTransformer(TransformerParameters):
             embeddings, levels = self._fine_tune(
                 encoder, tokens, label_tokens, own, positives, held_out, seconds, progress, cache
             )
-            label_embeddings: Any = None if label_tokens is None else encoder.embed(label_tokens)
+            of_texts: Any = None if label_tokens is None else encoder.embed(label_tokens)
         clock.over("matcher")
         inputs, documents, weight = with_dense(own, embeddings), False, 0.0
-        label_rows = None
+        label_rows, label_embeddings = None, None
         if of_labels is not None:
-            label_rows = with_dense(of_labels, label_embeddings)
+            label_rows = with_dense(of_labels, of_texts)
             documents, weight = choose_use(
-                ranker, inputs, Y, label_rows, label_embeddings, held_out, self.label_documents, self.label_text_weight
+                ranker, inputs, Y, label_rows, of_texts, held_out, self.label_documents, self.label_text_weight
             )
+            if weight > 0:
+                label_embeddings = embeddings_of_labels(of_texts, embeddings, Y)
             clock.over("use of label texts")
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, Y, classes=classes, label_texts=label_rows, progress=progress)
@@ -190,7 +192,7 @@ class XRTransformer(TransformerParameters):
 
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
-        self.label_embeddings_, self.label_text_weight_ = label_embeddings if weight > 0 else None, weight
+        self.label_embeddings_, self.label_text_weight_ = label_embeddings, weight
         self.n_sparse_, self.own_features_ = features.n_features, given is not None
         self._take(ranker)
         self.fit_report_ = {"seconds": seconds, "matcher": levels, "ranker": ranker.fit_report_}
