@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -m "not slow and not peers" tests --pyargs ceiba
+	$(BIN)/python -m pytest -n auto -m "not slow and not peers" tests --pyargs ceiba
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev

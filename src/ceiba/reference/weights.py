@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -171,11 +172,12 @@ def _encode(values: NDArray[np.float32], weight_dtype: str, scale: float) -> NDA
         return values
     if weight_dtype == "float16":
         return values.clip(-65504, 65504).astype(np.float16)
-    magnitudes = np.array([_decode(code, scale) for code in range(128)])
-    codes = []
-    for value in values.tolist():
-        distance = np.abs(magnitudes - abs(value))
-        nearest = np.flatnonzero(distance == distance.min())  # of two, the even one
-        code = int(nearest[0]) if len(nearest) == 1 else int(nearest[nearest % 2 == 0][0])
-        codes.append(code | 0x80 if value < 0 and code > 0 else code)
-    return np.array(codes, np.uint8)
+    distance = np.abs(_magnitudes(scale) - np.abs(values.astype(np.float64))[:, None])
+    even_first = np.r_[0:128:2, 1:128:2]  # of two codes as near, the even one
+    codes = even_first[distance[:, even_first].argmin(axis=1)]
+    return np.where((values < 0) & (codes > 0), codes | 0x80, codes).astype(np.uint8)
+
+
+@lru_cache
+def _magnitudes(scale: float) -> NDArray[np.float64]:
+    return np.array([_decode(code, scale) for code in range(128)])
