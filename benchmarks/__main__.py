@@ -18,7 +18,9 @@ LibMultiLabel = Annotated[Path, typer.Option(help="interpreter with LibMultiLabe
 
 @app.command()
 def run(
-    data: Annotated[list[Path], typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz; may be repeated")],
+    data: Annotated[
+        list[Path], typer.Option(help='folder with train.jsonl.gz and test.jsonl.gz, or "icd": the demo; repeatable')
+    ],
     json: Out,
     systems: Annotated[
         str, typer.Option(help="name or name:setting=value+setting=value, separated by commas")
@@ -215,6 +217,17 @@ def report(
     from benchmarks.report import write
 
     write(files, to, base)
+
+
+@app.command()
+def accuracy_report(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines of run")],
+    to: Annotated[Path, typer.Option(help="folder for accuracy.md")] = Path("benchmarks/results"),
+) -> None:
+    """Write a table per data set with the best of each figure, and in how many Ceiba is first."""
+    from benchmarks.accuracy_report import write as write_accuracy
+
+    write_accuracy(files, to)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 NAMES = ("X_trn", "X_tst", "Y_trn", "Y_tst")
+LABELS = "X_lbl"  # features of the labels' texts, where there are any
 FEATURES = {"min_df": 2, "max_features": 300_000, "sublinear_tf": True}  # words, all of them, float32
 
 
@@ -27,6 +28,16 @@ def read(folder: Path, limit: int = 0, test_limit: int | None = None) -> tuple[l
     return rows("train.jsonl.gz", limit), rows("test.jsonl.gz", limit // 9 if test_limit is None else test_limit)
 
 
+def label_texts(folder: Path) -> dict[str, str] | None:
+    """Return the texts of a data folder's labels, where it has any."""
+    path = folder / "labels.jsonl.gz"
+    if not path.exists():
+        return None
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    return {row["label"]: row["text"] for row in rows}
+
+
 def write_features(folder: Path, to: Path, limit: int = 0) -> None:
     """Make the features and labels of a data folder with scikit-learn's vectorizer, once for all systems."""
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -40,6 +51,9 @@ def write_features(folder: Path, to: Path, limit: int = 0) -> None:
     names = sorted({label for row in train for label in row["labels"]})
     column = {name: i for i, name in enumerate(names)}
     write(to, X, X_test, indicator(train, column), indicator(test, column))
+    texts = label_texts(folder)
+    if texts is not None:
+        sp.save_npz(to / f"{LABELS}.npz", vectorizer.transform(texts[name] for name in names), compressed=False)
 
 
 def indicator(rows: list[dict], column: dict[str, int]) -> sp.csr_matrix:

@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks import data as data_files
+from benchmarks.overlap import ICD, matrices
 from ceiba.metrics import evaluate
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +52,11 @@ def run_all(
         for folder in folders:
             name = f"{folder.name}, first {limit}" if limit else folder.name
             sets[name] = Path(work) / folder.name
-            data_files.write_features(folder, sets[name], limit)
+            if str(folder) == ICD:
+                X, Y, X_test, Y_test = matrices(folder, 0, False, threads)
+                data_files.write(sets[name], X, X_test, Y, Y_test)
+            else:
+                data_files.write_features(folder, sets[name], limit)
         _in_turn(sets, systems, out, environments, repeats, threads, time_limit, {"limit": limit})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import resource
@@ -68,12 +67,6 @@ def texts_of(task: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str
     return [row["text"] for row in rows], [row["labels"] for row in rows], [row["text"] for row in test], truth
 
 
-def names_of(folder: Path) -> dict[str, str]:
-    """Return the texts of a data folder's labels."""
-    with gzip.open(folder / "labels.jsonl.gz", "rt", encoding="utf-8") as file:
-        return {row["label"]: row["text"] for row in map(json.loads, file)}
-
-
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Train and measure one system."""
     from benchmarks.runner import machine
@@ -95,8 +88,10 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
 
 def measure_ceiba(task: dict[str, Any], texts: list[str], labels: list[list[str]], test: list[str]) -> dict[str, Any]:
     """Train a system of Ceiba and rank labels for the test texts."""
+    from benchmarks.data import label_texts
+
     model = make(task)
-    extra = {"label_texts": names_of(Path(task["folder"]))} if task["label_texts"] else {}
+    extra = {"label_texts": label_texts(Path(task["folder"]))} if task["label_texts"] else {}
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     started = time.perf_counter()
     model.fit(texts, labels, **extra)

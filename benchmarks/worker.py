@@ -56,7 +56,11 @@ def timed(call, *arguments):
 
 def train(system, features, model_path, threads, settings):
     X, Y = matrix(features, "X_trn"), matrix(features, "Y_trn")
-    work = system.prepare(X, Y, os.path.dirname(model_path)) if hasattr(system, "prepare") else None
+    work = None
+    if hasattr(system, "prepare"):
+        work = system.prepare(X, Y, os.path.dirname(model_path))
+    elif settings.get("label_documents"):
+        work = matrix(features, "X_lbl")
     forget_peak()
     before = resident_mb()
     (model, stages), wall, cpu = timed(system.fit, X, Y, threads, settings, model_path, work)

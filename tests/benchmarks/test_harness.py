@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -38,26 +39,53 @@ def environments():
 def test_a_run_a_failure_and_a_report(folder, tmp_path):
     out = tmp_path / "rows.jsonl"
     arguments = ["run", "--data", str(folder), "--json", str(out), "--repeats", "2"]
-    arguments += ["--systems", "ceiba,ceiba:n_trees=2,ceiba:C=-1", "--time-limit", "60"]
+    arguments += ["--systems", "ceiba:n_trees=2,ceiba:C=-1", "--time-limit", "60"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["system"] for row in rows] == ["ceiba", "ceiba:n_trees=2", "ceiba:C=-1"] * 2
-    good, two_trees, bad = rows[:3]
+    assert [row["system"] for row in rows] == ["ceiba:n_trees=2", "ceiba:C=-1"] * 2
+    good, bad = rows[:2]
     assert "train: " in bad["failed"]
     assert "'C' parameter" in bad["failed"]
     assert good["P@1"] > 90
-    assert two_trees["settings"] == {"n_trees": 2}
+    assert good["settings"] == {"n_trees": 2}
     for key in ("tree_s", "training_s", "save_s", "load_s", "batch_us", "one_p50_us", "one_p99_us", "model_mb"):
         assert good[key] > 0, key
     assert {"machine", "threads", "versions", "commit", "train_peak_mb", "predict_peak_mb"} <= good.keys()
-    result = CliRunner().invoke(app, ["report", str(out), "--to", str(tmp_path / "report"), "--base", "ceiba"])
+    result = CliRunner().invoke(
+        app, ["report", str(out), "--to", str(tmp_path / "report"), "--base", "ceiba:n_trees=2"]
+    )
     assert result.exit_code == 0, result.output
     text = (tmp_path / "report" / "report.md").read_text()
     assert f"## {folder.name}" in text
     assert "ceiba:n_trees=2" in text
     assert "'C' parameter" in text
     assert (tmp_path / "report" / f"{folder.name}.svg").read_text().startswith("<?xml")
+
+
+def test_label_texts_and_the_table_of_firsts(folder, tmp_path):
+    with_texts = tmp_path / folder.name
+    shutil.copytree(folder, with_texts)
+    with gzip.open(with_texts / "labels.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"label": label, "text": f"{label} wheel"}) + "\n" for label in WORDS)
+    out = tmp_path / "rows.jsonl"
+    arguments = ["run", "--data", str(with_texts), "--json", str(out), "--repeats", "1", "--systems"]
+    result = CliRunner().invoke(app, [*arguments, "ceiba:label_documents=true"])
+    assert result.exit_code == 0, result.output
+    (row,) = map(json.loads, out.read_text().splitlines())
+    assert "failed" not in row
+    assert row["settings"] == {"label_documents": True}
+    peer = {**row, "system": "pecos", "P@1": 101.0, "P@3": row["P@3"]}
+    late = {"system": "omikuji", "data": row["data"], "failed": "train: not done after 3600 s"}
+    with out.open("a") as file:
+        file.writelines(json.dumps({**each, "PSP@1": -1.0, "PSP@3": -1.0}) + "\n" for each in (peer,))
+        file.write(json.dumps(late) + "\n")
+    result = CliRunner().invoke(app, ["accuracy-report", str(out), "--to", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "accuracy.md").read_text()
+    assert "first in 2 of 6 figures" in text  # above in two, below in one, and equal in three is not first
+    assert "| pecos | **101.00** |" in text
+    assert "| omikuji | train: not done after 3600 s |" in text
 
 
 def test_what_takes_too_long_is_a_row(folder, tmp_path):

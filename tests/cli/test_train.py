@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ceiba import load
+from ceiba import XRLinear, load
 
 SMALL = ("--threads", "1", "--set", "max_leaf_size=10")
 
@@ -43,6 +43,20 @@ def test_settings_and_seed_reach_the_model(run, corpus, tmp_path):
     model = load(tmp_path / "m")
     assert (model.random_state, model.C) == (3, 0.5)
     assert set(model.vectorizer_.vocabularies_) == {"word", "char"}
+
+
+def test_a_preset_and_what_counts_more(run, corpus, tmp_path):
+    words = ["--preset", "balanced", "--set", "overlap=2"]
+    assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL, *words).code == 0
+    model = load(tmp_path / "m")
+    assert (model.preset, model.n_trees, model.overlap) == ("balanced", XRLinear(preset="balanced").n_trees, 2)
+    words = ["--preset", "balanced", "--set", "n_trees=1", "--overwrite"]
+    assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL, *words).code == 0
+    assert load(tmp_path / "m").n_trees == 1
+    result = run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "other", "--preset", "best")
+    assert result.code != 0
+    assert "'fast', 'balanced', 'accurate'" in result.err
+    assert not (tmp_path / "other").exists()
 
 
 def test_same_seed_same_model_with_any_threads(run, corpus, tmp_path):

@@ -88,16 +88,22 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("at", [0, 2, 9, 10, 21])
-@pytest.mark.parametrize(("fraction", "named"), [(0.0, False), (0.2, False), (0.2, True)])
-def test_resumes_after_a_kill_with_the_same_model(
-    tiny_encoder, small_corpus, tmp_path, monkeypatch, at, fraction, named
-):
+@pytest.fixture(
+    scope="module", params=[(0.0, False), (0.2, False), (0.2, True)], ids=["all", "held-out", "held-out-label-texts"]
+)
+def whole(request, tiny_encoder, small_corpus):
+    """Return parameters and the model of a training that nothing stopped."""
+    fraction, named = request.param
     params = {"checkpoint_seconds": 0.0, "validation_fraction": fraction, "dropout": 0.1}
     if named:
         params["patience"] = 99
         params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
-    whole = fit(tiny_encoder, small_corpus, **params)
+    return params, fit(tiny_encoder, small_corpus, **params)
+
+
+@pytest.mark.parametrize("at", [0, 2, 9, 10, 21])
+def test_resumes_after_a_kill_with_the_same_model(tiny_encoder, small_corpus, whole, tmp_path, monkeypatch, at):
+    params, whole = whole
     step, calls = FineTuner._train_on, 0
 
     def killed(self, *args):
@@ -107,7 +113,7 @@ def test_resumes_after_a_kill_with_the_same_model(
             raise Killed
         return step(self, *args)
 
-    params["checkpoint_dir"] = str(tmp_path)
+    params = {**params, "checkpoint_dir": str(tmp_path)}
     monkeypatch.setattr(FineTuner, "_train_on", killed)
     with pytest.raises(Killed):
         fit(tiny_encoder, small_corpus, **params)

@@ -49,6 +49,28 @@ def test_learns(model, small_corpus):
     assert (np.diff(scores[0]) <= 0).all()
 
 
+def test_labels_stand_in_several_clusters(tiny_encoder, small_corpus, tmp_path):
+    frozen = f"frozen:{tiny_encoder}"
+    plain = fit(frozen, small_corpus)
+    several = fit(frozen, small_corpus, overlap=2, overlap_capacity=3.0)
+    assert plain.trees_[0].overlap == 1
+    assert several.trees_[0].overlap == several.ranker_.overlap == 2
+    ranker = clone(FAST["ranker"]).set_params(overlap=2, overlap_capacity=3.0)
+    by_template = fit(frozen, small_corpus, ranker=ranker)  # its own, where the model says nothing
+    assert [tree == other for tree, other in zip(several.trees_, by_template.trees_, strict=True)] == [True, True]
+    several.save(tmp_path / "model")
+    found = load(tmp_path / "model")
+    assert found.overlap == 2
+    assert found.predict_topk(ASKED, 3)[0].tolist() == several.predict_topk(ASKED, 3)[0].tolist()
+    with pytest.raises(InputError, match="'overlap_capacity' parameter of XRTransformer must be"):
+        fit(frozen, small_corpus, overlap=2, overlap_capacity=-1.0)
+
+
+def test_what_rankers_learn_from_is_said_of_the_model(tiny_encoder, small_corpus):
+    with pytest.raises(InputError, match="ranker: label_documents is a parameter of the model itself"):
+        fit(tiny_encoder, small_corpus, ranker=XRLinear(label_documents=True))
+
+
 def test_every_answer(any_model):
     model, X = any_model
     L = len(model.classes_)

@@ -12,7 +12,7 @@ from ceiba.errors import InputError
 
 # the name of a model on the command line -> its class in `ceiba`
 MODELS = {"xr-linear": "XRLinear", "xr-transformer": "XRTransformer", "x-transformer": "XTransformer"}
-_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
+_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder", "preset": "--preset"}
 # parameters that are estimators, whose own are written as scikit-learn does: ranker__C
 _NESTED = {"vectorizer": "TfidfVectorizer", "ranker": "XRLinear"}
 
@@ -33,8 +33,9 @@ def build(
     seed: int | None = None,
     threads: int | None = None,
     encoder: str | None = None,
+    preset: str | None = None,
 ) -> Any:
-    """Return an estimator with the parameters of ``--set``, ``--seed``, ``--threads`` and ``--encoder``.
+    """Return an estimator with the parameters of ``--set``, ``--seed``, ``--threads``, ``--encoder`` and ``--preset``.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def build(
         ``name=value`` each; ``vectorizer__name=value`` is a parameter of the TF-IDF and ``ranker__name=value`` one of
         a Transformer model's rankers, as scikit-learn writes nested parameters. A value is a number, a word, "none",
         "true", "false", or a JSON list.
-    seed, threads, encoder : int, int, str or None, default=None
-        ``random_state``, ``n_jobs`` and ``encoder``, for short.
+    seed, threads, encoder, preset : int, int, str, str or None, default=None
+        ``random_state``, ``n_jobs``, ``encoder`` and ``preset``, for short. What is set counts more than a preset.
 
     Raises
     ------
@@ -56,10 +57,12 @@ def build(
     from ceiba._params import defaults, parse
 
     kind = model_class(name)
-    shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
+    shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder, "preset": preset}
     if encoder is not None and "encoder" not in kind._constraints:
         raise InputError(f"--encoder is for the models that read texts by one, not for {name}.")
     params: dict[str, Any] = {key: value for key, value in shortcuts.items() if value is not None}
+    if preset is not None:
+        parse("preset", preset, kind._constraints, kind.__name__)
     nested: dict[str, dict[str, Any]] = {part: {} for part in _NESTED if part in kind._constraints}
     for setting in settings:
         key, sign, text = setting.partition("=")
@@ -83,7 +86,7 @@ def build(
             word = "TF-IDF" if part == "vectorizer" else part
             raise InputError(f"--set gives parameters of the {word}, but {part} is {params[part]!r}.")
         params[part] = _part(kind, part, own)
-    return kind(**params)
+    return kind().set_params(**params)
 
 
 def _part(kind: Any, part: str, own: dict[str, Any]) -> Any:

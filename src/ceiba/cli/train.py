@@ -21,6 +21,9 @@ def train(
     encoder: Annotated[
         str | None, typer.Option(help="Encoder of a Transformer model: a folder or a name on the hub.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Settings measured together: fast, balanced or accurate; --set counts more.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable. `ceiba params` lists them."),
@@ -53,7 +56,7 @@ def train(
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
 
-    estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder)
+    estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset)
     folders.check_target(model_dir, overwrite=overwrite)
 
     from ceiba.data import read

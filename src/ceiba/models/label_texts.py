@@ -162,7 +162,7 @@ def choose_use(
     labels = embeddings_of_labels(of_texts, embeddings, Y[trained_on])
     best = (-np.inf, uses[0], weights[0])
     for use in uses:
-        model = clone(ranker).set_params(n_trees=1, label_documents=use, empty_labels="keep")
+        model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
         model.fit(X.rows(trained_on), Y[trained_on], classes=np.arange(Y.shape[1]), label_texts=label_rows)
         for each in weights:
             searcher = LabelTextSearcher(model._searcher(), labels, each, model.combine.startswith("log-"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.base import clone
 
 from ceiba._params import check_all
 from ceiba.errors import CeibaError, InputError, MissingExtraError, ModelFormatError
@@ -160,7 +161,8 @@ def _read_transformer(model: Any, folder: Path, manifest: dict[str, Any]) -> Non
         raise ModelFormatError(f"{folder}: the encoder's embeddings do not have the width that the ranker learned.")
     model._take(ranker)
     model.label_embeddings_, model.label_text_weight_ = _label_texts(folder, manifest, ranker, model.encoder_.dim)
-    model.ranker = ranker if manifest["own_ranker"] else None
+    # whether it learned from label texts was the model's choice, not the template's
+    model.ranker = clone(ranker).set_params(label_documents=False) if manifest["own_ranker"] else None
 
 
 def _label_texts(folder: Path, manifest: dict[str, Any], ranker: Any, dim: int) -> tuple[np.ndarray | None, float]:

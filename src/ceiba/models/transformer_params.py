@@ -8,17 +8,22 @@ from typing import Any, ClassVar
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, JsonList, Options, Text
 from ceiba.models.classifier import PartitionedClassifier
+from ceiba.models.presets import Presets
 from ceiba.models.xr_linear import XRLinear
 
 _POSITIVE = Interval(float, 0, None, closed="neither")
 _COUNT = Interval(int, 1, None)
 
+OVERLAP = ("overlap", "overlap_rounds", "overlap_capacity")  # parameters of the rankers that the models have too
 
-class TransformerParameters(PartitionedClassifier):
+
+class TransformerParameters(Presets, PartitionedClassifier):
     """Base of the Transformer models; not to be used by itself. The docstrings of the models list the parameters too.
 
     Parameters
     ----------
+    preset : {"fast", "balanced", "accurate"} or None, default=None
+        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: PLACEHOLDER.
     encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. "static" (or
         "static:256", with its width): vectors of tokens learned from the texts alone, for machines without a GPU and
@@ -85,6 +90,14 @@ class TransformerParameters(PartitionedClassifier):
         more per text; ``explain`` explains the ranker's score alone.
     label_documents : bool or "auto", default="auto"
         With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
+    overlap : int, default=1
+        lambda, the most clusters of a ranker's tree that one label may stand in (label disentanglement), as in
+        `XRLinear`: learned from the matcher of the new tree, on the fine-tuned embeddings. At 1 that of `ranker`
+        counts, and its `overlap_rounds` and `overlap_capacity`.
+    overlap_rounds : int, default=1
+        How often clusters are learned.
+    overlap_capacity : float, default=1.0
+        How much a cluster may cost when it takes in further labels, in multiples of the mean cost.
     ranker : XRLinear or None, default=None
         The linear model on embeddings and TF-IDF, as a template: its `random_state` and `n_jobs` are the model's. None:
         `default_ranker`.
@@ -110,7 +123,13 @@ class TransformerParameters(PartitionedClassifier):
         Threads; None and -1 are all cores this process may use.
     """
 
+    _presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "fast": {"epochs": 0.25},
+        "balanced": {},
+        "accurate": {"overlap": 2},
+    }
     _constraints: ClassVar[Constraints] = {
+        "preset": [Exactly(None), Options(*_presets)],
         "encoder": [Text("a folder, a name on the hub, 'static' or 'static:256', or any of these after 'frozen:'")],
         "max_length": [Interval(int, 4, None)],
         "pooling": [Options("auto", "mean", "cls", "last")],
@@ -138,6 +157,7 @@ class TransformerParameters(PartitionedClassifier):
         "patience": [_COUNT],
         "label_text_weight": [Options("auto"), Interval(float, 0, None)],
         "label_documents": [Options("auto"), Flag()],
+        **{name: XRLinear._constraints[name] for name in OVERLAP},
         "ranker": [Exactly(None), Instance("an XRLinear", XRLinear)],
         "vectorizer": XRLinear._constraints["vectorizer"],
         "device": [Text("a device such as 'auto', 'cpu' or 'cuda:0'")],
@@ -153,6 +173,7 @@ class TransformerParameters(PartitionedClassifier):
     def __init__(
         self,
         *,
+        preset: str | None = None,
         encoder: str = "sentence-transformers/all-MiniLM-L6-v2",
         max_length: int = 128,
         pooling: str = "auto",
@@ -180,6 +201,9 @@ class TransformerParameters(PartitionedClassifier):
         patience: int = 3,
         label_text_weight: float | str = "auto",
         label_documents: bool | str = "auto",
+        overlap: int = 1,
+        overlap_rounds: int = 1,
+        overlap_capacity: float = 1.0,
         ranker: XRLinear | None = None,
         vectorizer: Any = "tfidf",
         device: str = "auto",
@@ -191,6 +215,7 @@ class TransformerParameters(PartitionedClassifier):
         random_state: int = 0,
         n_jobs: int | None = None,
     ):
+        self.preset = preset
         self.encoder = encoder
         self.max_length = max_length
         self.pooling = pooling
@@ -218,6 +243,9 @@ class TransformerParameters(PartitionedClassifier):
         self.patience = patience
         self.label_text_weight = label_text_weight
         self.label_documents = label_documents
+        self.overlap = overlap
+        self.overlap_rounds = overlap_rounds
+        self.overlap_capacity = overlap_capacity
         self.ranker = ranker
         self.vectorizer = vectorizer
         self.device = device
@@ -228,6 +256,7 @@ class TransformerParameters(PartitionedClassifier):
         self.cache_dir = cache_dir
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self._take_preset()
 
 
 def documented(kind: Any) -> Any:

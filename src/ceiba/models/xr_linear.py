@@ -24,6 +24,7 @@ from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.label_texts import in_class_order, with_documents
 from ceiba.models.partition import Partition, Progress, stage, train_partition
+from ceiba.models.presets import Presets
 from ceiba.search.beam import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa, pii, unit_rows
@@ -40,7 +41,7 @@ _POSITIVE = Interval(float, 0, None, closed="neither")
 _COUNT = Interval(int, 1, None)
 
 
-class XRLinear(PartitionedClassifier):
+class XRLinear(Presets, PartitionedClassifier):
     """Recursive linear matcher and ranker on sparse features: many labels, ranked in microseconds.
 
     Labels are clustered into a tree; every node has a linear classifier, trained on the instances that reach its
@@ -48,6 +49,9 @@ class XRLinear(PartitionedClassifier):
 
     Parameters
     ----------
+    preset : {"fast", "balanced", "accurate"} or None, default=None
+        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: "fast" is
+        the defaults; "balanced" three trees; "accurate" PLACEHOLDER.
     n_trees : int, default=1
         Trees of different seeds, whose scores are averaged. Three are more accurate than one, at three times the cost.
     branching_factor : int, default=16
@@ -150,7 +154,13 @@ class XRLinear(PartitionedClassifier):
     [['red', 'vehicle']]
     """
 
+    _presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "fast": {},
+        "balanced": {"n_trees": 3},
+        "accurate": {"n_trees": 3, "overlap": 2, "threshold": 0.01},
+    }
     _constraints: ClassVar[Constraints] = {
+        "preset": [Exactly(None), Options(*_presets)],
         "n_trees": [_COUNT],
         "branching_factor": [Interval(int, 2, None)],
         "max_leaf_size": [_COUNT],
@@ -189,6 +199,7 @@ class XRLinear(PartitionedClassifier):
     def __init__(
         self,
         *,
+        preset: str | None = None,
         n_trees: int = 1,
         branching_factor: int = 16,
         max_leaf_size: int = 100,
@@ -216,6 +227,7 @@ class XRLinear(PartitionedClassifier):
         random_state: int = 0,
         n_jobs: int | None = None,
     ):
+        self.preset = preset
         self.n_trees = n_trees
         self.branching_factor = branching_factor
         self.max_leaf_size = max_leaf_size
@@ -242,6 +254,7 @@ class XRLinear(PartitionedClassifier):
         self.empty_labels = empty_labels
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self._take_preset()
 
     def fit(
         self,

@@ -23,7 +23,7 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_texts import AUTO, choose_use, embeddings_of_labels, in_class_order, rows_to_choose_with
 from ceiba.models.partition import Progress, stage
-from ceiba.models.transformer_params import TransformerParameters, documented
+from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.label_text import LabelTextSearcher
 from ceiba.tree.clustering import cluster_labels
@@ -291,6 +291,10 @@ class XRTransformer(TransformerParameters):
         ranker = self.default_ranker() if self.ranker is None else clone(self.ranker)
         if isinstance(ranker.label_embedding, str) and "text" in ranker.label_embedding:
             raise InputError("ranker: label_embedding by label texts is for texts alone; use 'pifa' or 'pii'.")
+        if ranker.label_documents:
+            raise InputError("ranker: label_documents is a parameter of the model itself; set it there.")
+        if self.overlap > 1:
+            ranker.set_params(**{name: getattr(self, name) for name in OVERLAP})
         return ranker.set_params(random_state=self.random_state, n_jobs=self.n_jobs)
 
     def _new_encoder(self, texts: list[str], progress: Any) -> Any:
@@ -419,6 +423,8 @@ class XRTransformer(TransformerParameters):
 
 # parameters that a checkpoint's training does not depend on
 _NOT_OF_THE_MATCHER = (
+    *OVERLAP,
+    "preset",
     "ranker",
     "n_jobs",
     "device",

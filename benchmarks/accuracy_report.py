@@ -1,0 +1,69 @@
+"""Rows of several systems to one table per data set, with the best of each figure marked, and how many are whose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.report import Rows, grouped, middle, read
+
+FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
+OWN = "ceiba"
+
+
+def is_own(system: str) -> bool:
+    """Tell whether a system is Ceiba with some settings."""
+    return system.split(":")[0] == OWN
+
+
+def mean(rows: Rows, key: str) -> float | None:
+    """Return the mean of a figure over the rows that have it, that is over seeds."""
+    values = [row[key] for row in rows if key in row]
+    return sum(values) / len(values) if values else None
+
+
+def firsts(systems: dict[str, Rows]) -> tuple[int, int]:
+    """Return in how many figures the best of Ceiba's systems is above all peers, and how many there are."""
+    first = 0
+    for figure in FIGURES:
+        found = {system: mean(rows, figure) for system, rows in systems.items()}
+        own = max((v for s, v in found.items() if v is not None and is_own(s)), default=0.0)
+        first += own > max((v for s, v in found.items() if v is not None and not is_own(s)), default=0.0)
+    return first, len(FIGURES)
+
+
+def table(systems: dict[str, Rows]) -> list[str]:
+    """Return a Markdown table, a row per system, with the best of each figure in bold."""
+    titles = ["system", *FIGURES, "training, s", "batch, us/text"]
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
+    best = {
+        figure: max((v for rows in systems.values() if (v := mean(rows, figure)) is not None), default=None)
+        for figure in FIGURES
+    }
+    for system, rows in systems.items():
+        if all("failed" in row for row in rows):
+            lines.append("| " + " | ".join([system, rows[0]["failed"], *[""] * (len(titles) - 2)]) + " |")
+            continue
+        cells = [system]
+        for figure in FIGURES:
+            value = mean(rows, figure)
+            text = "" if value is None else f"{value:.2f}"
+            cells.append(f"**{text}**" if value is not None and value == best[figure] else text)
+        for key, digits in (("train_total_s", 1), ("batch_us", 0)):
+            value = middle(rows, key)
+            cells.append("" if value is None else f"{value:,.{digits}f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def write(files: list[Path], to: Path) -> None:
+    """Write accuracy.md into a folder."""
+    groups = grouped(read(files))
+    counts = {name: firsts(systems) for name, systems in groups.items()}
+    total, of = (sum(count[i] for count in counts.values()) for i in (0, 1))
+    lines = ["# Accuracy beside other systems", ""]
+    lines += [f"One of Ceiba's systems is first in {total} of {of} figures. Means over seeds; medians of seconds.", ""]
+    for name, systems in groups.items():
+        first, figures = counts[name]
+        lines += [f"## {name}", "", f"{first} of {figures}.", "", *table(systems), ""]
+    to.mkdir(parents=True, exist_ok=True)
+    (to / "accuracy.md").write_text("\n".join(lines), encoding="utf-8")
