@@ -27,12 +27,17 @@ def run(
     ] = "ceiba,pecos",
     repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 3,
     limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 0,
+    features: Annotated[
+        str | None, typer.Option(help="other features for all of these systems: TfidfVectorizer's parameters, as JSON")
+    ] = None,
     threads: Threads = 2,
     time_limit: Limit = 3600.0,
     peers_python: Peers = Path(".peers-env/bin/python"),
     libmultilabel_python: LibMultiLabel = Path(".libmultilabel-env/bin/python"),
 ) -> None:
     """Train, save, load and predict with every system on the same features."""
+    from json import loads
+
     from benchmarks.runner import Environments, run_all
 
     environments = Environments(peers_python, libmultilabel_python)
@@ -45,6 +50,7 @@ def run(
         limit=limit,
         threads=threads,
         time_limit=time_limit,
+        features=None if features is None else loads(features),
     )
 
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.report import Rows, grouped, middle, read
+from benchmarks.report import Rows, middle, read
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
 OWN = "ceiba"
 
 
+def grouped(rows: Rows) -> dict[str, dict[str, Rows]]:
+    """Return the rows by data set, then by system and its features where those are not the usual ones."""
+    groups: dict[str, dict[str, Rows]] = {}
+    for row in rows:
+        given = [f"{name}={value}" for name, value in row.get("features", {}).items()]
+        system = row["system"] + (f" ({', '.join(given)})" if given else "")
+        groups.setdefault(row["data"], {}).setdefault(system, []).append(row)
+    return groups
+
+
 def is_own(system: str) -> bool:
-    """Tell whether a system is Ceiba with some settings."""
-    return system.split(":")[0] == OWN
+    """Tell whether a system is Ceiba with some settings or features."""
+    return system.partition(" ")[0].partition(":")[0] == OWN
 
 
 def mean(rows: Rows, key: str) -> float | None:

@@ -6,6 +6,7 @@ import gzip
 import json
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,10 +51,9 @@ def write_features(folder: Path, to: Path, limit: int = 0) -> None:
     )
     names = sorted({label for row in train for label in row["labels"]})
     column = {name: i for i, name in enumerate(names)}
-    write(to, X, X_test, indicator(train, column), indicator(test, column))
     texts = label_texts(folder)
-    if texts is not None:
-        sp.save_npz(to / f"{LABELS}.npz", vectorizer.transform(texts[name] for name in names), compressed=False)
+    of_labels = None if texts is None else vectorizer.transform(texts[name] for name in names)
+    write(to, X, X_test, indicator(train, column), indicator(test, column), of_labels)
 
 
 def indicator(rows: list[dict], column: dict[str, int]) -> sp.csr_matrix:
@@ -64,9 +64,14 @@ def indicator(rows: list[dict], column: dict[str, int]) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(ids), np.float32), ids, ptr), shape=(len(rows), len(column)))
 
 
-def write(to: Path, X: sp.csr_matrix, X_test: sp.csr_matrix, Y: sp.csr_matrix, Y_test: sp.csr_matrix) -> None:
+def write(
+    to: Path, X: sp.csr_matrix, X_test: sp.csr_matrix, Y: sp.csr_matrix, Y_test: sp.csr_matrix, of_labels: Any = None
+) -> None:
     """Write matrices where a system's process reads them."""
     to.mkdir(parents=True, exist_ok=True)
-    for name, matrix in zip(NAMES, (X, X_test, Y, Y_test), strict=True):
+    matrices = dict(zip(NAMES, (X, X_test, Y, Y_test), strict=True))
+    if of_labels is not None:
+        matrices[LABELS] = of_labels
+    for name, matrix in matrices.items():
         matrix.sort_indices()
         sp.save_npz(to / f"{name}.npz", matrix, compressed=False)

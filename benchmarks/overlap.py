@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.data import FEATURES, indicator, read
+from benchmarks.data import FEATURES, indicator, label_texts, read
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
 ICD = "icd"  # in place of a folder: the demo's texts
@@ -45,20 +45,25 @@ def rows_of(folder: Path, limit: int, validation: bool) -> tuple[list[dict], lis
     ]
 
 
-def matrices(folder: Path, limit: int, validation: bool, threads: int) -> tuple[Any, Any, Any, Any]:
-    """Return X, Y to train on and X, Y to measure on."""
+def matrices(
+    folder: Path, limit: int, validation: bool, threads: int, features: dict[str, Any] | None = None
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Return X, Y to train on, X, Y to measure on, and the features of the labels' texts where there are any."""
     from ceiba import TfidfVectorizer
 
     train, test = rows_of(folder, limit, validation)
-    settings = ICD_FEATURES if str(folder) == ICD else FEATURES
-    vectorizer = TfidfVectorizer(n_jobs=threads, **settings)
+    if features is None:
+        features = ICD_FEATURES if str(folder) == ICD else FEATURES
+    vectorizer = TfidfVectorizer(n_jobs=threads, **features)
     X, X_test = (
         vectorizer.fit_transform([row["text"] for row in train]),
         vectorizer.transform([row["text"] for row in test]),
     )
     names = sorted({label for row in train for label in row["labels"]})
     column = {name: i for i, name in enumerate(names)}
-    return X, indicator(train, column), X_test, indicator(test, column)
+    texts = label_texts(folder)
+    of_labels = None if texts is None else vectorizer.transform([texts[name] for name in names])
+    return X, indicator(train, column), X_test, indicator(test, column), of_labels
 
 
 def run(
@@ -68,7 +73,7 @@ def run(
     """Train with each number of clusters and append a row for each."""
     from benchmarks.runner import machine
 
-    X, Y, X_test, Y_test = matrices(folder, limit, validation, threads)
+    X, Y, X_test, Y_test, _ = matrices(folder, limit, validation, threads)
     own = {**(ICD_SETTINGS if str(folder) == ICD else {}), **settings}
     for seed in range(seeds):
         for overlap in overlaps:
@@ -225,7 +230,7 @@ def run_homonyms(
     from ceiba.layers.instances import InstanceLists
     from ceiba.tree.embeddings import pifa
 
-    X, Y, _, _ = matrices(folder, limit, False, threads)
+    X, Y, *_ = matrices(folder, limit, False, threads)
     Z = pifa(as_features(X), InstanceLists.from_columns(sp.csr_array(Y)), n_threads=threads).to_scipy()
     merged, senses = merge_labels(Y, lambda a, b: np.asarray(Z[a].multiply(Z[b]).sum(axis=1)).ravel(), pairs, least, 0)
     for overlap in overlaps:

@@ -44,20 +44,21 @@ class Environments:
 
 def run_all(
     folders: Iterable[Path], systems: list[str], out: Path, environments: Environments, *, repeats: int, limit: int,
-    threads: int, time_limit: float,
+    threads: int, time_limit: float, features: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Run every system on every data folder, `repeats` times in turn."""
+    facts: dict[str, Any] = {"limit": limit} if features is None else {"limit": limit, "features": features}
     with tempfile.TemporaryDirectory() as work:
         sets = {}
         for folder in folders:
             name = f"{folder.name}, first {limit}" if limit else folder.name
             sets[name] = Path(work) / folder.name
-            if str(folder) == ICD:
-                X, Y, X_test, Y_test = matrices(folder, 0, False, threads)
-                data_files.write(sets[name], X, X_test, Y, Y_test)
+            if features is not None or str(folder) == ICD:
+                X, Y, X_test, Y_test, of_labels = matrices(folder, limit, False, threads, features)
+                data_files.write(sets[name], X, X_test, Y, Y_test, of_labels)
             else:
                 data_files.write_features(folder, sets[name], limit)
-        _in_turn(sets, systems, out, environments, repeats, threads, time_limit, {"limit": limit})
+        _in_turn(sets, systems, out, environments, repeats, threads, time_limit, facts)
 
 
 def run_scale(

@@ -75,6 +75,11 @@ def test_label_texts_and_the_table_of_firsts(folder, tmp_path):
     (row,) = map(json.loads, out.read_text().splitlines())
     assert "failed" not in row
     assert row["settings"] == {"label_documents": True}
+    result = CliRunner().invoke(app, [*arguments, "ceiba", "--features", '{"word_ngrams": [1, 2]}'])
+    assert result.exit_code == 0, result.output
+    pairs = json.loads(out.read_text().splitlines()[1])
+    assert pairs["features"] == {"word_ngrams": [1, 2]}
+    assert "failed" not in pairs
     peer = {**row, "system": "pecos", "P@1": 101.0, "P@3": row["P@3"]}
     late = {"system": "omikuji", "data": row["data"], "failed": "train: not done after 3600 s"}
     with out.open("a") as file:
@@ -83,6 +88,7 @@ def test_label_texts_and_the_table_of_firsts(folder, tmp_path):
     result = CliRunner().invoke(app, ["accuracy-report", str(out), "--to", str(tmp_path)])
     assert result.exit_code == 0, result.output
     text = (tmp_path / "accuracy.md").read_text()
+    assert "| ceiba (word_ngrams=[1, 2]) | " in text
     assert "first in 2 of 6 figures" in text  # above in two, below in one, and equal in three is not first
     assert "| pecos | **101.00** |" in text
     assert "| omikuji | train: not done after 3600 s |" in text
