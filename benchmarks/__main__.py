@@ -13,6 +13,9 @@ Out = Annotated[Path, typer.Option("--json", help="JSON lines to append the rows
 Threads = Annotated[int, typer.Option(help="threads of every system")]
 Limit = Annotated[float, typer.Option("--time-limit", help="seconds a process may take")]
 Peers = Annotated[Path, typer.Option("--peers-python", help="interpreter with the peers, made by peers_env.sh")]
+OtherFeatures = Annotated[
+    str | None, typer.Option("--features", help="other features: TfidfVectorizer's parameters, as a JSON object")
+]
 LibMultiLabel = Annotated[Path, typer.Option(help="interpreter with LibMultiLabel, made by peers_env.sh")]
 
 
@@ -27,9 +30,7 @@ def run(
     ] = "ceiba,pecos",
     repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 3,
     limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 0,
-    features: Annotated[
-        str | None, typer.Option(help="other features for all of these systems: TfidfVectorizer's parameters, as JSON")
-    ] = None,
+    features: OtherFeatures = None,
     threads: Threads = 2,
     time_limit: Limit = 3600.0,
     peers_python: Peers = Path(".peers-env/bin/python"),
@@ -167,17 +168,19 @@ def overlap(
     validation: Annotated[bool, typer.Option("--validation", help="hold out training texts, leave the test's")] = False,
     seeds: Annotated[int, typer.Option(help="seeds to train with")] = 1,
     settings: Settings = "{}",
+    features: OtherFeatures = None,
     threads: Threads = 2,
 ) -> None:
-    """Labels in one to six clusters on the same features."""
+    """Labels in one to six clusters on the same features; with --overlaps 1, any settings on a validation split."""
     from json import loads
 
     from benchmarks.overlap import run as run_overlaps
 
     numbers = [int(number) for number in overlaps.split(",")]
     run_overlaps(
-        data, numbers, json, limit=limit, validation=validation, seeds=seeds, threads=threads, settings=loads(settings)
-    )
+        data, numbers, json, limit=limit, validation=validation, seeds=seeds, threads=threads,
+        settings=loads(settings), features=None if features is None else loads(features),
+    )  # fmt: skip
 
 
 @app.command()

@@ -68,12 +68,12 @@ def matrices(
 
 def run(
     folder: Path, overlaps: list[int], out: Path, *, limit: int, validation: bool, seeds: int, threads: int,
-    settings: dict[str, Any],
+    settings: dict[str, Any], features: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Train with each number of clusters and append a row for each."""
     from benchmarks.runner import machine
 
-    X, Y, X_test, Y_test, _ = matrices(folder, limit, validation, threads)
+    X, Y, X_test, Y_test, of_labels = matrices(folder, limit, validation, threads, features)
     own = {**(ICD_SETTINGS if str(folder) == ICD else {}), **settings}
     for seed in range(seeds):
         for overlap in overlaps:
@@ -83,23 +83,27 @@ def run(
                 "part": "validation" if validation else "test",
                 "seed": seed,
                 "settings": own,
+                **({} if features is None else {"features": features}),
                 "machine": machine(),
                 "threads": threads,
-                **measure({"overlap": overlap, "random_state": seed, **own}, X, Y, X_test, Y_test, threads),
+                **measure({"overlap": overlap, "random_state": seed, **own}, X, Y, X_test, Y_test, threads, of_labels),
             }
             with open(out, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print({name: row[name] for name in ("data", "overlap", "fit_s", "predict_us", *FIGURES)}, flush=True)
 
 
-def measure(settings: dict[str, Any], X: Any, Y: Any, X_test: Any, Y_test: Any, threads: int) -> dict[str, Any]:
+def measure(
+    settings: dict[str, Any], X: Any, Y: Any, X_test: Any, Y_test: Any, threads: int, of_labels: Any = None
+) -> dict[str, Any]:
     """Train and measure one model."""
     from ceiba import XRLinear, metrics
     from ceiba.features.matrix import as_features
     from ceiba.layers.instances import InstanceLists, positives_per_level
 
     started = time.perf_counter()
-    model = XRLinear(n_jobs=threads, **settings).fit(X, Y)
+    model = XRLinear(n_jobs=threads, **settings)
+    model.fit(X, Y, label_texts=of_labels if model.label_documents else None)
     fitted = time.perf_counter() - started
     model.predict_topk(X_test, 5)
     times = []
