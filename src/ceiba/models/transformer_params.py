@@ -23,7 +23,8 @@ class TransformerParameters(Presets, PartitionedClassifier):
     Parameters
     ----------
     preset : {"fast", "balanced", "accurate"} or None, default=None
-        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: PLACEHOLDER.
+        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: "fast"
+        is a quarter of an epoch, "balanced" the defaults, "accurate" two epochs and labels in up to two clusters.
     encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. "static" (or
         "static:256", with its width): vectors of tokens learned from the texts alone, for machines without a GPU and
@@ -126,7 +127,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
     _presets: ClassVar[dict[str, dict[str, Any]]] = {
         "fast": {"epochs": 0.25},
         "balanced": {},
-        "accurate": {"overlap": 2},
+        "accurate": {"epochs": 2.0, "overlap": 2, "overlap_capacity": 2.0},
     }
     _constraints: ClassVar[Constraints] = {
         "preset": [Exactly(None), Options(*_presets)],
