@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n auto -m "not slow and not peers" tests --pyargs ceiba
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not peers" tests --pyargs ceiba
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev
@@ -48,7 +48,7 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
-	$(PIP) install $(TORCH) ".[dev]"
+	$(PIP) install --no-compile $(TORCH) ".[dev]"
 	@touch $@ $(VENV)/.demo
 
 .peers-env/.ready: benchmarks/peers_env.sh
