@@ -103,10 +103,7 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
     reads = "encoder" in estimator._constraints
     if label_texts and not reads:
         estimator.set_params(label_documents=True)
-    asked = "--label-texts" if label_texts else None
-    if not reads:
-        asked = f"label_embedding={estimator.label_embedding!r}" if "text" in str(estimator.label_embedding) else asked
-        asked = "label_documents=True" if asked is None and estimator.label_documents else asked
+    asked = _needs_label_texts(estimator, label_texts)
     if asked is not None:
         if dataset.label_texts is None:
             raise InputError(
@@ -121,3 +118,13 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
         return
     X = dataset.X if dataset.texts is None else Counted(dataset.texts, progress)
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)
+
+
+def _needs_label_texts(estimator: Any, asked: bool) -> str | None:
+    """Return what needs the texts of labels, in the words that it was asked in; None where nothing does."""
+    if "encoder" not in estimator._constraints:
+        if "text" in str(estimator.label_embedding):
+            return f"label_embedding={estimator.label_embedding!r}"
+        if estimator.label_documents and not asked:
+            return "label_documents=True"
+    return "--label-texts" if asked else None
