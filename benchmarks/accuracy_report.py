@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.report import Rows, middle, read
+from benchmarks.overlap import FIGURES
+from benchmarks.report import Rows, grouped, mean, middle, read
 
-FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
 OWN = "ceiba"
-
-
-def grouped(rows: Rows) -> dict[str, dict[str, Rows]]:
-    """Return the rows by data set, then by system and its features where those are not the usual ones."""
-    groups: dict[str, dict[str, Rows]] = {}
-    for row in rows:
-        given = [f"{name}={value}" for name, value in row.get("features", {}).items()]
-        system = row["system"] + (f" ({', '.join(given)})" if given else "")
-        groups.setdefault(row["data"], {}).setdefault(system, []).append(row)
-    return groups
 
 
 def is_own(system: str) -> bool:
@@ -25,16 +15,15 @@ def is_own(system: str) -> bool:
     return system.partition(" ")[0].partition(":")[0] == OWN
 
 
-def mean(rows: Rows, key: str) -> float | None:
-    """Return the mean of a figure over the rows that have it, that is over seeds."""
-    values = [row[key] for row in rows if key in row]
-    return sum(values) / len(values) if values else None
+def measured(systems: dict[str, Rows]) -> dict[str, Rows]:
+    """Return the rows that did not fail, of the systems that have any."""
+    done = {system: [row for row in rows if "failed" not in row] for system, rows in systems.items()}
+    return {system: rows for system, rows in done.items() if rows}
 
 
 def best(systems: dict[str, Rows], figure: str) -> float:
-    """Return the best mean of a figure; 0 where no system has it."""
-    found = (mean(rows, figure) for rows in systems.values())
-    return max((value for value in found if value is not None), default=0.0)
+    """Return the best mean of a figure; 0 without systems."""
+    return max((mean(rows, figure) for rows in systems.values()), default=0.0)
 
 
 def firsts(systems: dict[str, Rows], own: dict[str, Rows]) -> int:
@@ -47,17 +36,17 @@ def table(systems: dict[str, Rows]) -> list[str]:
     """Return a Markdown table, a row per system, with the best of each figure in bold."""
     titles = ["system", *FIGURES, "above all peers", "training, s", "batch, us/text"]
     lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
-    bests = {figure: best(systems, figure) for figure in FIGURES}
+    done = measured(systems)
+    bests = {figure: best(done, figure) for figure in FIGURES}
     for system, rows in systems.items():
-        if all("failed" in row for row in rows):
+        if system not in done:
             lines.append("| " + " | ".join([system, rows[0]["failed"], *[""] * (len(titles) - 2)]) + " |")
             continue
+        rows = done[system]
+        values = {figure: mean(rows, figure) for figure in FIGURES}
         cells = [system]
-        for figure in FIGURES:
-            value = mean(rows, figure)
-            text = "" if value is None else f"{value:.2f}"
-            cells.append(f"**{text}**" if value == bests[figure] else text)
-        cells.append(f"{firsts(systems, {system: rows})} of {len(FIGURES)}" if is_own(system) else "")
+        cells += [f"**{value:.2f}**" if value == bests[figure] else f"{value:.2f}" for figure, value in values.items()]
+        cells.append(f"{firsts(done, {system: rows})} of {len(FIGURES)}" if is_own(system) else "")
         for key, digits in (("train_total_s", 1), ("batch_us", 0)):
             value = middle(rows, key)
             cells.append("" if value is None else f"{value:,.{digits}f}")
@@ -68,14 +57,17 @@ def table(systems: dict[str, Rows]) -> list[str]:
 def write(files: list[Path], to: Path) -> None:
     """Write accuracy.md into a folder."""
     groups = grouped(read(files))
-    counts = {
-        name: firsts(systems, {system: rows for system, rows in systems.items() if is_own(system)})
-        for name, systems in groups.items()
-    }
+    counts = {}
+    for name, systems in groups.items():
+        done = measured(systems)
+        counts[name] = firsts(done, {system: rows for system, rows in done.items() if is_own(system)})
     of = len(FIGURES)
     lines = ["# Accuracy beside other systems", ""]
     lines += [f"One of Ceiba's systems is first in {sum(counts.values())} of {of * len(groups)} figures.", ""]
-    lines += ["Means over seeds; medians of seconds. Features are words where a system does not name others.", ""]
+    lines += [
+        "Means over seeds; medians of seconds. Features are the set's own where a system does not name others.",
+        "",
+    ]
     for name, systems in groups.items():
         lines += [f"## {name}", "", f"{counts[name]} of {of}.", "", *table(systems), ""]
     to.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,8 @@ import scipy.sparse as sp
 NAMES = ("X_trn", "X_tst", "Y_trn", "Y_tst")
 LABELS = "X_lbl"  # features of the labels' texts, where there are any
 FEATURES = {"min_df": 2, "max_features": 300_000, "sublinear_tf": True}  # words, all of them, float32
+ICD = "icd"  # in place of a folder: the demo's texts
+ICD_FEATURES = {"word_ngrams": (1, 2), "char_ngrams": (3, 5)}
 
 
 def read(folder: Path, limit: int = 0, test_limit: int | None = None) -> tuple[list[dict], list[dict]]:
@@ -39,21 +41,60 @@ def label_texts(folder: Path) -> dict[str, str] | None:
     return {row["label"]: row["text"] for row in rows}
 
 
+def rows_of(folder: Path, limit: int, validation: bool) -> tuple[list[dict], list[dict]]:
+    """Return rows to train on and rows to measure on: the test file's, or a tenth of the training file's.
+
+    Of the demo's texts, training keeps the descriptions, and three in ten of its inclusion terms are held out.
+    """
+    rng = np.random.default_rng(0)
+    if str(folder) == ICD:
+        from ceiba.data.icd import load_icd10cm
+
+        coding = load_icd10cm()
+        train, test = (
+            [{"text": text, "labels": own} for text, own in zip(texts, labels, strict=True)]
+            for texts, labels in ((coding.train_texts, coding.train_labels), (coding.test_texts, coding.test_labels))
+        )
+        n_kept, share = len(coding.descriptions), 0.3
+    else:
+        train, test = read(folder, limit)
+        n_kept, share = 0, 0.1
+    if not validation:
+        return train, test
+    held = rng.random(len(train)) < share
+    held[:n_kept] = False
+    return [row for row, out in zip(train, held, strict=True) if not out], [
+        row for row, out in zip(train, held, strict=True) if out
+    ]
+
+
+def matrices(
+    folder: Path, limit: int, validation: bool, threads: int, features: dict[str, Any] | None = None
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Return X, X to measure on, Y, Y to measure on, and the features of the labels' texts where there are any."""
+    from ceiba import TfidfVectorizer
+
+    if features is None:
+        features = ICD_FEATURES if str(folder) == ICD else FEATURES
+    return _matrices(folder, *rows_of(folder, limit, validation), TfidfVectorizer(n_jobs=threads, **features))
+
+
 def write_features(folder: Path, to: Path, limit: int = 0) -> None:
     """Make the features and labels of a data folder with scikit-learn's vectorizer, once for all systems."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    train, test = read(folder, limit)
     vectorizer = TfidfVectorizer(token_pattern=r"(?u)\b\w+\b", dtype=np.float32, **FEATURES)
-    X, X_test = (
-        vectorizer.fit_transform(row["text"] for row in train),
-        vectorizer.transform(row["text"] for row in test),
-    )
+    write(to, *_matrices(folder, *read(folder, limit), vectorizer))
+
+
+def _matrices(folder: Path, train: list[dict], test: list[dict], vectorizer: Any) -> tuple[Any, Any, Any, Any, Any]:
+    X = vectorizer.fit_transform([row["text"] for row in train])
+    X_test = vectorizer.transform([row["text"] for row in test])
     names = sorted({label for row in train for label in row["labels"]})
     column = {name: i for i, name in enumerate(names)}
     texts = label_texts(folder)
-    of_labels = None if texts is None else vectorizer.transform(texts[name] for name in names)
-    write(to, X, X_test, indicator(train, column), indicator(test, column), of_labels)
+    of_labels = None if texts is None else vectorizer.transform([texts[name] for name in names])
+    return X, X_test, indicator(train, column), indicator(test, column), of_labels
 
 
 def indicator(rows: list[dict], column: dict[str, int]) -> sp.csr_matrix:

@@ -10,60 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.data import FEATURES, indicator, label_texts, read
+from benchmarks.data import ICD, matrices
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
-ICD = "icd"  # in place of a folder: the demo's texts
-ICD_FEATURES = {"word_ngrams": (1, 2), "char_ngrams": (3, 5)}
 ICD_SETTINGS = {"cost_positive": 4.0, "threshold": 0.01}
-
-
-def rows_of(folder: Path, limit: int, validation: bool) -> tuple[list[dict], list[dict]]:
-    """Return rows to train on and rows to measure on: the test file's, or a tenth of the training file's.
-
-    Of the demo's texts, training keeps the descriptions, and three in ten of its inclusion terms are held out.
-    """
-    rng = np.random.default_rng(0)
-    if str(folder) == ICD:
-        from ceiba.data.icd import load_icd10cm
-
-        coding = load_icd10cm()
-        train, test = (
-            [{"text": text, "labels": own} for text, own in zip(texts, labels, strict=True)]
-            for texts, labels in ((coding.train_texts, coding.train_labels), (coding.test_texts, coding.test_labels))
-        )
-        n_kept, share = len(coding.descriptions), 0.3
-    else:
-        train, test = read(folder, limit)
-        n_kept, share = 0, 0.1
-    if not validation:
-        return train, test
-    held = rng.random(len(train)) < share
-    held[:n_kept] = False
-    return [row for row, out in zip(train, held, strict=True) if not out], [
-        row for row, out in zip(train, held, strict=True) if out
-    ]
-
-
-def matrices(
-    folder: Path, limit: int, validation: bool, threads: int, features: dict[str, Any] | None = None
-) -> tuple[Any, Any, Any, Any, Any]:
-    """Return X, Y to train on, X, Y to measure on, and the features of the labels' texts where there are any."""
-    from ceiba import TfidfVectorizer
-
-    train, test = rows_of(folder, limit, validation)
-    if features is None:
-        features = ICD_FEATURES if str(folder) == ICD else FEATURES
-    vectorizer = TfidfVectorizer(n_jobs=threads, **features)
-    X, X_test = (
-        vectorizer.fit_transform([row["text"] for row in train]),
-        vectorizer.transform([row["text"] for row in test]),
-    )
-    names = sorted({label for row in train for label in row["labels"]})
-    column = {name: i for i, name in enumerate(names)}
-    texts = label_texts(folder)
-    of_labels = None if texts is None else vectorizer.transform([texts[name] for name in names])
-    return X, indicator(train, column), X_test, indicator(test, column), of_labels
 
 
 def run(
@@ -73,7 +23,7 @@ def run(
     """Train with each number of clusters and append a row for each."""
     from benchmarks.runner import machine
 
-    X, Y, X_test, Y_test, of_labels = matrices(folder, limit, validation, threads, features)
+    X, X_test, Y, Y_test, of_labels = matrices(folder, limit, validation, threads, features)
     own = {**(ICD_SETTINGS if str(folder) == ICD else {}), **settings}
     for seed in range(seeds):
         for overlap in overlaps:
@@ -234,7 +184,7 @@ def run_homonyms(
     from ceiba.layers.instances import InstanceLists
     from ceiba.tree.embeddings import pifa
 
-    X, Y, *_ = matrices(folder, limit, False, threads)
+    X, _, Y, *_ = matrices(folder, limit, False, threads)
     Z = pifa(as_features(X), InstanceLists.from_columns(sp.csr_array(Y)), n_threads=threads).to_scipy()
     merged, senses = merge_labels(Y, lambda a, b: np.asarray(Z[a].multiply(Z[b]).sum(axis=1)).ravel(), pairs, least, 0)
     for overlap in overlaps:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.overlap import FIGURES
-from benchmarks.report import Rows, middle, read
+from benchmarks.report import Rows, mean, middle, read
 
 # column title, key of the row, digits
 COLUMNS = [
@@ -29,11 +29,6 @@ def grouped(rows: Rows) -> dict[str, dict[int, Rows]]:
         name = f"{row['data']}: {row['part']}"
         groups.setdefault(name, {}).setdefault(row["overlap"], []).append(row)
     return {name: dict(sorted(own.items())) for name, own in groups.items()}
-
-
-def mean(rows: Rows, key: str) -> float:
-    """Return the mean of a figure over the rows, that is over seeds."""
-    return sum(row[key] for row in rows) / len(rows)
 
 
 def wins(groups: dict[int, Rows]) -> dict[int, int]:

@@ -44,11 +44,17 @@ def read(files: Iterable[Path]) -> Rows:
 
 
 def grouped(rows: Rows) -> dict[str, dict[str, Rows]]:
-    """Return the rows by data set and system, in the order they came."""
+    """Return the rows by data set, then by system and its features where those are not the set's usual ones."""
     groups: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        groups[row["data"]][row["system"]].append(row)
+        given = [f"{name}={value}" for name, value in row.get("features", {}).items()]
+        groups[row["data"]][row["system"] + (f" ({', '.join(given)})" if given else "")].append(row)
     return groups
+
+
+def mean(rows: Rows, key: str) -> float:
+    """Return the mean of a figure over the rows, that is over seeds."""
+    return statistics.mean(row[key] for row in rows)
 
 
 def middle(rows: Rows, key: str) -> float | None:

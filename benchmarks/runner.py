@@ -18,7 +18,6 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks import data as data_files
-from benchmarks.overlap import ICD, matrices
 from ceiba.metrics import evaluate
 
 HERE = Path(__file__).resolve().parent
@@ -53,9 +52,8 @@ def run_all(
         for folder in folders:
             name = f"{folder.name}, first {limit}" if limit else folder.name
             sets[name] = Path(work) / folder.name
-            if features is not None or str(folder) == ICD:
-                X, Y, X_test, Y_test, of_labels = matrices(folder, limit, False, threads, features)
-                data_files.write(sets[name], X, X_test, Y, Y_test, of_labels)
+            if features is not None or str(folder) == data_files.ICD:
+                data_files.write(sets[name], *data_files.matrices(folder, limit, False, threads, features))
             else:
                 data_files.write_features(folder, sets[name], limit)
         _in_turn(sets, systems, out, environments, repeats, threads, time_limit, facts)

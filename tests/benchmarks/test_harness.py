@@ -39,22 +39,20 @@ def environments():
 def test_a_run_a_failure_and_a_report(folder, tmp_path):
     out = tmp_path / "rows.jsonl"
     arguments = ["run", "--data", str(folder), "--json", str(out), "--repeats", "2"]
-    arguments += ["--systems", "ceiba:n_trees=2,ceiba:C=-1", "--time-limit", "60"]
+    arguments += ["--systems", "ceiba,ceiba:n_trees=2,ceiba:C=-1", "--time-limit", "60"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["system"] for row in rows] == ["ceiba:n_trees=2", "ceiba:C=-1"] * 2
-    good, bad = rows[:2]
+    assert [row["system"] for row in rows] == ["ceiba", "ceiba:n_trees=2", "ceiba:C=-1"] * 2
+    good, two_trees, bad = rows[:3]
     assert "train: " in bad["failed"]
     assert "'C' parameter" in bad["failed"]
     assert good["P@1"] > 90
-    assert good["settings"] == {"n_trees": 2}
+    assert two_trees["settings"] == {"n_trees": 2}
     for key in ("tree_s", "training_s", "save_s", "load_s", "batch_us", "one_p50_us", "one_p99_us", "model_mb"):
         assert good[key] > 0, key
     assert {"machine", "threads", "versions", "commit", "train_peak_mb", "predict_peak_mb"} <= good.keys()
-    result = CliRunner().invoke(
-        app, ["report", str(out), "--to", str(tmp_path / "report"), "--base", "ceiba:n_trees=2"]
-    )
+    result = CliRunner().invoke(app, ["report", str(out), "--to", str(tmp_path / "report"), "--base", "ceiba"])
     assert result.exit_code == 0, result.output
     text = (tmp_path / "report" / "report.md").read_text()
     assert f"## {folder.name}" in text
@@ -80,11 +78,10 @@ def test_label_texts_and_the_table_of_firsts(folder, tmp_path):
     pairs = json.loads(out.read_text().splitlines()[1])
     assert pairs["features"] == {"word_ngrams": [1, 2]}
     assert "failed" not in pairs
-    peer = {**row, "system": "pecos", "P@1": 101.0, "P@3": row["P@3"]}
+    peer = {**row, "system": "pecos", "P@1": 101.0, "PSP@1": -1.0, "PSP@3": -1.0}
     late = {"system": "omikuji", "data": row["data"], "failed": "train: not done after 3600 s"}
     with out.open("a") as file:
-        file.writelines(json.dumps({**each, "PSP@1": -1.0, "PSP@3": -1.0}) + "\n" for each in (peer,))
-        file.write(json.dumps(late) + "\n")
+        file.writelines(json.dumps(each) + "\n" for each in (peer, late))
     result = CliRunner().invoke(app, ["accuracy-report", str(out), "--to", str(tmp_path)])
     assert result.exit_code == 0, result.output
     text = (tmp_path / "accuracy.md").read_text()

@@ -20,9 +20,8 @@ class Presets:
 
     def _take_preset(self) -> None:
         """Give parameters at their defaults the preset's values; an unknown preset is left to the check of ``fit``."""
-        usual = defaults(type(self))
-        for name, value in self._values_of_preset().items():
-            if _same(getattr(self, name), usual[name]):
+        for name, usual, value in self._changes():
+            if _same(getattr(self, name), usual):
                 setattr(self, name, value)
 
     def set_params(self, **params: Any) -> Any:
@@ -33,25 +32,24 @@ class Presets:
         else as it is.
         """
         base: Any = super()
-        usual = defaults(type(self))
         if "preset" in params:
-            for name, value in self._values_of_preset().items():
+            for name, usual, value in self._changes():
                 if _same(getattr(self, name), value):
-                    setattr(self, name, usual[name])
+                    setattr(self, name, usual)
             self.preset = params.pop("preset")
             self._take_preset()
         base.set_params(**params)
-        if any(_same(getattr(self, name), usual[name]) for name in self._values_of_preset()):
+        if any(_same(getattr(self, name), usual) for name, usual, _ in self._changes()):
             self.preset = None
         return self
 
-    def _values_of_preset(self) -> Mapping[str, Any]:
-        """Return what the preset says that is not the default anyway."""
-        if not isinstance(self.preset, str):
-            return {}
+    def _changes(self) -> list[tuple[str, Any, Any]]:
+        """Return each parameter that the preset changes, its default, and the preset's value."""
+        values = self._presets.get(self.preset, {}) if isinstance(self.preset, str) else {}
+        if not values:  # the usual case, which needs no look at the signature
+            return []
         usual = defaults(type(self))
-        values = self._presets.get(self.preset, {})
-        return {name: value for name, value in values.items() if not _same(value, usual[name])}
+        return [(name, usual[name], value) for name, value in values.items() if not _same(value, usual[name])]
 
 
 def _same(a: Any, b: Any) -> bool:
