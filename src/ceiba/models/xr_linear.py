@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba.data.labels import encode_labels
-from ceiba.errors import InputError, InputTypeError
+from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import Features, as_features, is_text, stacked
 from ceiba.layers.instances import InstanceLists
@@ -22,6 +22,7 @@ from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
+from ceiba.models.fit_matrices import matched_instances, relevance_of_positives
 from ceiba.models.label_texts import in_class_order, with_documents
 from ceiba.models.partition import Partition, Progress, stage, train_partition
 from ceiba.models.presets import Presets
@@ -313,8 +314,8 @@ class XRLinear(Presets, PartitionedClassifier):
         if relevance is None:
             positives = InstanceLists.from_columns(Y)
         else:
-            positives = InstanceLists.from_columns(_relevance(relevance, Y), weighted=True)
-        extra = self._matched(matched, Y.shape)
+            positives = InstanceLists.from_columns(relevance_of_positives(relevance, Y), weighted=True)
+        extra = None if matched is None else matched_instances(matched, self.tree, Y.shape[0])
         seconds: dict[str, float] = {}
         started = time.perf_counter()
         counts, n_train = np.diff(positives.ptr), Y.shape[0]
@@ -471,32 +472,3 @@ class XRLinear(Presets, PartitionedClassifier):
         if len(parts) == 1 and "text" not in kind:
             return parts[0]
         return unit_rows(sp.hstack([part.to_scipy() for part in parts], format="csr"))
-
-    def _matched(self, matched: Any, shape: tuple[int, int]) -> InstanceLists | None:
-        if matched is None:
-            return None
-        if self.tree is None:
-            raise InputError("matched names clusters of a tree of your own: give tree too.")
-        if not sp.issparse(matched):
-            raise InputTypeError("matched must be a sparse matrix of shape (N, K).")
-        given = as_features(matched, name="matched").to_scipy()
-        expected = (shape[0], len(self.tree.child_ptrs[-1]) - 1)
-        if given.shape != expected:
-            raise InputError(f"matched must have shape {expected}, has {given.shape}.")
-        pattern = given.copy()
-        pattern.eliminate_zeros()
-        return InstanceLists.from_columns(pattern)
-
-
-def _relevance(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
-    """Return the relevance at the positives of Y, in Y's pattern."""
-    if not sp.issparse(relevance):
-        raise InputTypeError("relevance must be a sparse matrix of Y's shape.")
-    given = as_features(relevance, name="relevance").to_scipy()
-    if given.shape != Y.shape:
-        raise InputError(f"relevance must have Y's shape {Y.shape}, has {given.shape}.")
-    picked = given.multiply(Y).tocsr()
-    picked.eliminate_zeros()
-    if picked.nnz != Y.nnz or picked.data.min(initial=1) <= 0:
-        raise InputError("relevance must be above 0 at every positive of Y.")
-    return picked
