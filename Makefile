@@ -47,6 +47,7 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES)
 	$(PIP) install ".[demo]"
 	@touch $@
 
+# without bytecode: Python writes that of the few modules it imports
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
 	$(PIP) install --no-compile $(TORCH) ".[dev]"
 	@touch $@ $(VENV)/.demo
