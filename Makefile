@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml CMakeLists.txt $(shell find native src -type f -not -name '*.so' -not -path '*/__pycache__/*')
 # a build of torch for CPUs; a plain "torch" is one for GPUs, of several gigabytes
 TORCH := torch==2.13.0
+# tests need the portable build and the best one that this processor runs; a wheel has all
+ISAS := v2;v3$(shell grep -qs avx512vl /proc/cpuinfo && echo ';v4')
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test test-slow test-peers sanitize check format clean
@@ -49,7 +51,7 @@ $(VENV)/.demo: $(BIN)/python $(SOURCES)
 
 # without bytecode: Python writes that of the few modules it imports
 $(VENV)/.dev: $(BIN)/python $(SOURCES)
-	$(PIP) install --no-compile $(TORCH) ".[dev]"
+	$(PIP) install --no-compile --config-settings="cmake.define.CEIBA_ISAS=$(ISAS)" $(TORCH) ".[dev]"
 	@touch $@ $(VENV)/.demo
 
 .peers-env/.ready: benchmarks/peers_env.sh

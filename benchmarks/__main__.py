@@ -125,6 +125,7 @@ def transformer(
     settings: Annotated[str, typer.Option(help="parameters of the Transformer models, as a JSON object")] = "{}",
     pecos: Annotated[str, typer.Option(help="settings of PECOS's XR-Transformer, as a JSON object")] = "{}",
     label_texts: Annotated[bool, typer.Option(help="give Ceiba's systems the labels' texts")] = False,
+    labels: Annotated[int, typer.Option(help="keep the N most frequent labels and texts that have any; 0: all")] = 0,
     validation: Annotated[
         bool, typer.Option(help="measure on the training texts that follow, not on test texts")
     ] = False,
@@ -150,6 +151,7 @@ def transformer(
         pecos=loads(pecos),
         peers=peers_python.absolute(),
         label_texts=label_texts,
+        labels=labels,
         validation=validation,
         seed=seed,
     )
@@ -214,6 +216,17 @@ def overlap_report(
     from benchmarks.overlap_report import write as write_overlaps
 
     write_overlaps(files, to)
+
+
+@app.command()
+def growth_report(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines of transformer, of several steps and --labels")],
+    to: Annotated[Path, typer.Option(help="folder for growth.md and growth.svg")] = Path("benchmarks/results"),
+) -> None:
+    """Write accuracy against training time of XR- and X-Transformer as the number of labels grows."""
+    from benchmarks.growth_report import write as write_growth
+
+    write_growth(files, to)
 
 
 @app.command()

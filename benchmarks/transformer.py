@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ PECOS |= {"Cp": 4.0, "Cn": 1.0, "threshold": 0.001, "beam": 100, "fine_tune": Tr
 
 def run(
     folder: Path, systems: list[str], out: Path, *, encoder: str, train: int, test: int, max_length: int, threads: int,
-    settings: dict[str, Any], pecos: dict[str, Any], peers: Path, label_texts: bool, validation: bool, seed: int,
+    settings: dict[str, Any], pecos: dict[str, Any], peers: Path, label_texts: bool, labels: int, validation: bool,
+    seed: int,
 ) -> None:  # fmt: skip
     """Train and measure every system on the first texts of a data folder, and append a row for each."""
     for system in systems:
@@ -41,6 +43,7 @@ def run(
             "threads": threads,
             "settings": own,
             "label_texts": label_texts,
+            "most_labels": labels,
             "validation": validation,
             "seed": seed,
             "peers": str(peers),
@@ -58,13 +61,24 @@ def texts_of(task: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str
     """Return texts and labels to train on and to measure with: of validation, the training texts that follow."""
     from benchmarks.data import read
 
-    n, m = task["train"], task["test"]
-    rows, test = read(Path(task["folder"]), n + m if task["validation"] else n, m)
-    if task["validation"]:
-        rows, test = rows[:n], rows[n:]
+    folder, n, m, most = Path(task["folder"]), task["train"], task["test"], task["most_labels"]
+    needed = n + m if task["validation"] else n
+    rows, test = of_frequent_labels(*read(folder), most) if most else read(folder, needed, m)
+    rows, test = (rows[:n], rows[n:needed]) if task["validation"] else (rows[:n], test[:m])
     known = {label for row in rows for label in row["labels"]}
     truth = [[label for label in row["labels"] if label in known] for row in test]
     return [row["text"] for row in rows], [row["labels"] for row in rows], [row["text"] for row in test], truth
+
+
+def of_frequent_labels(rows: list[dict], test: list[dict], n_labels: int) -> tuple[list[dict], list[dict]]:
+    """Return the texts that have one of the training texts' most frequent labels, with those of their labels alone."""
+    counts = Counter(label for row in rows for label in row["labels"])
+    kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:n_labels])
+    of_kept = [
+        [{**row, "labels": own} for row in part if (own := [label for label in row["labels"] if label in kept])]
+        for part in (rows, test)
+    ]
+    return of_kept[0], of_kept[1]
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
@@ -76,9 +90,10 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     texts, labels, test, truth = texts_of(task)
     made = (measure_pecos if task["system"].startswith("pecos") else measure_ceiba)(task, texts, labels, test)
     figures = metrics.evaluate(truth, made.pop("top"), ks=(1, 3, 5), Y_train=labels)
-    kept = ("system", "train", "test", "max_length", "threads", "settings", "label_texts", "validation", "seed")
+    kept = ("system", "train", "test", "max_length", "threads", "settings", "label_texts", "most_labels", "validation")
     return {
-        **{name: task[name] for name in kept},
+        **{name: task[name] for name in (*kept, "seed")},
+        "encoder": Path(task["encoder"]).name,
         "data": f"{folder.name}, first {task['train']:,}",
         "machine": machine(),
         **made,

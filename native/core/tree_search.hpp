@@ -38,11 +38,19 @@ class Best {
         k_ = k;
         limit_ = k > (int64_t{1} << 40) ? std::numeric_limits<int64_t>::max() : 2 * k + 16;
         bound_ = kNothing;
-        repeated_ = repeated;
+        few_ = repeated && limit_ <= kScanned;
+        repeated_ = repeated && !few_;
     }
     // A hit below the bound cannot be among the best.
     float bound() const { return bound_; }
     void push(Hit hit) {
+        if (few_) {  // looking through a few hits costs less than sorting them by label
+            for (Hit& own : hits_) {
+                if (own.id != hit.id) continue;
+                own.score = std::max(own.score, hit.score);
+                return;
+            }
+        }
         hits_.push_back(hit);
         if (static_cast<int64_t>(hits_.size()) >= limit_) cut();
     }
@@ -53,6 +61,8 @@ class Best {
     }
 
    private:
+    static constexpr int64_t kScanned = 128;
+
     void cut() {
         if (repeated_) {  // a label found through several slots keeps its best score
             std::sort(hits_.begin(), hits_.end(),
@@ -73,7 +83,7 @@ class Best {
     std::vector<Hit> hits_;
     int64_t k_ = 0, limit_ = 0;
     float bound_ = kNothing;
-    bool repeated_ = false;
+    bool few_ = false, repeated_ = false;  // how labels of several slots are told: as they come, or in cut
 };
 
 struct Visit {

@@ -32,6 +32,13 @@ def test_padding_stands_on_the_right():
     assert real.tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 0]]
 
 
+def test_cut_to_their_beginnings():
+    tokens = TokenRows(np.array([0, 2, 2, 5]), np.array([7, 8, 4, 5, 6], np.int32))
+    cut = tokens.cut(2)
+    assert (cut.ptr.tolist(), cut.ids.tolist()) == ([0, 2, 2, 4], [7, 8, 4, 5])
+    assert tokens.cut(3) is tokens
+
+
 @given(lengths, st.integers(1, 9), st.integers(0, 99))
 def test_an_epoch_holds_every_text_once(lengths, batch_size, seed):
     batches = training_batches(lengths, batch_size, np.random.default_rng(seed), window=4)

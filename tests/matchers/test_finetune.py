@@ -9,8 +9,9 @@ import torch
 from ceiba import XRTransformer, XTransformer
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, ModelFormatError
-from ceiba.matchers import checkpoint, finetune
+from ceiba.matchers import checkpoint, finetune, train
 from ceiba.matchers.finetune import FineTuner
+from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
@@ -60,6 +61,24 @@ def test_levels_share_the_steps():
 def test_levels_of_rare_nodes_are_left_out(tiny_encoder, small_corpus):
     reports = fit(tiny_encoder, small_corpus, min_positives=25).fit_report_["matcher"]
     assert [report["level"] for report in reports] == [1, 2]
+
+
+def test_only_beginnings_are_read_before_and_all_after(tiny_encoder, small_corpus, monkeypatch):
+    read = []
+    embed = Processes.embed
+
+    def recorded(self, encoder, tokens, **options):
+        read.append(tokens.lengths)
+        return embed(self, encoder, tokens, **options)
+
+    monkeypatch.setattr(train, "_FIRST_TOKENS", 5)
+    monkeypatch.setattr(Processes, "embed", recorded)
+    model = fit(tiny_encoder, small_corpus, steps=4)
+    whole = model.encoder_.tokenize(small_corpus[0]).lengths
+    first, last = read
+    assert whole.max() > 5
+    assert first.tolist() == np.minimum(whole, 5).tolist()
+    assert last.tolist() == whole.tolist()
 
 
 def test_same_seed_same_model(tiny_encoder, small_corpus):

@@ -43,13 +43,14 @@ def train(tmp_path, encoder, corpus, name, processes, **params):
     return [load_file(tmp_path / name / str(rank) / "weights.safetensors") for rank in range(processes)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "params"),
     [
         ("tiny", {"checkpoint": True}),
-        pytest.param("tiny", {"named": True}, marks=pytest.mark.slow),
-        pytest.param("tiny", {"loss": "squared_hinge", "accumulation": 4}, marks=pytest.mark.slow),
-        pytest.param("static:8", {"validation_fraction": 0.2}, marks=pytest.mark.slow),
+        ("tiny", {"named": True}),
+        ("tiny", {"loss": "squared_hinge", "accumulation": 4}),
+        ("static:8", {"validation_fraction": 0.2}),
     ],
 )
 def test_two_processes_are_one(tiny_encoder, small_corpus, tmp_path, encoder, params):

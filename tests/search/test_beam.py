@@ -122,7 +122,7 @@ def test_the_beam_is_that_of_the_twin(weight_dtype, beam_size, combine):
         {"n_labels": 60, "leaf": 60},  # one level
         {"n_labels": 64, "branching": 2, "leaf": 1, "overlap": True},
         {"n_labels": 90, "overlap": True},
-        {"n_labels": 40, "n_features": 200_000, "density": 0.001},
+        {"n_labels": 40, "n_features": 70_000, "density": 0.002},
     ],
     ids=lambda shape: "-".join(f"{name}{value}" for name, value in shape.items()),
 )
@@ -132,7 +132,7 @@ def test_every_layout_of_weights(shape, n_rows, weight_dtype):
     rng = np.random.default_rng(n_rows + 1)
     n_labels, n_features = shape["n_labels"], shape.get("n_features", 40)
     tree = draw_tree(rng, weight_dtype=weight_dtype, **shape)
-    X = draw_rows(rng, n_rows, n_features, density=0.3 if n_features < 1000 else 0.002)
+    X = draw_rows(rng, n_rows, n_features, density=0.3 if n_features < 1000 else 0.003)
     found = BeamSearcher([tree], n_labels, "l3-hinge").top_k(X, 6, 3)
     assert_same(found, Twin([tree], n_labels, "l3-hinge").top_k(X, 6, 3))
 

@@ -36,6 +36,14 @@ class TokenRows(NamedTuple):
         ptr = np.concatenate([[0], np.cumsum(lengths)])
         return TokenRows(ptr, np.asarray(self.ids[ranges(self.ptr[rows], lengths)]))
 
+    def cut(self, most: int) -> TokenRows:
+        """Return the first `most` tokens of each text; a copy, unless no text has more."""
+        if self.lengths.max(initial=0) <= most:
+            return self
+        lengths = np.minimum(self.lengths, most)
+        ptr = np.concatenate([[0], np.cumsum(lengths)])
+        return TokenRows(ptr, np.asarray(self.ids[ranges(self.ptr[:-1], lengths)]))
+
     def padded(self, rows: NDArray[np.intp], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the tokens of some rows, filled up on the right to the longest of them, and which of them are real."""
         starts, lengths = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]

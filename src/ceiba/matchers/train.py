@@ -26,6 +26,8 @@ from ceiba.matchers.shortlist import Shortlist
 from ceiba.models.partition import Progress, noted, stage
 from ceiba.tree.label_tree import LabelTree
 
+# of a text's tokens, what is read before fine-tuning: heads and negatives need no more to begin with
+_FIRST_SHARE, _FIRST_TOKENS = 0.25, 32
 _NO_MATCHES = InstanceLists(np.zeros(1, np.int64), np.empty(0, np.int32))
 
 
@@ -49,7 +51,8 @@ def train_matcher(
 
     At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
     below it the children of the nodes that an instance is matched to. A head begins at what
-    the newest embedding of each text gives (`bootstrap`); encoder and optimiser go on from level to level.
+    the newest embedding of each text gives (`bootstrap`), the first of which are of how texts begin; encoder and
+    optimiser go on from level to level.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def train_matcher(
             checkpoint.restore_tuner(state, tuner)
         else:
             told = stage(progress, "first embeddings", tokens.n_rows)
-            processes.embed(encoder, tokens, out=tuner.embeddings, progress=told)
+            first = tokens.cut(max(_FIRST_TOKENS, int(_FIRST_SHARE * tokens.lengths.max(initial=0))))
+            processes.embed(encoder, first, out=tuner.embeddings, progress=told)
         for t in range(tree.depth):
             if steps[t] == 0 or (state is not None and t < state.level):
                 continue
