@@ -23,10 +23,12 @@ COLUMNS = [
 
 
 def grouped(rows: Rows) -> dict[str, dict[int, Rows]]:
-    """Return rows by data set and part, then by number of clusters."""
+    """Return rows by data set, part and settings, then by number of clusters."""
     groups: dict[str, dict[int, Rows]] = {}
     for row in rows:
-        name = f"{row['data']}: {row['part']}"
+        facts = {**row["settings"], **row.get("features", {})}
+        settings = ", ".join(f"{key}={value}" for key, value in sorted(facts.items()))
+        name = f"{row['data']}: {row['part']}" + (f" ({settings})" if settings else "")
         groups.setdefault(name, {}).setdefault(row["overlap"], []).append(row)
     return {name: dict(sorted(own.items())) for name, own in groups.items()}
 

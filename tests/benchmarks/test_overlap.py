@@ -63,7 +63,7 @@ def test_homonyms_come_apart_in_two_clusters_only(topics):
 
 def test_rows_and_report(topics, tmp_path):
     rows = [
-        {"overlap": overlap, "data": "topics", "part": "validation", "machine": "m", "threads": 1}
+        {"overlap": overlap, "data": "topics", "part": "validation", "settings": {}, "machine": "m", "threads": 1}
         | measure({"overlap": overlap, "max_leaf_size": 12}, topics[0], topics[1], topics[0], topics[1], 1)
         for overlap in (1, 2)
     ]
