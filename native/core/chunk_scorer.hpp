@@ -71,7 +71,7 @@ class ChunkScorer {
         const int64_t children = layer.chunk_children(parent);
         float* margin = margin_.reserve(padded(children));
         std::copy_n(layer.bias + layer.child_ptr[parent], children, margin);
-        if (layer.wide) {
+        if (layer.wide(parent)) {
             add<true>(layer, parent, x, row, margin);
         } else {
             add<false>(layer, parent, x, row, margin);
@@ -275,7 +275,7 @@ class ChunkScorer {
             }
         }
 #endif
-        for (const Found* f = from; f < to; ++f) add_masked<T>(layer, f->bytes, mask_bytes, f->value, margin);
+        for (const Found* f = from; f < to; ++f) add_masked<T>(layer, *f, mask_bytes, margin);
     }
 
 #if defined(__AVX512F__)
@@ -311,24 +311,27 @@ class ChunkScorer {
     }
 #endif
 
+    // Ends with the last value: frequent labels stand first in a chunk, and rare ones have few features.
     template <class T>
-    static void add_masked(const LayerView& layer, const uint8_t* mask, uint32_t mask_bytes, float v,
-                           float* __restrict margin) {
+    static void add_masked(const LayerView& layer, const Found& found, uint32_t mask_bytes, float* __restrict margin) {
+        const uint8_t* mask = found.bytes;
         const uint8_t* values = mask + mask_bytes;
+        const uint8_t* const end = values + sizeof(T) * found.entries;
+        const float v = found.value;
 #if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
         if constexpr (sizeof(T) < 4) {
             const __m256 factor = _mm256_set1_ps(v);
-            for (uint32_t b = 0; b < mask_bytes; ++b, margin += 8) {
-                const __m256 weight = spread_eight<T>(layer, values, mask[b]);
+            for (; values < end; ++mask, margin += 8) {
+                const __m256 weight = spread_eight<T>(layer, values, *mask);
                 _mm256_storeu_ps(margin, _mm256_fmadd_ps(weight, factor, _mm256_loadu_ps(margin)));
-                values += sizeof(T) * __builtin_popcount(mask[b]);
+                values += sizeof(T) * __builtin_popcount(*mask);
             }
             return;
         }
 #endif
-        for (uint32_t b = 0; b < mask_bytes; b += 2, margin += 16) {
+        for (; values < end; mask += 2, margin += 16) {
             uint16_t bits;
-            std::memcpy(&bits, mask + b, 2);
+            std::memcpy(&bits, mask, 2);
 #if defined(__AVX512F__)
             if constexpr (sizeof(T) < 4) {
                 const __m512 weight = spread_values<T>(layer, values, bits);

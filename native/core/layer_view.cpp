@@ -32,11 +32,12 @@ bool finite_value(const uint8_t* at, ValueType type) {
 bool row_is_sound(const LayerView& layer, const uint8_t* row, int64_t entries, int64_t children) {
     const int value_bytes = value_size(layer.value_type);
     const int64_t mask_bytes = padded(children) / 8;
-    const uint8_t* values = row + (layer.wide ? 4 * entries : std::min(entries, mask_bytes));
+    const bool wide = is_wide(children);
+    const uint8_t* values = row + (wide ? 4 * entries : std::min(entries, mask_bytes));
     for (int64_t e = 0; e < entries; ++e) {
         if (!finite_value(values + e * value_bytes, layer.value_type)) return false;
     }
-    if (!layer.wide && entries >= mask_bytes) {
+    if (!wide && entries >= mask_bytes) {
         int64_t bits = 0;
         for (int64_t b = 0; b < mask_bytes; ++b) {
             bits += __builtin_popcount(row[b]);
@@ -47,7 +48,7 @@ bool row_is_sound(const LayerView& layer, const uint8_t* row, int64_t entries, i
     int64_t previous = -1;
     for (int64_t e = 0; e < entries; ++e) {
         uint32_t child = row[e];
-        if (layer.wide) std::memcpy(&child, row + 4 * e, 4);
+        if (wide) std::memcpy(&child, row + 4 * e, 4);
         if (child <= previous || child >= children) return false;
         previous = child;
     }
@@ -57,9 +58,11 @@ bool row_is_sound(const LayerView& layer, const uint8_t* row, int64_t entries, i
 // Checks a bucket's record, which has to fill `bytes`, and returns its number of rows.
 int64_t check_record(const LayerView& layer, int64_t p, int64_t b, const uint8_t* at, int64_t bytes) {
     const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
-    const int64_t children = layer.chunk_children(p), head = 1 + int64_t{at[0]} * (key_bytes + (layer.wide ? 4 : 1));
+    const int64_t children = layer.chunk_children(p);
+    const bool wide = is_wide(children);
+    const int64_t head = 1 + int64_t{at[0]} * (key_bytes + (wide ? 4 : 1));
     require(at[0] >= 1 && at[0] <= kMostRows && head <= bytes, "rows of a bucket");
-    const Record record(at, key_bytes, layer.wide);
+    const Record record(at, key_bytes, wide);
     const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
     int64_t previous = -1, left = bytes - head;
     const uint8_t* row = record.first_row;
@@ -67,9 +70,9 @@ int64_t check_record(const LayerView& layer, int64_t p, int64_t b, const uint8_t
         const int64_t feature = ((b << shift) & high) | record.key(r, key_bytes);
         require(feature >> shift == b && feature > previous && feature < layer.features, "feature ids");
         previous = feature;
-        const int64_t entries = record.entries_of(r, layer.wide);
+        const int64_t entries = record.entries_of(r, wide);
         require(entries >= 1 && entries <= children, "entries of a row");
-        const int64_t length = row_bytes(entries, children, layer.wide, value_bytes);
+        const int64_t length = row_bytes(entries, children, value_bytes);
         require(length <= left && row_is_sound(layer, row, entries, children), "rows");
         left -= length;
         row += length;
@@ -101,8 +104,6 @@ void LayerView::validate() {
     require(stream_length >= kSlack, "rows");
     require_offsets(chunk_byte, parents, stream_length - kSlack, "chunk bytes");
     require_offsets(chunk_bucket, parents, buckets_length, "chunk buckets");
-    wide = false;
-    for (int64_t p = 0; p < parents; ++p) wide |= chunk_children(p) > kNarrowChildren;
     for (int64_t p = 0; p < parents; ++p) check_chunk(*this, p);
     for (int64_t c = 0; c < children; ++c) require(std::isfinite(bias[c]), "intercepts");
     int exponent = 0;

@@ -25,10 +25,10 @@ struct LayerView {
     ValueType value_type = ValueType::float32;
     int64_t buckets_length = 0, stream_length = 0;  // array lengths, for the check
 
-    bool wide = false;          // filled by validate(), as is
-    std::vector<float> codes;   // what each float8 stands for
+    std::vector<float> codes;   // what each float8 stands for; filled by validate()
 
     int64_t chunk_children(int64_t p) const { return child_ptr[p + 1] - child_ptr[p]; }
+    bool wide(int64_t p) const { return is_wide(chunk_children(p)); }
     int64_t chunk_rows(int64_t p) const { return chunk_row[p + 1] - chunk_row[p]; }
     int64_t chunk_buckets(int64_t p) const { return chunk_bucket[p + 1] - chunk_bucket[p] - 1; }
 
@@ -66,17 +66,18 @@ template <class Visit>
 void for_each_row(const LayerView& layer, int64_t p, int64_t from, int64_t to, Visit visit) {
     const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
     const int64_t children = layer.chunk_children(p);
+    const bool wide = is_wide(children);
     const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
     const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
     const uint8_t* chunk = layer.stream + layer.chunk_byte[p];
     for (int64_t b = from; b < to; ++b) {
         if (bucket[b] == bucket[b + 1]) continue;
-        const Record record(chunk + bucket[b], key_bytes, layer.wide);
+        const Record record(chunk + bucket[b], key_bytes, wide);
         const uint8_t* bytes = record.first_row;
         for (int r = 0; r < record.rows; ++r) {
-            const uint32_t entries = record.entries_of(r, layer.wide);
+            const uint32_t entries = record.entries_of(r, wide);
             visit(((b << shift) & high) | record.key(r, key_bytes), entries, bytes);
-            bytes += row_bytes(entries, children, layer.wide, value_bytes);
+            bytes += row_bytes(entries, children, value_bytes);
         }
     }
 }

@@ -56,7 +56,7 @@ int64_t most_rows(const std::vector<int32_t>& feature, int shift) {
     return most;
 }
 
-ChunkPlan plan_chunk(const ParentWeights& parent, int64_t features, bool wide, int value_bytes) {
+ChunkPlan plan_chunk(const ParentWeights& parent, int64_t features, int value_bytes) {
     ChunkPlan plan;
     const int64_t rows = parent.feature.size(), children = parent.bias.size();
     const int64_t wanted = std::max<int64_t>(1, rows / kRowsPerBucket);
@@ -67,8 +67,8 @@ ChunkPlan plan_chunk(const ParentWeights& parent, int64_t features, bool wide, i
     uint32_t begin = 0;
     for (int64_t r = 0; r < rows; ++r) {
         const int64_t place = static_cast<int64_t>(parent.feature[r]) >> plan.shift;
-        plan.bytes += (place != previous) + key_size(plan.shift) + (wide ? 4 : 1);
-        plan.bytes += row_bytes(parent.row_end[r] - begin, children, wide, value_bytes);
+        plan.bytes += (place != previous) + key_size(plan.shift) + (is_wide(children) ? 4 : 1);
+        plan.bytes += row_bytes(parent.row_end[r] - begin, children, value_bytes);
         previous = place;
         begin = parent.row_end[r];
     }
@@ -87,7 +87,7 @@ uint8_t* put(uint8_t* to, T value) {
 // Writes the records of one chunk.
 class ChunkWriter {
    public:
-    ChunkWriter(ValueType type, bool wide, float scale) : type_(type), wide_(wide), float8_(scale) {}
+    ChunkWriter(ValueType type, float scale) : type_(type), float8_(scale) {}
 
     void write(const ParentWeights& parent, const ChunkPlan& plan, uint32_t* bucket, uint8_t* chunk) const {
         const int64_t rows = parent.feature.size();
@@ -105,6 +105,8 @@ class ChunkWriter {
 
    private:
     uint8_t* record(uint8_t* to, const ParentWeights& parent, int shift, int64_t first, int64_t last) const {
+        const int64_t children = parent.bias.size();
+        const bool wide = is_wide(children);
         to = put(to, static_cast<uint8_t>(last - first));
         for (int64_t r = first; r < last; ++r) {
             const int32_t feature = parent.feature[r];
@@ -112,13 +114,13 @@ class ChunkWriter {
         }
         for (int64_t r = first; r < last; ++r) {
             const uint32_t entries = parent.row_end[r] - (r > 0 ? parent.row_end[r - 1] : 0);
-            to = wide_ ? put(to, entries) : put(to, static_cast<uint8_t>(entries));
+            to = wide ? put(to, entries) : put(to, static_cast<uint8_t>(entries));
         }
-        const int64_t mask_bytes = padded(parent.bias.size()) / 8;
+        const int64_t mask_bytes = padded(children) / 8;
         for (int64_t r = first; r < last; ++r) {
             const uint32_t begin = r > 0 ? parent.row_end[r - 1] : 0, end = parent.row_end[r];
             const uint32_t* child = parent.child.data();
-            if (wide_) {
+            if (wide) {
                 for (uint32_t e = begin; e < end; ++e) to = put(to, child[e]);
             } else if (end - begin < mask_bytes) {
                 for (uint32_t e = begin; e < end; ++e) to = put(to, static_cast<uint8_t>(child[e]));
@@ -139,7 +141,6 @@ class ChunkWriter {
     }
 
     ValueType type_;
-    bool wide_;
     Float8 float8_;
 };
 
@@ -149,13 +150,10 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     const int64_t count = parents.size();
     LayerArrays layer;
     layer.value_type = type;
-    for (const ParentWeights& parent : parents) {
-        layer.wide |= static_cast<int64_t>(parent.bias.size()) > kNarrowChildren;
-    }
     std::vector<ChunkPlan> plans(count);
     std::vector<float> largest(count, 0.0f);
     parallel_for(count, threads, monitor, [&](int64_t p, int) {
-        plans[p] = plan_chunk(parents[p], features, layer.wide, value_size(type));
+        plans[p] = plan_chunk(parents[p], features, value_size(type));
         for (float v : parents[p].value) largest[p] = std::max(largest[p], std::abs(v));
     });
 
@@ -177,7 +175,7 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     if (type == ValueType::float8 && count > 0) {
         layer.scale = Float8::scale_for(*std::max_element(largest.begin(), largest.end()));
     }
-    const ChunkWriter writer(type, layer.wide, layer.scale);
+    const ChunkWriter writer(type, layer.scale);
     parallel_for(count, threads, monitor, [&](int64_t p, int) {
         const ParentWeights parent = std::move(parents[p]);
         parents[p] = ParentWeights();

@@ -6,9 +6,9 @@
 //
 //     rows        1 byte: how many; a bucket without rows has no record
 //     keys        rows x 1 byte, or 2 where shift is above 8: the low bits of the feature ids
-//     entries     rows x 1 byte, or 4 in a wide layer: how many children have a weight
+//     entries     rows x 1 byte, or 4 in a wide chunk: how many children have a weight
 //     per row     which children: a list of 1-byte ids while that is shorter than a bit per child, else the bits
-//                 (a wide layer lists 4-byte ids always); then their values
+//                 (a wide chunk lists 4-byte ids always); then their values
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ namespace ceiba {
 inline constexpr int kRowsPerBucket = 8;      // wanted at most, on average
 inline constexpr int kMostRows = 64;          // in any bucket
 inline constexpr int kPad = 16;               // children are padded to a multiple of this where they are bits
-inline constexpr int kNarrowChildren = 240;   // a layer with a larger chunk is wide
+inline constexpr int kNarrowChildren = 240;   // a larger chunk is wide
 inline constexpr int kSlack = 64;             // bytes after the last record that vector loads may touch
 
 enum class ValueType : int { float32 = 0, float16 = 1, float8 = 2 };
@@ -39,7 +39,6 @@ struct LayerArrays {
     std::vector<float> bias;            // children: intercepts
     float scale = 1.0f;                 // of float8 values
     ValueType value_type = ValueType::float32;
-    bool wide = false;
 };
 
 // The weights of one parent's children as the solver leaves them: rows ascend by feature.
@@ -61,8 +60,10 @@ inline int key_size(int shift) { return shift <= 8 ? 1 : 2; }
 inline int64_t padded(int64_t children) { return (children + kPad - 1) / kPad * kPad; }
 
 // Bytes of a row with `entries` values in a chunk of `children`.
-inline int64_t row_bytes(int64_t entries, int64_t children, bool wide, int value_bytes) {
-    const int64_t ids = wide ? 4 * entries : std::min<int64_t>(entries, padded(children) / 8);
+inline bool is_wide(int64_t children) { return children > kNarrowChildren; }
+
+inline int64_t row_bytes(int64_t entries, int64_t children, int value_bytes) {
+    const int64_t ids = is_wide(children) ? 4 * entries : std::min<int64_t>(entries, padded(children) / 8);
     return ids + entries * value_bytes;
 }
 

@@ -141,7 +141,7 @@ def test_no_pickle_and_nothing_else_is_in_a_folder(folder):
     }
     manifest = json.loads((folder / "model.json").read_text())
     assert manifest["format"] == "ceiba"
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["files"].keys() == names - {"model.json"}
 
 
@@ -184,8 +184,9 @@ def test_no_folder_and_other_folders(tmp_path):
         ('{"format": "ceiba"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": "1"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": 0}', "has no valid format_version"),
-        ('{"format": "ceiba", "format_version": 2}', "has format version 2, this ceiba reads up to 1: a newer ceiba"),
-        ('{"format": "ceiba", "format_version": 1}', "lists no files"),
+        ('{"format": "ceiba", "format_version": 3}', "has format version 3, this ceiba reads up to 2: a newer ceiba"),
+        ('{"format": "ceiba", "format_version": 1}', "has format version 1, this ceiba reads 2 and later: train"),
+        ('{"format": "ceiba", "format_version": 2}', "lists no files"),
         ("[" * 100_000, "is damaged"),
         ("\udcff", "is damaged"),
     ],

@@ -361,7 +361,7 @@ def row_of(X, row):
 
 
 # With 3 sparse features the dense ones begin within a bucket; with many more, keys are of two bytes; clusters of 300
-# labels make a wide layer.
+# labels make a wide chunk.
 @pytest.mark.parametrize("leaf", [5, 30, 300])
 @pytest.mark.parametrize(("n_sparse", "d"), [(0, 40), (3, 37), (300, 64), (256, 1), (2000, 130)])
 @pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])

@@ -107,8 +107,8 @@ class Layer:
         self, record: NDArray[np.uint8], first_feature: int, shift: int, parent: int
     ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float32]]]:
         """Decode the record of a bucket row by row; the core's weights.hpp describes the bytes."""
-        wide = int(np.diff(self.child_ptr).max()) > _NARROW
-        mask_bytes = -(-int(self.child_ptr[parent + 1] - self.child_ptr[parent]) // _PAD) * _PAD // 8
+        n_children = int(self.child_ptr[parent + 1] - self.child_ptr[parent])
+        wide, mask_bytes = n_children > _NARROW, -(-n_children // _PAD) * _PAD // 8
         value_type = (np.float32, np.float16, np.uint8)[self.arrays["value_type"][0]]
         size = np.dtype(value_type).itemsize
         n_rows = int(record[0])

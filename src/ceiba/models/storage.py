@@ -19,7 +19,8 @@ from safetensors.numpy import save_file
 
 from ceiba.errors import InputError, ModelFormatError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_OLDEST_READ = 2  # before it, one large cluster changed how all of its level were stored
 MODEL_FILE = "model.json"
 
 _DTYPES = {
@@ -150,6 +151,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("format_version")
     if not isinstance(version, int) or version < 1:
         raise ModelFormatError(f"{path} has no valid format_version.")
+    if version < _OLDEST_READ:
+        raise ModelFormatError(
+            f"{path} has format version {version}, this ceiba reads {_OLDEST_READ} and later: train the model again."
+        )
     if version > FORMAT_VERSION:
         raise ModelFormatError(
             f"{path} has format version {version}, this ceiba reads up to {FORMAT_VERSION}: a newer ceiba is needed."

@@ -34,7 +34,6 @@ def pack(W: Any, intercepts: NDArray, child_ptr: NDArray[np.int64], weight_dtype
     W.eliminate_zeros()
     n_features = W.shape[0]
     sizes = np.diff(child_ptr)
-    wide = bool((sizes > _NARROW).any())
     largest = float(np.abs(W.data).max()) if W.nnz else 0.0
     scale = _scale(largest) if weight_dtype == "float8" else 1.0
 
@@ -50,7 +49,7 @@ def pack(W: Any, intercepts: NDArray, child_ptr: NDArray[np.int64], weight_dtype
             bucket.append(len(records))
             inside = features[features >> shift[-1] == number].tolist()
             if inside:
-                records += _record(chunk, inside, shift[-1], wide, weight_dtype, scale)
+                records += _record(chunk, inside, shift[-1], weight_dtype, scale)
         bucket.append(len(records))
         stream += records
         ends["chunk_row"].append(ends["chunk_row"][-1] + len(features))
@@ -84,17 +83,16 @@ def unpack(layer: Layer) -> tuple[sp.csc_array, NDArray[np.float32]]:
     return sp.csc_array(W), a["bias"]
 
 
-def _record(chunk: sp.csr_array, features: list[int], shift: int, wide: bool, weight_dtype: str, scale: float) -> bytes:
+def _record(chunk: sp.csr_array, features: list[int], shift: int, weight_dtype: str, scale: float) -> bytes:
     """Write down the rows of one bucket."""
     rows = [slice(chunk.indptr[feature], chunk.indptr[feature + 1]) for feature in features]
-    key_bytes, count_bytes = 1 if shift <= 8 else 2, 4 if wide else 1
+    n_children = chunk.shape[1]
+    key_bytes, count_bytes = 1 if shift <= 8 else 2, 4 if n_children > _NARROW else 1
     record = bytes([len(features)])
     record += b"".join((feature % 256**key_bytes).to_bytes(key_bytes, "little") for feature in features)
     record += b"".join(int(row.stop - row.start).to_bytes(count_bytes, "little") for row in rows)
     for row in rows:
-        record += (
-            _ids(chunk.indices[row], chunk.shape[1], wide) + _encode(chunk.data[row], weight_dtype, scale).tobytes()
-        )
+        record += _ids(chunk.indices[row], n_children) + _encode(chunk.data[row], weight_dtype, scale).tobytes()
     return record
 
 
@@ -102,9 +100,8 @@ def _rows(
     layer: Layer, parent: int, number: int, record: bytes
 ) -> Iterator[tuple[int, list[int], NDArray[np.float32]]]:
     """Read the rows of one bucket as (feature, children, values)."""
-    shift, sizes = int(layer.arrays["shift"][parent]), np.diff(layer.child_ptr)
-    wide = bool((sizes > _NARROW).any())
-    key_bytes, count_bytes = 1 if shift <= 8 else 2, 4 if wide else 1
+    shift, n_children = int(layer.arrays["shift"][parent]), int(np.diff(layer.child_ptr)[parent])
+    key_bytes, count_bytes = 1 if shift <= 8 else 2, 4 if n_children > _NARROW else 1
     n_rows = record[0] if record else 0
     at = 1 + n_rows * (key_bytes + count_bytes)
     for r in range(n_rows):
@@ -112,7 +109,7 @@ def _rows(
         entries = int.from_bytes(record[1 + n_rows * key_bytes + r * count_bytes :][:count_bytes], "little")
         feature = next(f for f in range(number << shift, (number + 1) << shift) if f % 256**key_bytes == key)
         dtype = np.dtype(_VALUE_TYPES[layer.arrays["value_type"][0]])
-        children, n_bytes = _children(record[at:], entries, int(sizes[parent]), wide)
+        children, n_bytes = _children(record[at:], entries, n_children)
         values = np.frombuffer(record[at + n_bytes :][: entries * dtype.itemsize], dtype)
         at += n_bytes + values.nbytes
         if dtype == np.uint8:
@@ -120,10 +117,10 @@ def _rows(
         yield feature, children, values.astype(np.float32)
 
 
-def _children(row: bytes, entries: int, n_children: int, wide: bool) -> tuple[list[int], int]:
+def _children(row: bytes, entries: int, n_children: int) -> tuple[list[int], int]:
     """Return the children a row has values for, and the number of bytes that say so."""
     mask_bytes = _padded(n_children) // 8
-    if wide:
+    if n_children > _NARROW:
         return np.frombuffer(row[: 4 * entries], np.uint32).tolist(), 4 * entries
     if entries < mask_bytes:
         return list(row[:entries]), entries
@@ -131,9 +128,9 @@ def _children(row: bytes, entries: int, n_children: int, wide: bool) -> tuple[li
     return [child for child in range(n_children) if mask >> child & 1], mask_bytes
 
 
-def _ids(children: NDArray, n_children: int, wide: bool) -> bytes:
+def _ids(children: NDArray, n_children: int) -> bytes:
     """Write down which children a row has values for."""
-    if wide:
+    if n_children > _NARROW:
         return children.astype(np.uint32).tobytes()
     if len(children) < _padded(n_children) // 8:
         return children.astype(np.uint8).tobytes()
