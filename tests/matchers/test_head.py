@@ -43,14 +43,20 @@ def test_text_without_labels_counts_nothing_in_softmax():
     assert (leaf.grad == 0).all()
 
 
-def test_shortlist_margins_are_the_dense_ones():
+@pytest.mark.parametrize("nodes", [[[0, 5, 2], [1, 1, 3], [4, 0, 0]], [[0, 5, 2], [5, 2, 2], [0, 0, 5]]])
+def test_shortlist_margins_and_gradients_are_the_dense_ones(nodes):
     rng = np.random.default_rng(0)
     weight, bias = rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=6).astype(np.float32)
     rows = torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32))
-    nodes = torch.tensor([[0, 5, 2], [1, 1, 3], [4, 0, 0]])
-    dense = LevelHead(weight, bias, everything=True)(rows, nodes)
-    picked = LevelHead(weight, bias, everything=False)(rows, nodes)
-    assert torch.allclose(picked, torch.gather(dense, 1, nodes), atol=1e-6)
+    nodes, out = torch.tensor(nodes), torch.from_numpy(rng.normal(size=(3, 3)).astype(np.float32))
+    dense, picked = (LevelHead(weight, bias, everything=everything) for everything in (True, False))
+    expected, found = torch.gather(dense(rows, nodes), 1, nodes), picked(rows, nodes)
+    assert torch.allclose(found, expected, atol=1e-6)
+    for margins in (expected, found):
+        (margins * out).sum().backward()
+    for own, of_dense in zip(picked.parameters(), dense.parameters(), strict=True):
+        assert own.grad.is_sparse
+        assert torch.allclose(own.grad.to_dense(), of_dense.grad, atol=1e-6)
 
 
 def test_only_the_nodes_of_a_batch_are_moved():
