@@ -112,6 +112,21 @@ def kernels(
 
 
 @app.command()
+def heads(
+    json: Out,
+    labels: Annotated[
+        str, typer.Option(help="numbers of labels, separated by commas")
+    ] = "1000,10000,20000,200000,1000000,3000000",
+    dim: Annotated[int, typer.Option(help="width of the embeddings")] = 384,
+    threads: Threads = 2,
+) -> None:
+    """A step's time in the head alone, X-Transformer's over all clusters and XR-Transformer's over a shortlist."""
+    from benchmarks.heads import measure
+
+    measure([int(number) for number in labels.split(",")], json, dim=dim, threads=threads)
+
+
+@app.command()
 def transformer(
     data: Annotated[Path, typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz")],
     json: Out,

@@ -178,6 +178,17 @@ def test_the_most_frequent_labels_are_kept():
     assert [row["text"] for row in test] == ["1", "2"]
 
 
+def test_steps_of_both_heads(tmp_path):
+    out = tmp_path / "rows.jsonl"
+    result = CliRunner().invoke(
+        app, ["heads", "--labels", "100,200000", "--dim", "64", "--threads", "1", "--json", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    small, large = (json.loads(line) for line in out.read_text().splitlines())
+    assert (small["clusters"], large["clusters"]) == (7, 12_500)
+    assert large["all_ms"] > small["all_ms"] > 0 < small["shortlist_ms"]
+
+
 def test_time_to_the_same_accuracy(tmp_path):
     def row(system, steps, seconds, figure):
         row = {"system": system, "most_labels": 1000, "levels": [{"steps": steps}], "fit_s": seconds, "P@1": figure}

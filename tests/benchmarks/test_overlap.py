@@ -64,7 +64,7 @@ def test_homonyms_come_apart_in_two_clusters_only(topics):
 def test_rows_and_report(topics, tmp_path):
     rows = [
         {"overlap": overlap, "data": "topics", "part": "validation", "settings": {}, "machine": "m", "threads": 1}
-        | measure({"overlap": overlap, "max_leaf_size": 12}, topics[0], topics[1], topics[0], topics[1], 1)
+        | measure({"overlap": overlap, "max_leaf_size": 12}, topics[0], topics[1], topics[0], topics[1], 1)[0]
         for overlap in (1, 2)
     ]
     assert rows[0]["slots"] == rows[0]["labels"] == 120
