@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-from benchmarks.report import Rows, mean, middle, read
+from benchmarks.report import Rows, mean, middle, panels, read
 
 SYSTEMS = ("xr-transformer", "x-transformer")
 Curve = list[tuple[float, float]]  # seconds and P@1, by the number of steps
@@ -21,21 +19,18 @@ def curves(rows: Rows) -> dict[int, dict[str, Curve]]:
         of_labels.setdefault(row["system"], {}).setdefault(steps, []).append(row)
     return {
         n_labels: {
-            system: [(middle(of_steps, "fit_s") or 0.0, mean(of_steps, "P@1")) for _, of_steps in sorted(by.items())]
+            system: [(middle(by[steps], "fit_s") or 0.0, mean(by[steps], "P@1")) for steps in sorted(by)]
             for system, by in own.items()
         }
         for n_labels, own in sorted(groups.items())
     }
 
 
-def time_to(curve: Curve, target: float) -> float | None:
-    """Return the seconds in which a curve first reaches a figure, on a line between its points; None: it does not."""
-    if curve[0][1] >= target:
-        return curve[0][0]
-    for (t0, y0), (t1, y1) in pairwise(curve):
-        if y0 < target <= y1:
-            return t0 + (t1 - t0) * (target - y0) / (y1 - y0)
-    return None
+def time_to(curve: Curve, target: float) -> float:
+    """Return the seconds in which a curve first reaches a figure that it does reach, on a line between its points."""
+    after = next(place for place, (_, figure) in enumerate(curve) if figure >= target)
+    (t1, y1), (t0, y0) = curve[after], curve[max(0, after - 1)]
+    return t1 if y1 == y0 else t0 + (t1 - t0) * (target - y0) / (y1 - y0)
 
 
 def table(found: dict[int, dict[str, Curve]]) -> list[str]:
@@ -44,8 +39,6 @@ def table(found: dict[int, dict[str, Curve]]) -> list[str]:
     for n_labels, own in found.items():
         target = min(max(y for _, y in own[system]) for system in SYSTEMS)
         ours, theirs = (time_to(own[system], target) for system in SYSTEMS)
-        assert ours is not None  # both reach the lower of their bests
-        assert theirs is not None
         lines.append(f"| {n_labels:,} | {target:.2f} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.2f} |")
     return lines
 
@@ -64,22 +57,11 @@ def write(files: list[Path], to: Path) -> None:
 
 def plot(found: dict[int, dict[str, Curve]], path: Path) -> None:
     """Draw P@1 against training time, a panel per number of labels."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure: Any
-    figure, axes = plt.subplots(1, len(found), figsize=(4 * len(found), 3.6), squeeze=False)
-    for axis, (n_labels, own) in zip(axes[0], found.items(), strict=True):
-        for system, curve in own.items():
-            axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=system)
-        axis.set_title(f"{n_labels:,} labels", fontsize=9)
-        axis.set_xlabel("training, s")
-        axis.set_xscale("log")
-        axis.grid(alpha=0.25)
-    axes[0][0].set_ylabel("P@1")
-    axes[0][0].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    with panels(path, len(found)) as axes:
+        for axis, (n_labels, own) in zip(axes, found.items(), strict=True):
+            for system, curve in own.items():
+                axis.plot(*zip(*curve, strict=True), marker="o", markersize=3, label=system)
+            axis.set_title(f"{n_labels:,} labels", fontsize=9)
+            axis.set_xlabel("training, s")
+            axis.set_xscale("log")
+        axes[0].set_ylabel("P@1")

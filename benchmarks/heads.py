@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.runner import append, machine
 
 LEAF, CHILDREN, BEAM, BATCH = 16, 32, 10, 32  # as the Transformer models' defaults
 
@@ -15,8 +16,6 @@ LEAF, CHILDREN, BEAM, BATCH = 16, 32, 10, 32  # as the Transformer models' defau
 def measure(numbers: list[int], out: Path, *, dim: int, threads: int, rounds: int = 7) -> None:
     """Time forward, backward and optimiser of both heads for each number of labels, and append a row for each."""
     import torch
-
-    from benchmarks.runner import machine
 
     torch.set_num_threads(threads)
     for n_labels in numbers:
@@ -30,9 +29,7 @@ def measure(numbers: list[int], out: Path, *, dim: int, threads: int, rounds: in
             "all_ms": round(1e3 * step(clusters, dim, True, rounds), 2),
             "shortlist_ms": round(1e3 * step(clusters, dim, False, rounds), 2),
         }
-        with open(out, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print({name: row[name] for name in ("labels", "clusters", "all_ms", "shortlist_ms")}, flush=True)
+        append(out, row, ("labels", "clusters", "all_ms", "shortlist_ms"))
 
 
 def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:

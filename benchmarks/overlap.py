@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.data import ICD, matrices
+from benchmarks.runner import append, machine
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
 ICD_SETTINGS = {"cost_positive": 4.0, "threshold": 0.01}
@@ -21,34 +21,30 @@ def run(
     settings: dict[str, Any], features: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Train with each number of clusters and append a row for each."""
-    from benchmarks.runner import machine
-
     X, X_test, Y, Y_test, of_labels = matrices(folder, limit, validation, threads, features)
     own = {**(ICD_SETTINGS if str(folder) == ICD else {}), **settings}
     for seed in range(seeds):
         rows, models = [], []
         for overlap in overlaps:
-            settings = {"overlap": overlap, "random_state": seed, **own}
-            measured, model = measure(settings, X, Y, X_test, Y_test, threads, of_labels)
+            trained = {"overlap": overlap, "random_state": seed, **own}
+            measured, model = measure(trained, X, Y, X_test, Y_test, threads, of_labels)
             models.append(model)
-            row = {
-                "overlap": overlap,
-                "data": folder.name + (f", first {limit:,}" if limit else ""),
-                "part": "validation" if validation else "test",
-                "seed": seed,
-                "settings": own,
-                **({} if features is None else {"features": features}),
-                "machine": machine(),
-                "threads": threads,
-                **measured,
-            }
-            rows.append(row)
-            print({name: row[name] for name in ("data", "overlap", "fit_s", *FIGURES)}, flush=True)
+            rows.append(
+                {
+                    "overlap": overlap,
+                    "data": folder.name + (f", first {limit:,}" if limit else ""),
+                    "part": "validation" if validation else "test",
+                    "seed": seed,
+                    "settings": own,
+                    **({} if features is None else {"features": features}),
+                    "machine": machine(),
+                    "threads": threads,
+                    **measured,
+                }
+            )
         for row, seconds in zip(rows, in_turn(models, X_test), strict=True):
             row["predict_us"] = round(1e6 * seconds / X_test.shape[0], 2)
-            with open(out, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-        print({row["overlap"]: row["predict_us"] for row in rows}, flush=True)
+            append(out, row, ("data", "overlap", "fit_s", "predict_us", *FIGURES))
 
 
 def in_turn(models: list[Any], X: Any, rounds: int = 15) -> list[float]:
@@ -85,6 +81,7 @@ def measure(
         "fit_s": round(fitted, 2),
         "matcher_s": round(seconds.get("tree 1 matcher", 0.0), 2),
         "assignment_s": round(seconds.get("tree 1 assignment", 0.0), 2),
+        "visits": round(work["visits"] / X_test.shape[0], 1),
         "weights_read": round(work["weights"] / X_test.shape[0]),
         "labels": tree.n_labels,
         "slots": len(tree.slot_label),
@@ -211,6 +208,4 @@ def run_homonyms(
             "settings": settings,
             **{name: round(100 * share, 1) for name, share in recovery(model, X, Y, senses).items()},
         }
-        with open(out, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(row, flush=True)
+        append(out, row, row)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from benchmarks.overlap import FIGURES
-from benchmarks.report import Rows, mean, middle, read
+from benchmarks.report import Rows, mean, middle, panels, read
 
 # column title, key of the row, digits
 COLUMNS = [
@@ -73,25 +72,14 @@ def write(files: list[Path], to: Path) -> None:
 
 def plot(groups: dict[str, dict[int, Rows]], path: Path) -> None:
     """Draw what each number of clusters gains over one."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     shown = {name: own for name, own in groups.items() if 1 in own and len(own) > 1}
-    figure: Any
-    figure, axes = plt.subplots(1, max(1, len(shown)), figsize=(4 * max(1, len(shown)), 3.6), squeeze=False)
-    for axis, (name, own) in zip(axes[0], shown.items(), strict=False):
-        for measured in FIGURES:
-            gains = [mean(rows, measured) - mean(own[1], measured) for rows in own.values()]
-            style = "-" if measured.startswith("P@") else "--"
-            axis.plot(list(own), gains, style, marker="o", markersize=3, label=measured)
-        axis.axhline(0, color="#555555", linewidth=0.8)
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("clusters per label at most")
-        axis.grid(alpha=0.25)
-    axes[0][0].set_ylabel("gain over one cluster, points")
-    axes[0][0].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    with panels(path, max(1, len(shown))) as axes:
+        for axis, (name, own) in zip(axes, shown.items(), strict=False):
+            for measured in FIGURES:
+                gains = [mean(rows, measured) - mean(own[1], measured) for rows in own.values()]
+                style = "-" if measured.startswith("P@") else "--"
+                axis.plot(list(own), gains, style, marker="o", markersize=3, label=measured)
+            axis.axhline(0, color="#555555", linewidth=0.8)
+            axis.set_title(name, fontsize=9)
+            axis.set_xlabel("clusters per label at most")
+        axes[0].set_ylabel("gain over one cluster, points")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,25 @@ def _by_system(rows: Rows) -> dict[str, list[tuple[float, float]]]:
         if "failed" not in row:
             points[row["system"]][row["labels"]].append(row["train_total_s"])
     return {s: [(n, statistics.median(v)) for n, v in sorted(by.items())] for s, by in points.items()}
+
+
+@contextmanager
+def panels(path: Path, n: int) -> Iterator[Any]:
+    """Give n panels side by side to draw in, the first of which gets the legend, and save them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure: Any
+    figure, axes = plt.subplots(1, n, figsize=(4 * n, 3.6), squeeze=False)
+    yield axes[0]
+    for axis in axes[0]:
+        axis.grid(alpha=0.25)
+    axes[0][0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
 
 
 def plot(linear: Rows, scale: Rows, to: Path) -> None:

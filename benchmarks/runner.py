@@ -22,6 +22,7 @@ from ceiba.metrics import evaluate
 
 HERE = Path(__file__).resolve().parent
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP", "nDCG", "R") for k in (1, 3, 5)]
+SHOWN = ("system", "data", "train_total_s", "batch_us", "one_p50_us", "P@1", "failed")
 
 
 @dataclass
@@ -137,17 +138,12 @@ def score(features: Path, ids: np.ndarray) -> dict[str, float]:
     return {name: round(float(figures[name]), 3) for name in FIGURES}
 
 
-def append(out: Path, row: dict[str, Any]) -> None:
-    """Add a row to a file of JSON lines in one write."""
+def append(out: Path, row: dict[str, Any], shown: Iterable[str] = SHOWN) -> None:
+    """Add a row to a file of JSON lines in one write, and show some of it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
-    shown = {
-        key: row[key]
-        for key in ("system", "data", "train_total_s", "batch_us", "one_p50_us", "P@1", "failed")
-        if key in row
-    }
-    print(json.dumps(shown), file=sys.stderr, flush=True)
+    print(json.dumps({key: row[key] for key in shown if key in row}), file=sys.stderr, flush=True)
 
 
 def _run(command: list[str], result: Path, time_limit: float) -> dict[str, Any]:

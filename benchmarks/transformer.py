@@ -31,6 +31,8 @@ def run(
     seed: int,
 ) -> None:  # fmt: skip
     """Train and measure every system on the first texts of a data folder, and append a row for each."""
+    from benchmarks.runner import append
+
     for system in systems:
         own = pecos if system.startswith("pecos") else settings if system.endswith("transformer") else {}
         task = {
@@ -52,9 +54,7 @@ def run(
         if done.returncode:
             raise SystemExit(f"{system} failed")
         row = json.loads(done.stdout.splitlines()[-1])
-        with open(out, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print({name: row[name] for name in ("system", "data", "fit_s", *FIGURES)}, flush=True)
+        append(out, row, ("system", "data", "fit_s", *FIGURES))
 
 
 def texts_of(task: dict[str, Any]) -> tuple[list[str], list[list[str]], list[str], list[list[str]]]:
@@ -74,11 +74,11 @@ def of_frequent_labels(rows: list[dict], test: list[dict], n_labels: int) -> tup
     """Return the texts that have one of the training texts' most frequent labels, with those of their labels alone."""
     counts = Counter(label for row in rows for label in row["labels"])
     kept = set(sorted(counts, key=lambda label: (-counts[label], label))[:n_labels])
-    of_kept = [
-        [{**row, "labels": own} for row in part if (own := [label for label in row["labels"] if label in kept])]
-        for part in (rows, test)
-    ]
-    return of_kept[0], of_kept[1]
+
+    def of_kept(part: list[dict]) -> list[dict]:
+        return [{**row, "labels": own} for row in part if (own := [label for label in row["labels"] if label in kept])]
+
+    return of_kept(rows), of_kept(test)
 
 
 def measure(task: dict[str, Any]) -> dict[str, Any]:
@@ -90,9 +90,8 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     texts, labels, test, truth = texts_of(task)
     made = (measure_pecos if task["system"].startswith("pecos") else measure_ceiba)(task, texts, labels, test)
     figures = metrics.evaluate(truth, made.pop("top"), ks=(1, 3, 5), Y_train=labels)
-    kept = ("system", "train", "test", "max_length", "threads", "settings", "label_texts", "most_labels", "validation")
     return {
-        **{name: task[name] for name in (*kept, "seed")},
+        **{name: value for name, value in task.items() if name not in ("folder", "encoder", "peers")},
         "encoder": Path(task["encoder"]).name,
         "data": f"{folder.name}, first {task['train']:,}",
         "machine": machine(),

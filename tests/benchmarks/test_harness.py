@@ -168,6 +168,7 @@ def test_label_texts_of_a_validation_split(folder, tiny_encoder, tmp_path):
     for row in map(json.loads, out.read_text().splitlines()):
         assert row["label_texts"]
         assert row["label_documents"]
+        assert row["levels"] == []
         assert row["P@1"] > 50
 
 

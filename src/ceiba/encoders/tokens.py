@@ -32,17 +32,16 @@ class TokenRows(NamedTuple):
 
     def take(self, rows: NDArray[np.intp]) -> TokenRows:
         """Return the tokens of some rows, as a copy."""
-        lengths = self.lengths[rows]
-        ptr = np.concatenate([[0], np.cumsum(lengths)])
-        return TokenRows(ptr, np.asarray(self.ids[ranges(self.ptr[rows], lengths)]))
+        return self._copy(self.ptr[rows], self.lengths[rows])
 
     def cut(self, most: int) -> TokenRows:
         """Return the first `most` tokens of each text; a copy, unless no text has more."""
         if self.lengths.max(initial=0) <= most:
             return self
-        lengths = np.minimum(self.lengths, most)
-        ptr = np.concatenate([[0], np.cumsum(lengths)])
-        return TokenRows(ptr, np.asarray(self.ids[ranges(self.ptr[:-1], lengths)]))
+        return self._copy(self.ptr[:-1], np.minimum(self.lengths, most))
+
+    def _copy(self, begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> TokenRows:
+        return TokenRows(np.concatenate([[0], np.cumsum(lengths)]), np.asarray(self.ids[ranges(begins, lengths)]))
 
     def padded(self, rows: NDArray[np.intp], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the tokens of some rows, filled up on the right to the longest of them, and which of them are real."""
