@@ -104,7 +104,7 @@ void bind_tree(nb::module_& m) {
     m.def("assign_clusters",
           [](Array<int64_t> ptr, Array<int32_t> items, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
              int64_t clusters, Array<int64_t> home_ptr, Array<int32_t> home_items, Array<double> worth, int overlap,
-             double least, double capacity, bool coverage, int threads) {
+             double least, double capacity, bool coverage, bool leave_home, int threads) {
               const Csr matched = csr(indptr, indices, data, {}, clusters);
               const Lists positives = lists(ptr, items, matched.rows);
               require(is_canonical(indptr, indices, data, clusters, kLargestScore), "scores: not a canonical CSR");
@@ -118,14 +118,15 @@ void bind_tree(nb::module_& m) {
               Overlap found;
               Watch(nb::none()).run([&](Monitor& monitor) {
                   found = assign_clusters(positives, matched, home, worth.data(),
-                                          {overlap, least, capacity, coverage, threads}, monitor);
+                                          {overlap, least, capacity, coverage, leave_home, threads}, monitor);
               });
               return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.clusters)),
                                     to_numpy(std::move(found.cost)));
           },
           "ptr"_a.noconvert(), "items"_a.noconvert(), "indptr"_a.noconvert(), "indices"_a.noconvert(),
           "data"_a.noconvert(), "clusters"_a, "home_ptr"_a.noconvert(),
-          "home_items"_a.noconvert(), "worth"_a.noconvert(), "overlap"_a, "least"_a, "capacity"_a, "coverage"_a, "threads"_a);
+          "home_items"_a.noconvert(), "worth"_a.noconvert(), "overlap"_a, "least"_a, "capacity"_a, "coverage"_a,
+          "leave_home"_a, "threads"_a);
 }
 
 }  // namespace ceiba::bind

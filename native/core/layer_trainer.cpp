@@ -219,7 +219,7 @@ class Trainer {
         const SolverReport report = solve<L>(local, targets, lanes_in_use, options_.solver,
                                              Random(options_.seed, parent, group), space.solver, monitor_, bias);
         result.bias.assign(bias, bias + used);
-        read_out<L>(local, lanes_in_use, space, result);
+        read_out<L>(local, first, used, space, result);
 
         LayerWork& work = group_works_[thread];
         work.visits += report.visits;
@@ -232,7 +232,7 @@ class Trainer {
     // Collects the weights that reach the threshold and leaves the weight memory zero. Only features of instances
     // that ever changed the weights are looked at: most lane groups of rare labels leave most features alone.
     template <int L>
-    void read_out(const LocalInstances& local, uint32_t lanes_in_use, ThreadSpace& space, GroupWeights& result) {
+    void read_out(const LocalInstances& local, int64_t first, int used, ThreadSpace& space, GroupWeights& result) {
         uint8_t* touched = space.touched.reserve(local.features);
         bool any = false;
         for (int64_t i = 0; i < local.count; ++i) {
@@ -241,7 +241,10 @@ class Trainer {
             for (int64_t j = local.ptr[i]; j < local.ptr[i + 1]; ++j) touched[local.feature[j]] = 1;
         }
         if (any) std::fill_n(touched + local.features - local.dense_cols, local.dense_cols, uint8_t{1});
-        const auto threshold = Lanes<L>::all(options_.threshold);
+        float limit[L] = {};
+        std::copy_n(options_.threshold + first, used, limit);
+        const auto threshold = Lanes<L>::load(limit);
+        const uint32_t lanes_in_use = (1u << used) - 1;
         const auto zero = Lanes<L>::all(0.0f);
         for (int64_t f = 0; f < local.features; ++f) {
             if (!touched[f]) continue;

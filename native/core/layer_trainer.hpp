@@ -12,7 +12,7 @@ namespace ceiba {
 
 struct LayerOptions {
     SolverOptions solver;
-    float threshold = 0.1f;  // weights of smaller magnitude are dropped
+    const float* threshold = nullptr;  // per child: weights of smaller magnitude are dropped
     ValueType value_type = ValueType::float16;
     uint64_t seed = 0;
     int threads = 1;

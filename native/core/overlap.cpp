@@ -87,6 +87,7 @@ class Assigner {
                 list(l, sums[thread]);
             });
             take_all(sums[0], monitor);
+            if (settings_.leave_home) leave_homes(monitor);
         }
         return result();
     }
@@ -195,6 +196,32 @@ class Assigner {
                 });
             }
             offer(l);
+        }
+    }
+
+    double sum(int64_t label, int32_t cluster) const {
+        double total = 0.0;
+        each(label, [&](int64_t, int32_t i) { total += score(i, cluster); });
+        return total;
+    }
+
+    // Takes labels out of the homes that one of their further clusters is better than.
+    void leave_homes(Monitor& monitor) {
+        parallel_for(positives_.count, settings_.threads, monitor, [&](int64_t l, int) {
+            std::vector<int32_t>& own = clusters_[l];
+            const size_t at_home = static_cast<size_t>(home_.size(l));
+            double best = 0.0;
+            for (size_t c = at_home; c < own.size(); ++c) best = std::max(best, sum(l, own[c]));
+            const auto further = own.begin() + static_cast<std::ptrdiff_t>(at_home);
+            own.erase(std::remove_if(own.begin(), further, [&](int32_t c) { return sum(l, c) < best; }), further);
+        });
+        std::vector<std::vector<int32_t>> kept(positives_.count);
+        kept.swap(clusters_);
+        std::fill(labels_.begin(), labels_.end(), 0);
+        std::fill(instances_.begin(), instances_.end(), 0);
+        members_ = Pairs(positives_.ptr[positives_.count]);
+        for (int64_t l = 0; l < positives_.count; ++l) {
+            for (const int32_t c : kept[l]) add(l, c);
         }
     }
 

@@ -33,24 +33,17 @@ inline float log_score(float margin) {
 // The best k hits seen so far, in a buffer that is cut back when full.
 class Best {
    public:
+    // `repeated`: the same id may be pushed again, and only its best score counts.
     void start(int64_t k, bool repeated) {
         hits_.clear();
         k_ = k;
         limit_ = k > (int64_t{1} << 40) ? std::numeric_limits<int64_t>::max() : 2 * k + 16;
         bound_ = kNothing;
-        few_ = repeated && limit_ <= kScanned;
-        repeated_ = repeated && !few_;
+        repeated_ = repeated;
     }
     // A hit below the bound cannot be among the best.
     float bound() const { return bound_; }
     void push(Hit hit) {
-        if (few_) {  // looking through a few hits costs less than sorting them by label
-            for (Hit& own : hits_) {
-                if (own.id != hit.id) continue;
-                own.score = std::max(own.score, hit.score);
-                return;
-            }
-        }
         hits_.push_back(hit);
         if (static_cast<int64_t>(hits_.size()) >= limit_) cut();
     }
@@ -61,15 +54,10 @@ class Best {
     }
 
    private:
-    static constexpr int64_t kScanned = 128;
+    static constexpr int64_t kScanned = 64;
 
     void cut() {
-        if (repeated_) {  // a label found through several slots keeps its best score
-            std::sort(hits_.begin(), hits_.end(),
-                      [](const Hit& a, const Hit& b) { return a.id != b.id ? a.id < b.id : a.score > b.score; });
-            auto last = std::unique(hits_.begin(), hits_.end(), [](const Hit& a, const Hit& b) { return a.id == b.id; });
-            hits_.erase(last, hits_.end());
-        }
+        if (repeated_ && !leave_few()) leave_one_each();
         if (static_cast<int64_t>(hits_.size()) < k_) return;
         if (static_cast<int64_t>(hits_.size()) > k_) {
             std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), Better{});
@@ -80,10 +68,35 @@ class Best {
         }
     }
 
+    // Looks for the best k labels among the best 2k hits, where most often they are; looking through few hits costs less
+    // than sorting them all by label. Returns whether they were there, and leaves only them then.
+    bool leave_few() {
+        if (k_ > kScanned || static_cast<int64_t>(hits_.size()) <= k_) return false;
+        const auto end = hits_.begin() + std::min<int64_t>(2 * k_, static_cast<int64_t>(hits_.size()));
+        if (end != hits_.end()) std::nth_element(hits_.begin(), end, hits_.end(), Better{});
+        std::sort(hits_.begin(), end, Better{});
+        auto last = hits_.begin();  // of two hits with the same label the better comes first
+        for (auto hit = hits_.begin(); hit != end && last - hits_.begin() < k_; ++hit) {
+            const int32_t id = hit->id;
+            if (std::any_of(hits_.begin(), last, [id](const Hit& own) { return own.id == id; })) continue;
+            std::iter_swap(last++, hit);
+        }
+        if (last - hits_.begin() < k_) return false;
+        hits_.erase(last, hits_.end());
+        return true;
+    }
+
+    void leave_one_each() {
+        std::sort(hits_.begin(), hits_.end(),
+                  [](const Hit& a, const Hit& b) { return a.id != b.id ? a.id < b.id : a.score > b.score; });
+        const auto last = std::unique(hits_.begin(), hits_.end(), [](const Hit& a, const Hit& b) { return a.id == b.id; });
+        hits_.erase(last, hits_.end());
+    }
+
     std::vector<Hit> hits_;
     int64_t k_ = 0, limit_ = 0;
     float bound_ = kNothing;
-    bool few_ = false, repeated_ = false;  // how labels of several slots are told: as they come, or in cut
+    bool repeated_ = false;
 };
 
 struct Visit {

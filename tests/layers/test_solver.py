@@ -226,6 +226,21 @@ def test_rows_of_zeros_alone_are_legal(loss, bias):
     assert float(layer.arrays["bias"][0]) == pytest.approx(least, abs=2e-2)
 
 
+@pytest.mark.parametrize("n_parents", [1, 2])
+def test_every_child_has_its_own_threshold(make_problem, n_parents):
+    problem = make_problem(60, 20, 21)
+    child_ptr = np.arange(n_parents + 1) * 21 // n_parents
+    matched = InstanceLists(np.arange(n_parents + 1) * 60, np.tile(np.arange(60, dtype=np.int32), n_parents))
+    arguments = problem.features, child_ptr, matched, problem.positives
+    whole, intercepts = weights_of(train_layer(*arguments, replace(TIGHT, threshold=0.0)))
+    strictness = np.linspace(0.5, 4, 21)
+    layer = train_layer(*arguments, replace(TIGHT, threshold=0.1), strictness=strictness)
+    W, same = weights_of(layer)
+    np.testing.assert_array_equal(W, reference.threshold(whole, (0.1 * strictness).astype(np.float32)))
+    np.testing.assert_array_equal(same, intercepts)
+    assert 0 < np.count_nonzero(W) < np.count_nonzero(whole)
+
+
 def test_max_iter_stops(make_problem):
     problem = make_problem(60, 20, 6)
     child_ptr, matched = everything_matched(problem, 6)

@@ -9,7 +9,9 @@ import ceiba
 from ceiba import LabelTree, XRLinear, assign_clusters
 from ceiba.errors import InputError
 from ceiba.layers.instances import positives_per_level
+from ceiba.layers.layer import SolverSettings
 from ceiba.models.disentangle import match_ranks
+from ceiba.models.partition import train_partition
 from ceiba.reference.search import Searcher
 
 SMALL = {"branching_factor": 4, "max_leaf_size": 6, "n_jobs": 1, "overlap": 3, "overlap_capacity": 3.0}
@@ -92,11 +94,40 @@ def test_clones_and_bad_parameters(problem):
 
 def test_rounds_start_from_the_homes(problem, fitted):
     twice = XRLinear(**SMALL, overlap_rounds=2).fit(problem.X, problem.Y)
-    home = XRLinear(**{**SMALL, "overlap": 1}).fit(problem.X, problem.Y).trees_[0]
+    plain = XRLinear(**{**SMALL, "overlap": 1}).fit(problem.X, problem.Y)
+    home, settings = plain.trees_[0], SolverSettings()
+    seed = int(np.random.SeedSequence(plain.random_state).generate_state(1)[0])
+    clusters = positives_per_level(fitted.trees_[0], problem.positives, problem.X.shape[0])[-2]
+    above = LabelTree(home.child_ptrs[:-1], np.arange(clusters.n_nodes))
+    matcher = train_partition(problem.features, clusters, above, settings, seed=seed)
+    scores = match_ranks(matcher, problem.features, 10, "l3-hinge").to_scipy()
+    capacity = 3 * costs(home, problem).mean()
+    assert twice.trees_[0] == assign_clusters(problem.Y, scores, home, overlap=3, capacity=capacity)
     assert twice.trees_ != fitted.trees_
-    for label in range(60):
-        own = set(twice.trees_[0].slot_cluster[twice.trees_[0].slots(label)].tolist())
-        assert home.slot_cluster[home.slots(label)[0]] in own
+
+
+def test_a_cluster_that_every_label_left(problem):
+    found = XRLinear(**{**SMALL, "overlap": 1}).fit(problem.X, problem.Y).trees_[0]
+    ends = found.child_ptrs[-1].copy()
+    ends[2:-1] = ends[3:]  # the third cluster's labels stand in the second, the last cluster is empty
+    tree = LabelTree([*found.child_ptrs[:-1], ends], found.slot_label)
+    model = XRLinear(tree=tree, n_jobs=1).fit(problem.X, problem.Y)
+    labels, _ = model.predict_topk(problem.X, k=5)
+    assert (labels >= 0).all()
+    again = XRLinear(tree=tree, overlap=2, n_jobs=2).fit(problem.X, problem.Y)
+    assert again.trees_[0].overlap == 2
+
+
+def test_weights_of_a_label_in_several_clusters_are_larger(problem, fitted):
+    """A label of s clusters keeps no weight below sqrt(s) times the threshold."""
+    partition = XRLinear(**{**SMALL, "threshold": 0.2}, weight_dtype="float32").fit(problem.X, problem.Y).partitions_[0]
+    times = np.bincount(partition.tree.slot_label)[partition.tree.slot_label]
+    assert set(times.tolist()) == {1, 2, 3}
+    smallest = {
+        s: min(np.abs(partition.layers[-1].column(node)[1]).min() for node in np.flatnonzero(times == s).tolist())
+        for s in (1, 2, 3)
+    }
+    assert all(0.2 * s**0.5 <= found < 0.25 * s**0.5 for s, found in smallest.items())
 
 
 def test_relevance_matched_and_own_trees(problem):

@@ -30,15 +30,25 @@ def coarsen(lists=LISTS, weight=None, instances=3, child_ptr=CHILD_PTR, threads=
     return core.coarsen(*lists, weight, instances, child_ptr, threads)
 
 
+NO_THRESHOLD = np.zeros(2, np.float32)
 HOME = np.array([0, 1, 2], I64), np.array([0, 3], I32)  # of two labels among four clusters
 
 
 def assign(csr=CSR, lists=LISTS, home=HOME, worth=(1.0, 1.0), overlap=2, threads=1):
-    return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, threads)
+    return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, False, threads)
 
 
 def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_ptr=CHILD_PTR, threads=1, **options):
-    given = {"loss": 0, "cp": 1.0, "cn": 1.0, "bias": 1.0, "tol": 0.1, "passes": 100, "threshold": 0.0, "dtype": 0}
+    given = {
+        "loss": 0,
+        "cp": 1.0,
+        "cn": 1.0,
+        "bias": 1.0,
+        "tol": 0.1,
+        "passes": 100,
+        "threshold": NO_THRESHOLD,
+        "dtype": 0,
+    }
     return core.train_layer(
         *csr, cols, *matched, *positives, weight, child_ptr, *(given | options).values(), 0, threads
     )

@@ -162,6 +162,25 @@ def test_a_label_in_several_clusters_comes_once_with_its_best_score():
         )
 
 
+@pytest.mark.parametrize("k", [1, 3, 5, 40, 60])
+@pytest.mark.parametrize("n_rows", [3, 40])
+def test_labels_that_stand_in_every_cluster(k, n_rows):
+    """The best 2k hits then hold fewer than k labels."""
+    rng = np.random.default_rng(k)
+    clusters, n_labels = 8, 60
+    child_ptrs = [np.array([0, clusters]), np.arange(clusters + 1) * n_labels]
+    layers = [pack(rng.normal(size=(40, ptr[-1])), rng.normal(size=ptr[-1]), ptr, "float32") for ptr in child_ptrs]
+    # a label scores much the same in all clusters
+    alike = np.tile(rng.normal(size=(40, n_labels)), clusters) + 0.01 * rng.normal(size=(40, clusters * n_labels))
+    layers[1] = pack(alike, np.zeros(clusters * n_labels), child_ptrs[1], "float32")
+    tree = layers, np.tile(np.arange(n_labels, dtype=np.int32), clusters)
+    X = draw_rows(rng, n_rows)
+    found = BeamSearcher([tree], n_labels, "l3-hinge").top_k(X, k, ALL_NODES)
+    assert_ordered(found)
+    assert (np.diff(found.ptr) == k).all()
+    assert_same(found, Twin([tree], n_labels, "l3-hinge").top_k(X, k, ALL_NODES))
+
+
 @pytest.mark.parametrize("overlap", [False, True])
 @pytest.mark.parametrize("n_trees", [1, 2])
 @pytest.mark.parametrize("n_rows", [3, 40])

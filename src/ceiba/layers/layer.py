@@ -171,6 +171,7 @@ def train_layer(
     positives: InstanceLists,
     settings: SolverSettings,
     *,
+    strictness: NDArray | None = None,
     seed: int = 0,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
@@ -187,6 +188,8 @@ def train_layer(
     positives : InstanceLists of K_t lists
         The positives of each child; those not matched to its parent are passed over. Weights multiply costs.
     settings : SolverSettings
+    strictness : ndarray of shape (K_t,), default=None
+        Multiplies the threshold of each child.
     seed : int, default=0
     n_threads : int, default=1
         The layer does not depend on it, bit for bit.
@@ -202,6 +205,9 @@ def train_layer(
     Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008; Yu, Huang and Lin,
     "Dual coordinate descent methods for logistic regression and maximum entropy models", Machine Learning 2011.
     """
+    threshold = np.full(positives.n_nodes, settings.threshold)
+    if strictness is not None:
+        threshold *= strictness
     arrays, work = core.train_layer(
         *X.arrays(),
         X.n_features,
@@ -217,7 +223,7 @@ def train_layer(
         settings.bias,
         settings.tolerance,
         settings.max_iter,
-        settings.threshold,
+        threshold.astype(np.float32),
         WEIGHT_DTYPES[settings.weight_dtype],
         seed,
         n_threads,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
@@ -113,9 +114,22 @@ def train_partition(
         per_list = np.add.reduceat(
             np.append(4 + row_sizes[lists.items], 0), np.minimum(lists.ptr[:-1], len(lists.items))
         ) * (np.diff(lists.ptr) > 0)
+        strictness = _strictness(tree) if t == tree.depth - 1 else None
         report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", int((per_list * groups).sum()))
         partition.layers.append(
-            train_layer(X, child_ptr, lists, levels[t], settings, seed=seed, n_threads=n_threads, progress=report)
-        )
+            train_layer(
+                X, child_ptr, lists, levels[t], settings, strictness=strictness, seed=seed, n_threads=n_threads,
+                progress=report,
+            )
+        )  # fmt: skip
         partition.seconds[f"level {t + 1}"] = time.perf_counter() - started
     return partition
+
+
+def _strictness(tree: LabelTree) -> NDArray:
+    """Return what the threshold of each slot is multiplied by: the root of the number of slots that its label has.
+
+    A search reads a label's weights in each of its clusters. With this it reads hardly more of them than with one
+    cluster per label, and ranks as well (docs/disentanglement.md).
+    """
+    return np.sqrt(np.bincount(tree.slot_label)[tree.slot_label])

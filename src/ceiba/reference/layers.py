@@ -126,8 +126,8 @@ def train_weights(
     return W, intercepts
 
 
-def threshold(W: NDArray, limit: float) -> NDArray:
-    """Return the weights without those of a magnitude below the limit."""
+def threshold(W: NDArray, limit: Any) -> NDArray:
+    """Return the weights (D, K) without those of a magnitude below the limit, or below that of each column."""
     return np.where(np.abs(W) >= limit, W, 0.0)
 
 

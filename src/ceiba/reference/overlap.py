@@ -27,6 +27,7 @@ def assign_clusters(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
+    leave_home: bool = True,
 ) -> list[set[int]]:
     """Take the feasible pair of most gain again and again; dense Y (N, L) and scores (N, K)."""
     clusters = [{cluster} for cluster in home]
@@ -44,5 +45,10 @@ def assign_clusters(
                 offer = (-more / (positives if per_label else 1), label, cluster)
                 best = offer if best is None else min(best, offer)
         if best is None:
-            return clusters
+            break
         clusters[best[1]].add(best[2])
+    for label, own in enumerate(clusters if leave_home else []):
+        further = [gain(Y, scores, label, {cluster}, coverage=False) for cluster in own - {home[label]}]
+        if further and gain(Y, scores, label, {home[label]}, coverage=False) < max(further):
+            own.remove(home[label])
+    return clusters

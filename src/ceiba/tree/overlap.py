@@ -19,7 +19,7 @@ _MOST_CLUSTERS = 2**31 - 1
 
 
 class Assignment(NamedTuple):
-    """The clusters of each label, those of its home first, and what the clusters cost."""
+    """The clusters of each label, what it keeps of its home first, and what the clusters cost."""
 
     ptr: NDArray[np.int64]
     clusters: NDArray[np.int32]
@@ -36,6 +36,7 @@ def assign_clusters(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
+    leave_home: bool = True,
     n_jobs: int | None = 1,
 ) -> Any:
     """Give labels further clusters, so that as many as possible of their positives reach one of them.
@@ -50,7 +51,7 @@ def assign_clusters(
         What the matcher returns: how well an instance fits a cluster, 0 or not stored where it was not found. Values
         are at least 0; their unit does not matter.
     home : LabelTree or array-like of shape (L,)
-        The clusters that labels stand in so far, and keep: a tree of K bottom clusters, or the cluster of each label.
+        The clusters that labels stand in so far: a tree of K bottom clusters, or the cluster of each label.
     overlap : int, default=2
         lambda, the most clusters of a label.
     capacity : float or None, default=None
@@ -66,6 +67,9 @@ def assign_clusters(
         ones, which cost a cluster many more instances. Otherwise every positive counts the same.
     min_gain : float, default=0.0
         The least gain per positive of the label, in units of the scores, for which it gets a further cluster.
+    leave_home : bool, default=True
+        Whether a label leaves its home where the scores of its positives sum to more in one of its further clusters.
+        What that makes room for is not given to other labels.
     n_jobs : int or None, default=1
         The result does not depend on it.
 
@@ -90,7 +94,8 @@ def assign_clusters(
     References
     ----------
     Liu, Chang, Yu, Hsieh and Dhillon, "Label Disentanglement in Partition-based Extreme Multilabel Classification",
-    NeurIPS 2021, section 3. Coverage, the capacity in cost and the shares are not in it.
+    NeurIPS 2021, section 3. Coverage, the capacity in cost, the shares and the
+    leaving of homes are not in it.
 
     Examples
     --------
@@ -105,6 +110,7 @@ def assign_clusters(
     check("min_gain", min_gain, [Interval(float, 0)], owner)
     check("coverage", coverage, [Flag()], owner)
     check("per_label", per_label, [Flag()], owner)
+    check("leave_home", leave_home, [Flag()], owner)
     if capacity is not None:
         check("capacity", capacity, [Interval(float, 0)], owner)
     matrices = []
@@ -122,7 +128,7 @@ def assign_clusters(
     places = home_of(home, given.n_features, found.n_features)
     assignment = assign(
         InstanceLists.from_columns(pattern), found, places, overlap=overlap, capacity=capacity, coverage=coverage,
-        per_label=per_label, min_gain=min_gain, n_threads=available_threads(n_jobs),
+        per_label=per_label, min_gain=min_gain, leave_home=leave_home, n_threads=available_threads(n_jobs),
     )  # fmt: skip
     if isinstance(home, LabelTree):
         return with_clusters(home, assignment, np.bincount(pattern.indices, minlength=given.n_features))
@@ -166,6 +172,7 @@ def assign(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
+    leave_home: bool = True,
     n_threads: int = 1,
 ) -> Assignment:
     """Assign clusters as `assign_clusters` does, from and to the arrays of the core."""
@@ -177,7 +184,7 @@ def assign(
         return Assignment(
             *core.assign_clusters(
                 positives.ptr, positives.items, *scores.arrays()[:3], scores.n_features, home.ptr, home.items, worth,
-                overlap, min_gain, capacity, coverage, n_threads,
+                overlap, min_gain, capacity, coverage, leave_home, n_threads,
             )
         )  # fmt: skip
 
