@@ -104,7 +104,7 @@ void bind_tree(nb::module_& m) {
     m.def("assign_clusters",
           [](Array<int64_t> ptr, Array<int32_t> items, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
              int64_t clusters, Array<int64_t> home_ptr, Array<int32_t> home_items, Array<double> worth, int overlap,
-             double least, double capacity, bool coverage, bool leave_home, int threads) {
+             double least, double capacity, bool coverage, double leave_home, int threads) {
               const Csr matched = csr(indptr, indices, data, {}, clusters);
               const Lists positives = lists(ptr, items, matched.rows);
               require(is_canonical(indptr, indices, data, clusters, kLargestScore), "scores: not a canonical CSR");

@@ -87,7 +87,7 @@ class Assigner {
                 list(l, sums[thread]);
             });
             take_all(sums[0], monitor);
-            if (settings_.leave_home) leave_homes(monitor);
+            if (settings_.leave_home > 0) leave_homes(monitor);
         }
         return result();
     }
@@ -205,7 +205,7 @@ class Assigner {
         return total;
     }
 
-    // Takes labels out of the homes that one of their further clusters is better than.
+    // Takes labels out of the homes that one of their further clusters is much better than.
     void leave_homes(Monitor& monitor) {
         parallel_for(positives_.count, settings_.threads, monitor, [&](int64_t l, int) {
             std::vector<int32_t>& own = clusters_[l];
@@ -213,7 +213,8 @@ class Assigner {
             double best = 0.0;
             for (size_t c = at_home; c < own.size(); ++c) best = std::max(best, sum(l, own[c]));
             const auto further = own.begin() + static_cast<std::ptrdiff_t>(at_home);
-            own.erase(std::remove_if(own.begin(), further, [&](int32_t c) { return sum(l, c) < best; }), further);
+            const double least = settings_.leave_home * best;
+            own.erase(std::remove_if(own.begin(), further, [&](int32_t c) { return sum(l, c) < least; }), further);
         });
         std::vector<std::vector<int32_t>> kept(positives_.count);
         kept.swap(clusters_);

@@ -14,7 +14,7 @@ struct OverlapSettings {
     double least = 0;        // the least gain, as a share of the label's positives, that is worth a cluster
     double capacity = 0;     // the most labels times instances of a cluster that takes a label
     bool coverage = true;    // a positive counts for what its best cluster adds to those its label has; else always
-    bool leave_home = true;  // a label leaves its home where its positives score higher in a further cluster
+    double leave_home = 0;   // a label leaves its home below this share of what its positives score in a further cluster
     int threads = 1;
 };
 

@@ -35,7 +35,7 @@ HOME = np.array([0, 1, 2], I64), np.array([0, 3], I32)  # of two labels among fo
 
 
 def assign(csr=CSR, lists=LISTS, home=HOME, worth=(1.0, 1.0), overlap=2, threads=1):
-    return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, False, threads)
+    return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, 0.0, threads)
 
 
 def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_ptr=CHILD_PTR, threads=1, **options):

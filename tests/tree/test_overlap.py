@@ -30,7 +30,7 @@ def total(Y, scores, clusters, coverage):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("coverage", "per_label"), [(True, True), (True, False), (False, True), (False, False)])
-@pytest.mark.parametrize(("min_gain", "leave_home"), [(0.0, True), (0.25, True), (0.0, False)])
+@pytest.mark.parametrize(("min_gain", "leave_home"), [(0.0, 1.0), (0.25, 0.5), (0.0, 0)])
 def test_takes_the_pairs_that_the_twin_takes(seed, coverage, per_label, min_gain, leave_home):
     Y, scores, home = draw(seed)
     for overlap, capacity in product((1, 2, 4), (0, 30, 45, 1000)):
@@ -45,7 +45,7 @@ def test_limits_hold(seed):
     at_home = [{cluster} for cluster in home]
     before = [reference.cost(Y, at_home, c) for c in range(6)]
     for overlap, capacity in ((2, 150), (3, 200), (6, 400)):
-        found = assigned(Y, scores, home, overlap=overlap, capacity=capacity, leave_home=False)
+        found = assigned(Y, scores, home, overlap=overlap, capacity=capacity, leave_home=0)
         assert all(home[label] in own and len(own) <= overlap for label, own in enumerate(found))
         cost = [reference.cost(Y, found, c) for c in range(6)]
         assert all(after <= max(capacity, start) for after, start in zip(cost, before, strict=True))
@@ -73,7 +73,7 @@ def test_how_near_the_best_it_comes(seed):
             )
         ]
         best = max(total(Y, scores, each, coverage) for each in fits) - total(Y, scores, start, coverage)
-        settings = {"overlap": 2, "capacity": capacity, "coverage": coverage, "per_label": False, "leave_home": False}
+        settings = {"overlap": 2, "capacity": capacity, "coverage": coverage, "per_label": False, "leave_home": 0}
         gained = total(Y, scores, assigned(Y, scores, home, **settings), coverage) - total(Y, scores, start, coverage)
         assert gained <= best
         # one further cluster per label: without capacities every label gets its best
@@ -96,7 +96,7 @@ def test_coverage_spreads_where_the_sum_repeats():
     scores = np.zeros((7, 4))
     scores[:4, 1] = scores[:4, 2] = 1
     scores[4:, 3] = 1
-    stay = {"overlap": 3, "capacity": 1e6, "leave_home": False}
+    stay = {"overlap": 3, "capacity": 1e6, "leave_home": 0}
     assert assigned(Y, scores, [0], coverage=True, **stay) == [{0, 1, 3}]
     assert assigned(Y, scores, [0], **stay) == [{0, 1, 2}]
 
@@ -107,20 +107,22 @@ def test_rare_labels_first_where_gains_are_shares():
     scores = np.zeros((6, 2))
     scores[:3, 1] = 1  # three of five positives of label 0
     scores[5, 1] = 1  # the only one of label 1
-    stay = {"overlap": 2, "leave_home": False}
+    stay = {"overlap": 2, "leave_home": 0}
     assert assigned(Y, scores, [0, 0, 1], capacity=2, **stay) == [{0}, {0, 1}, {1}]
     assert assigned(Y, scores, [0, 0, 1], capacity=10, per_label=False, **stay) == [{0, 1}, {0}, {1}]
 
 
-def test_a_label_leaves_a_home_that_a_further_cluster_is_better_than():
+def test_a_label_leaves_a_home_that_a_further_cluster_is_much_better_than():
     Y = np.zeros((5, 2))
     Y[:4, 0] = Y[4, 1] = 1
     scores = np.zeros((5, 3))
     scores[0, 0], scores[1:, 1], scores[3, 2] = 1, 0.5, 1
-    assert assigned(Y, scores, [0, 0], overlap=2, capacity=1e6) == [{1}, {1}]  # 1.5 and 0.5 against 1 and 0
-    assert assigned(Y, scores, [0, 0], overlap=3, capacity=1e6) == [{1, 2}, {1}]
-    assert assigned(Y, scores, [1, 1], overlap=2, capacity=1e6) == [{0, 1}, {1}]  # nothing better: home is kept
-    assert assigned(Y, scores, [0, 0], overlap=3, capacity=1e6, leave_home=False) == [{0, 1, 2}, {0, 1}]
+    # sums of label 0 are 1, 1.5 and 1, of label 1 0, 0.5 and 0
+    assert assigned(Y, scores, [0, 0], overlap=2, capacity=1e6) == [{0, 1}, {1}]
+    assert assigned(Y, scores, [0, 0], overlap=2, capacity=1e6, leave_home=1.0) == [{1}, {1}]
+    assert assigned(Y, scores, [0, 0], overlap=3, capacity=1e6, leave_home=0.7) == [{1, 2}, {1}]
+    assert assigned(Y, scores, [1, 1], overlap=2, capacity=1e6, leave_home=1.0) == [{0, 1}, {1}]
+    assert assigned(Y, scores, [0, 0], overlap=3, capacity=1e6, leave_home=0) == [{0, 1, 2}, {0, 1}]
 
 
 def test_labels_that_are_never_found_keep_their_home():
@@ -144,18 +146,18 @@ def test_a_tree_keeps_its_upper_levels_and_its_labels_places():
     tree = LabelTree.from_parents([[0, 0, 1, 1], rng.integers(0, 4, 20)])
     Y, scores, _ = draw(1, n=90, n_labels=20)
     home = [set(tree.slot_cluster[tree.slots(label)].tolist()) for label in range(20)]
-    new = assign_clusters(sp.csr_array(Y), sp.csr_array(scores), tree, overlap=2, leave_home=False)
+    new = assign_clusters(sp.csr_array(Y), sp.csr_array(scores), tree, overlap=2, leave_home=0)
     assert all(map(np.array_equal, new.child_ptrs[:-1], tree.child_ptrs[:-1]))
     clusters = [set(new.slot_cluster[new.slots(label)].tolist()) for label in range(20)]
     assert all(before <= after for before, after in zip(home, clusters, strict=True))
-    assert clusters == assigned(Y, scores, [own.copy().pop() for own in home], overlap=2, leave_home=False)
+    assert clusters == assigned(Y, scores, [own.copy().pop() for own in home], overlap=2, leave_home=0)
     counts = Y.sum(axis=0)[new.slot_label]
     assert all(
         (np.diff(counts[a:b]) <= 0).all()
         for a, b in zip(*(new.child_ptrs[-1][s:e] for s, e in ((0, -1), (1, None))), strict=True)
     )
     # what has several clusters already keeps them, and gets more only below lambda
-    again = assign_clusters(sp.csr_array(Y), sp.csr_array(scores), new, overlap=2, capacity=1e6, leave_home=False)
+    again = assign_clusters(sp.csr_array(Y), sp.csr_array(scores), new, overlap=2, capacity=1e6, leave_home=0)
     assert all(own <= set(again.slot_cluster[again.slots(label)].tolist()) for label, own in enumerate(clusters))
     assert again.overlap == 2
 
@@ -179,6 +181,13 @@ def test_bad_input():
         assign_clusters(Y, scores, [0.5] * 6)
     with pytest.raises(InputError, match="home has 6 labels and 2 clusters"):
         assign_clusters(Y, scores, LabelTree.from_parents([[0, 0, 0, 1, 1, 1]]))
-    for name, value in (("overlap", 0), ("capacity", -1.0), ("min_gain", -0.1), ("coverage", "yes"), ("per_label", 2)):
+    for name, value in (
+        ("overlap", 0),
+        ("capacity", -1.0),
+        ("min_gain", -0.1),
+        ("coverage", "yes"),
+        ("per_label", 2),
+        ("leave_home", 2.0),
+    ):
         with pytest.raises(InputError, match=f"'{name}' parameter of assign_clusters"):
             assign_clusters(Y, scores, home, **{name: value})

@@ -27,7 +27,7 @@ def assign_clusters(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: bool = True,
+    leave_home: float = 0.5,
 ) -> list[set[int]]:
     """Take the feasible pair of most gain again and again; dense Y (N, L) and scores (N, K)."""
     clusters = [{cluster} for cluster in home]
@@ -47,8 +47,8 @@ def assign_clusters(
         if best is None:
             break
         clusters[best[1]].add(best[2])
-    for label, own in enumerate(clusters if leave_home else []):
+    for label, own in enumerate(clusters):
         further = [gain(Y, scores, label, {cluster}, coverage=False) for cluster in own - {home[label]}]
-        if further and gain(Y, scores, label, {home[label]}, coverage=False) < max(further):
+        if further and gain(Y, scores, label, {home[label]}, coverage=False) < leave_home * max(further):
             own.remove(home[label])
     return clusters

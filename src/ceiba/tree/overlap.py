@@ -36,7 +36,7 @@ def assign_clusters(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: bool = True,
+    leave_home: float = 0.5,
     n_jobs: int | None = 1,
 ) -> Any:
     """Give labels further clusters, so that as many as possible of their positives reach one of them.
@@ -67,9 +67,9 @@ def assign_clusters(
         ones, which cost a cluster many more instances. Otherwise every positive counts the same.
     min_gain : float, default=0.0
         The least gain per positive of the label, in units of the scores, for which it gets a further cluster.
-    leave_home : bool, default=True
-        Whether a label leaves its home where the scores of its positives sum to more in one of its further clusters.
-        What that makes room for is not given to other labels.
+    leave_home : float, default=0.5
+        A label leaves its home where the scores of its positives sum to less than this share of what they sum to in one
+        of its further clusters; 0: never. What that makes room for is not given to other labels.
     n_jobs : int or None, default=1
         The result does not depend on it.
 
@@ -110,7 +110,7 @@ def assign_clusters(
     check("min_gain", min_gain, [Interval(float, 0)], owner)
     check("coverage", coverage, [Flag()], owner)
     check("per_label", per_label, [Flag()], owner)
-    check("leave_home", leave_home, [Flag()], owner)
+    check("leave_home", leave_home, [Interval(float, 0, 1)], owner)
     if capacity is not None:
         check("capacity", capacity, [Interval(float, 0)], owner)
     matrices = []
@@ -172,7 +172,7 @@ def assign(
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: bool = True,
+    leave_home: float = 0.5,
     n_threads: int = 1,
 ) -> Assignment:
     """Assign clusters as `assign_clusters` does, from and to the arrays of the core."""
