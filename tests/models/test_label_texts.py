@@ -1,6 +1,7 @@
 """Labels that have texts: what models make of them, on disk, on the command line, and given bad input."""
 
 import json
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
-from ceiba.features.dense import with_dense
+from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.label_text import BatchLabels, TextHead
@@ -253,6 +254,21 @@ def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_c
     best = np.unravel_index(np.argmax(figures), figures.shape)
     assert (model.ranker_.label_documents, model.label_text_weight_) == (bool(best[0]), use._WEIGHTS[best[1]])
     assert model.n_train_ == len(texts)  # the final rankers learn from all
+
+
+def test_choosing_copies_no_embeddings():
+    rng = np.random.default_rng(0)
+    n, n_labels, d = 6000, 40, 256
+    of_all = rng.normal(size=(n + n_labels, d)).astype(np.float32)
+    of_all /= np.linalg.norm(of_all, axis=1, keepdims=True)
+    Y = sp.csr_array((np.ones(n, np.float32), (np.arange(n), np.arange(n) % n_labels)))
+    whole = dense_features(of_all)
+    arguments = whole.part(0, n), Y, whole.part(n, n + n_labels), of_all[n:], 300, "auto", "auto"
+    tracemalloc.start()
+    use.choose_use(XRLinear(n_jobs=1), *arguments)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * of_all.nbytes
 
 
 def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):

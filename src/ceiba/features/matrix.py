@@ -63,6 +63,13 @@ class Features(NamedTuple):
         dense = None if self.dense is None else self.dense[numbers]
         return Features(indptr, indices, picked.data, self.n_features, dense)
 
+    def part(self, begin: int, end: int) -> Features:
+        """Return the rows from `begin` up to `end`; they share the memory."""
+        first, last = self.indptr[begin], self.indptr[end]
+        dense = None if self.dense is None else self.dense[begin:end]
+        indptr = self.indptr[begin : end + 1] - first
+        return Features(indptr, self.indices[first:last], self.data[first:last], self.n_features, dense)
+
     def to_scipy(self) -> sp.csr_array:
         """Return a SciPy array that shares the memory; where there are dense features, a copy of everything."""
         if self.dense is None:
@@ -82,20 +89,39 @@ class Features(NamedTuple):
 def stacked(above: Features, below: Features) -> Features:
     """Return the rows of two matrices of the same features, one after the other.
 
-    Where dense features stand apart in one of them only, they are brought into the other's form.
+    Where dense features stand apart in one of them only, they are brought into the other's form. Parts of one matrix
+    that follow each other are put together without a copy.
     """
     if above.n_features != below.n_features:
         raise InputError(f"label_texts has {below.n_features} features, X has {above.n_features}.")
     if above.n_sparse != below.n_sparse:
         below = _split_at(below, above.n_sparse)
-    dense = None if above.dense is None else np.concatenate([above.dense, below.dense])
+    dense = None if above.dense is None else _joined(above.dense, below.dense)
     return Features(
         np.concatenate([above.indptr, above.indptr[-1] + below.indptr[1:]]),
-        np.concatenate([above.indices, below.indices]),
-        np.concatenate([above.data, below.data]),
+        _joined(above.indices, below.indices),
+        _joined(above.data, below.data),
         above.n_features,
         dense,
     )
+
+
+def _joined(above: NDArray, below: Any) -> NDArray:
+    """Return the rows of two arrays, one after the other: a view where both are neighbours in an array of such rows."""
+    whole = above.base
+    if (
+        isinstance(whole, np.ndarray)
+        and whole.nbytes > 0
+        and whole is below.base
+        and whole.dtype == above.dtype == below.dtype
+        and whole.shape[1:] == above.shape[1:] == below.shape[1:]
+        and whole.flags.c_contiguous
+        and above.flags.c_contiguous
+        and above.ctypes.data + above.nbytes == below.ctypes.data
+    ):
+        begin = (above.ctypes.data - whole.ctypes.data) // whole.strides[0]
+        return whole[begin : begin + len(above) + len(below)]
+    return np.concatenate([above, below])
 
 
 def _split_at(X: Features, n_sparse: int) -> Features:

@@ -108,7 +108,10 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def rows_to_choose_with(n_instances: int, seed: int) -> NDArray[np.intp]:
-    """Return a twentieth of the rows, to be held out of fine-tuning; none where they are too few to tell anything."""
+    """Return a twentieth of the rows, to be held out of fine-tuning; none where they are too few to tell anything.
+
+    They are in ascending order.
+    """
     n = min(n_instances // 20, _MOST)
     if n < _FEWEST:
         return np.empty(0, np.intp)
@@ -121,7 +124,7 @@ def choose_use(
     Y: sp.csr_array,
     label_rows: Features,
     of_texts: NDArray[np.float32],
-    held_out: NDArray[np.intp],
+    n_held_out: int,
     documents: bool | str,
     weight: float | str,
 ) -> tuple[bool, float]:
@@ -132,14 +135,14 @@ def choose_use(
     ranker : XRLinear
         A template; one tree of it is trained on the other rows.
     X : Features of N rows
-        The embedding in the last d columns.
+        The embedding in the last d columns. No row of it is copied where `label_rows` follows in the same arrays.
     Y : csr_array of shape (N, L)
     label_rows : Features of L rows
         The features of the labels' texts.
     of_texts : ndarray of shape (L, d), float32
         The embeddings of the labels' texts.
-    held_out : ndarray of int
-        Rows that the encoder was not fine-tuned on. None of them: both are used, at a weight of 0.5.
+    n_held_out : int
+        The first rows, which the encoder was not fine-tuned on. None of them: both are used, at a weight of 0.5.
     documents : bool or "auto"
     weight : float or "auto"
 
@@ -153,17 +156,16 @@ def choose_use(
     weights = _WEIGHTS if weight == AUTO else (float(weight),)
     if len(uses) == len(weights) == 1:
         return uses[0], weights[0]
-    if not len(held_out):
+    if not n_held_out:
         return uses[-1], 0.5 if weight == AUTO else weights[0]
-    trained_on = np.setdiff1d(np.arange(X.n_rows), held_out)
-    asked, truth = X.rows(held_out), Y[held_out]
-    assert X.dense is not None
-    embeddings = X.dense[trained_on, -of_texts.shape[1] :]
-    labels = embeddings_of_labels(of_texts, embeddings, Y[trained_on])
+    asked, truth = X.part(0, n_held_out), Y[:n_held_out]
+    others, of_others = X.part(n_held_out, X.n_rows), Y[n_held_out:]
+    assert others.dense is not None
+    labels = embeddings_of_labels(of_texts, others.dense[:, -of_texts.shape[1] :], of_others)
     best = (-np.inf, uses[0], weights[0])
     for use in uses:
         model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
-        model.fit(X.rows(trained_on), Y[trained_on], classes=np.arange(Y.shape[1]), label_texts=label_rows)
+        model.fit(others, of_others, classes=np.arange(Y.shape[1]), label_texts=label_rows)
         for each in weights:
             searcher = LabelTextSearcher(model._searcher(), labels, each, model.combine.startswith("log-"))
             ids, _ = searcher.rank(asked, max(_KS), model.beam_size)

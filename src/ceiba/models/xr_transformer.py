@@ -147,6 +147,13 @@ class XRTransformer(TransformerParameters):
         names = in_class_order(label_texts, classes)
         if isinstance(names, Features):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
+        n, n_held_out = len(texts), 0
+        if names is not None and AUTO in (self.label_documents, self.label_text_weight):
+            # first, so that they and all others are parts of one matrix
+            first = rows_to_choose_with(n, self.random_state)
+            order, n_held_out = np.concatenate([first, np.setdiff1d(np.arange(n), first)]), len(first)
+            texts, Y = [texts[row] for row in order.tolist()], Y[order]
+            given = None if given is None else given.rows(order)
         if self.lora_rank is not None:
             from ceiba.encoders.lora import require_peft
 
@@ -167,24 +174,23 @@ class XRTransformer(TransformerParameters):
         label_tokens = None if names is None else encoder.tokenize(names)
         clock.over("tokens")
         positives = InstanceLists.from_columns(Y)
-        rows, n = np.arange(features.n_rows), len(texts)
-        own, of_labels = (features, None) if names is None else (features.rows(rows[:n]), features.rows(rows[n:]))
-        held_out = self._held_out(names is not None, n)
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
-                encoder, tokens, label_tokens, own, positives, held_out, seconds, progress, cache
+                encoder, tokens, label_tokens, features.part(0, n), positives, n_held_out, seconds, progress, cache
             )
-            of_texts: Any = None if label_tokens is None else encoder.embed(label_tokens)
+            if label_tokens is not None:
+                embeddings = _with_room(embeddings, label_tokens.n_rows)
+                encoder.embed(label_tokens, out=embeddings[n:])
         clock.over("matcher")
-        inputs, documents, weight = with_dense(own, embeddings), False, 0.0
-        label_rows, label_embeddings = None, None
-        if of_labels is not None:
-            label_rows = with_dense(of_labels, of_texts)
+        inputs = with_dense(features, embeddings)
+        documents, weight, label_rows, label_embeddings = False, 0.0, None, None
+        if names is not None:
+            of_texts, label_rows, inputs = embeddings[n:], inputs.part(n, inputs.n_rows), inputs.part(0, n)
             documents, weight = choose_use(
-                ranker, inputs, Y, label_rows, of_texts, held_out, self.label_documents, self.label_text_weight
+                ranker, inputs, Y, label_rows, of_texts, n_held_out, self.label_documents, self.label_text_weight
             )
             if weight > 0:
-                label_embeddings = embeddings_of_labels(of_texts, embeddings, Y)
+                label_embeddings = embeddings_of_labels(of_texts, embeddings[:n], Y)
             clock.over("use of label texts")
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, Y, classes=classes, label_texts=label_rows, progress=progress)
@@ -205,7 +211,7 @@ class XRTransformer(TransformerParameters):
         label_tokens: Any,
         X: Features,
         positives: InstanceLists,
-        held_out: NDArray[np.intp],
+        n_held_out: int,
         seconds: dict[str, float],
         progress: Progress | None,
         cache: Any = None,
@@ -255,7 +261,7 @@ class XRTransformer(TransformerParameters):
             nodes,
             settings,
             label_tokens=label_tokens if self._reads_labels else None,
-            held_out=held_out,
+            held_out=np.arange(n_held_out),
             seed=self.random_state,
             n_threads=n_threads,
             checkpoint_dir=folder,
@@ -319,11 +325,6 @@ class XRTransformer(TransformerParameters):
             device=self.device,
             precision=self.precision,
         )
-
-    def _held_out(self, label_texts: bool, n: int) -> NDArray[np.intp]:
-        """Return the rows by which the use of label texts is chosen."""
-        open_ = AUTO in (self.label_documents, self.label_text_weight)
-        return rows_to_choose_with(n if label_texts and open_ else 0, self.random_state)
 
     def _sparse(self, texts: list[str], given: Features | None, progress: Progress | None) -> tuple[Features, Any]:
         if given is not None:
@@ -450,6 +451,14 @@ class _Clock:
 def _no_features(n: int, n_features: int = 1) -> Features:
     """Return sparse features of texts without any; a model that never has any has one column, which is empty."""
     return as_features(sp.csr_array((n, n_features), dtype=np.float32))
+
+
+def _with_room(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    """Return rows with room for `n` more below them, in the same memory where it is theirs."""
+    if not (rows.flags.owndata and rows.flags.writeable):  # of a file, in a cache
+        return np.concatenate([rows, np.empty((n, rows.shape[1]), np.float32)])
+    rows.resize((len(rows) + n, rows.shape[1]), refcheck=False)
+    return rows
 
 
 def _texts(texts: Any) -> list[str]:
