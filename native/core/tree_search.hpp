@@ -45,7 +45,7 @@ class Best {
     float bound() const { return bound_; }
     void push(Hit hit) {
         hits_.push_back(hit);
-        if (static_cast<int64_t>(hits_.size()) >= limit_) cut();
+        if (size() >= limit_) cut();
     }
     const std::vector<Hit>& finish() {
         cut();
@@ -54,25 +54,42 @@ class Best {
     }
 
    private:
-    static constexpr int64_t kScanned = 64;
+    static constexpr int64_t kCompared = 16, kScanned = 64;
+
+    int64_t size() const { return static_cast<int64_t>(hits_.size()); }
 
     void cut() {
-        if (repeated_ && !leave_few()) leave_one_each();
-        if (static_cast<int64_t>(hits_.size()) < k_) return;
-        if (static_cast<int64_t>(hits_.size()) > k_) {
-            std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), Better{});
-            hits_.resize(k_);
-            bound_ = hits_[k_ - 1].score;
-        } else {
-            bound_ = std::max_element(hits_.begin(), hits_.end(), Better{})->score;
+        put_best_first();
+        if (repeated_ && may_repeat()) {
+            if (!leave_few()) leave_one_each();
+            put_best_first();
         }
+        if (size() < k_) return;
+        hits_.resize(k_);
+        bound_ = std::max_element(hits_.begin(), hits_.end(), Better{})->score;
+    }
+
+    void put_best_first() {
+        if (size() > k_) std::nth_element(hits_.begin(), hits_.begin() + (k_ - 1), hits_.end(), Better{});
+    }
+
+    // Whether a label comes twice among the first k hits; without looking where k is large.
+    bool may_repeat() const {
+        const int64_t n = std::min(k_, size());
+        if (n > kCompared) return true;
+        for (int64_t i = 1; i < n; ++i) {
+            for (int64_t j = 0; j < i; ++j) {
+                if (hits_[i].id == hits_[j].id) return true;
+            }
+        }
+        return false;
     }
 
     // Looks for the best k labels among the best 2k hits, where most often they are; looking through few hits costs less
     // than sorting them all by label. Returns whether they were there, and leaves only them then.
     bool leave_few() {
-        if (k_ > kScanned || static_cast<int64_t>(hits_.size()) <= k_) return false;
-        const auto end = hits_.begin() + std::min<int64_t>(2 * k_, static_cast<int64_t>(hits_.size()));
+        if (k_ > kScanned || size() <= k_) return false;
+        const auto end = hits_.begin() + std::min(2 * k_, size());
         if (end != hits_.end()) std::nth_element(hits_.begin(), end, hits_.end(), Better{});
         std::sort(hits_.begin(), end, Better{});
         auto last = hits_.begin();  // of two hits with the same label the better comes first
