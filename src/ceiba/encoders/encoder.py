@@ -6,6 +6,7 @@ import contextlib
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,8 @@ class Encoder(nn.Module):
     ) -> NDArray[np.float32]:
         """Embed all rows, longest first, in batches of as many texts as fit.
 
+        On a processor each of torch's threads reads batches of its own: they do not wait for each other then.
+
         Parameters
         ----------
         tokens : TokenRows of N rows
@@ -145,25 +148,55 @@ class Encoder(nn.Module):
             ``progress(done)``, called after each batch.
         """
         found = np.empty((tokens.n_rows, self.dim), np.float32) if out is None else out
-        training = self.training
+        training, done = self.training, 0
         self.eval()
-        queue, done = list(encoding_batches(tokens.lengths, _TOKENS_AT_ONCE))[::-1], 0
-        with torch.inference_mode():
-            while queue:
-                rows = queue.pop()
+        batches = list(encoding_batches(tokens.lengths, _TOKENS_AT_ONCE))
+        side_by_side = self.device.type == "cpu" and self._compiled is None and len(batches) > 1
+        read = self._read_side_by_side if side_by_side else self._read
+        for rows in read(tokens, batches, found):
+            done += len(rows)
+            if progress is not None:
+                progress(done)
+        self.train(training)
+        return found
+
+    def _read(
+        self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32]
+    ) -> Iterator[NDArray[np.intp]]:
+        """Embed batches one after the other, in halves where memory runs out; yield what has been embedded."""
+        for batch in batches:
+            parts = [batch]
+            while parts:
+                rows = parts.pop()
                 try:
-                    found[rows] = self(tokens, rows).cpu().numpy()
+                    with torch.inference_mode():
+                        found[rows] = self(tokens, rows).cpu().numpy()
                 except torch.OutOfMemoryError:
                     if len(rows) == 1:
                         raise
                     torch.cuda.empty_cache()
-                    queue.extend(np.array_split(rows, 2))
+                    parts.extend(np.array_split(rows, 2))
                     continue
-                done += len(rows)
-                if progress is not None:
-                    progress(done)
-        self.train(training)
-        return found
+                yield rows
+
+    def _read_side_by_side(
+        self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32]
+    ) -> Iterator[NDArray[np.intp]]:
+        """Embed batches in as many threads as torch has, each batch in one of them."""
+        n_threads = torch.get_num_threads()
+
+        def read(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+            torch.set_num_threads(1)  # of this thread
+            with torch.inference_mode():
+                found[rows] = self(tokens, rows).numpy()
+            return rows
+
+        threads = ThreadPoolExecutor(n_threads)
+        try:
+            yield from threads.map(read, batches)
+        finally:
+            threads.shutdown(cancel_futures=True)
+            torch.set_num_threads(n_threads)  # of threads to come, too
 
     def freeze_embeddings(self) -> None:
         """Leave the tokens' own vectors as they are: half of a small encoder's weights, each seen by few texts."""

@@ -61,7 +61,8 @@ class TransformerParameters(Presets, PartitionedClassifier):
     max_grad_norm : float, default=1.0
         Gradients of the encoder are scaled down to this length.
     dropout : float or None, default=None
-        Replaces the encoder's own dropout in training; of a static encoder, the share of tokens left out.
+        Replaces the encoder's own dropout in training, which leaves attention weights whole in any case; of a static
+        encoder, the share of tokens left out.
     freeze_embeddings : bool, default=True
         Leave the tokens' own vectors as they are, but for a static encoder, which is nothing else.
     lora_rank : int or None, default=None
