@@ -216,13 +216,25 @@ class Assigner {
             const double least = settings_.leave_home * best;
             own.erase(std::remove_if(own.begin(), further, [&](int32_t c) { return sum(l, c) < least; }), further);
         });
-        std::vector<std::vector<int32_t>> kept(positives_.count);
-        kept.swap(clusters_);
-        std::fill(labels_.begin(), labels_.end(), 0);
-        std::fill(instances_.begin(), instances_.end(), 0);
-        members_ = Pairs(positives_.ptr[positives_.count]);
+        count_anew();
+    }
+
+    // Counts the labels and the instances of the clusters.
+    void count_anew() {
+        std::vector<std::vector<int64_t>> labels(matched_.cols);
         for (int64_t l = 0; l < positives_.count; ++l) {
-            for (const int32_t c : kept[l]) add(l, c);
+            for (const int32_t c : clusters_[l]) labels[c].push_back(l);
+        }
+        std::vector<int32_t> last(matched_.rows, -1);  // the cluster that last counted each instance
+        for (int32_t c = 0; c < static_cast<int32_t>(matched_.cols); ++c) {
+            labels_[c] = static_cast<int64_t>(labels[c].size());
+            instances_[c] = 0;
+            for (const int64_t l : labels[c]) {
+                each(l, [&](int64_t, int32_t i) {
+                    instances_[c] += last[i] != c;
+                    last[i] = c;
+                });
+            }
         }
     }
 
