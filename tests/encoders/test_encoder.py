@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
 import torch
 
+from ceiba.encoders import encoder as encoders
 from ceiba.encoders import load_encoder
 from ceiba.encoders.encoder import mean_cosine, pool
 from ceiba.encoders.load import choose_device, choose_precision
@@ -110,6 +112,40 @@ def test_embed_halves_a_batch_that_does_not_fit(tiny_encoder, monkeypatch):
 
     monkeypatch.setattr(type(encoder), "forward", small)
     np.testing.assert_allclose(encoder.embed(tokens), expected, atol=1e-5)
+
+
+def test_threads_read_batches_side_by_side(tiny_encoder, monkeypatch):
+    encoder = load_encoder(tiny_encoder, max_length=16, precision="float32")
+    tokens = encoder.tokenize([word * (n % 9 + 1) for n, word in enumerate(["apple ", "car ", "green tree "] * 30)])
+    together = encoder.embed(tokens)  # one batch
+    monkeypatch.setattr(encoders, "_TOKENS_AT_ONCE", 64)
+    before, done, readers = torch.get_num_threads(), [], set()
+    whole = type(encoder).forward
+
+    def read(self, tokens, rows):
+        readers.add(threading.get_ident())
+        assert torch.get_num_threads() == 1
+        return whole(self, tokens, rows)
+
+    monkeypatch.setattr(type(encoder), "forward", read)
+    torch.set_num_threads(3)
+    try:
+        apart = encoder.embed(tokens, progress=done.append)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_allclose(apart, together, atol=1e-6)
+    assert 1 <= len(readers) <= 3
+    assert threading.get_ident() not in readers
+    assert done[-1] == 90
+    assert done == sorted(set(done))
+
+    def broken(self, tokens, rows):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(type(encoder), "forward", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        encoder.embed(tokens)
 
 
 def test_save_is_hugging_faces_layout(tiny_encoder, tmp_path):
