@@ -109,9 +109,9 @@ def test_params_command(run):
     assert "\nvectorizer__word_ngrams=[1,1]\n" in result.out
     assert "\nn_jobs=none\n" in result.out
     listed = run("params", "--json").json
-    assert listed["threshold"] == {
-        "default": 0.1,
+    assert listed["bias"] == {
+        "default": 1.0,
         "values": "a float in [0, inf)",
-        "description": "Weights of smaller magnitude are dropped.",
+        "description": "The value of a constant feature; 0 leaves the intercept out.",
     }
     assert "xr-linear" in run("params", "parabel").error()

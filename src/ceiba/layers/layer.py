@@ -205,9 +205,9 @@ def train_layer(
     Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008; Yu, Huang and Lin,
     "Dual coordinate descent methods for logistic regression and maximum entropy models", Machine Learning 2011.
     """
-    threshold = np.full(positives.n_nodes, settings.threshold)
-    if strictness is not None:
-        threshold *= strictness
+    strict = np.ones(positives.n_nodes) if strictness is None else strictness
+    with np.errstate(over="ignore"):
+        threshold = (float(settings.threshold) * strict).astype(np.float32)
     arrays, work = core.train_layer(
         *X.arrays(),
         X.n_features,
@@ -223,7 +223,7 @@ def train_layer(
         settings.bias,
         settings.tolerance,
         settings.max_iter,
-        threshold.astype(np.float32),
+        threshold,
         WEIGHT_DTYPES[settings.weight_dtype],
         seed,
         n_threads,
