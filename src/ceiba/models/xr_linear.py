@@ -70,7 +70,8 @@ class XRLinear(Presets, PartitionedClassifier):
         A tree of your own, used in place of clustering by every member of the ensemble.
     overlap : int, default=1
         lambda, the most clusters of a tree that one label may stand in. Above 1 they are learned (label
-        disentanglement): a label gets the further clusters to which a first matcher leads its positives.
+        disentanglement): a label gets the further clusters to which a first matcher leads its positives, and leaves its
+        own where one of them is reached twice as well.
     overlap_rounds : int, default=1
         How often clusters are learned, each time with a matcher trained on the last.
     overlap_capacity : float, default=1.0
