@@ -189,6 +189,7 @@ def test_lists_that_are_not_sound(name):
         lambda: train(child_ptr=np.array([0, 3], I64)),
         lambda: train(child_ptr=np.array([0, 1, 2], I64)),
         lambda: train(weight=np.ones(2, F32)),
+        lambda: train(threshold=np.zeros(3, F32)),
         lambda: train(loss=3),
         lambda: train(dtype=3),
         lambda: coarsen(child_ptr=np.array([0, 3], I64)),
