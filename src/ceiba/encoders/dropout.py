@@ -14,8 +14,8 @@ _PER_DRAW = 4  # elements that share 64 random bits
 class Dropout(nn.Dropout):
     """Dropout as in torch, from a quarter of a random number per element on a processor.
 
-    Torch draws a number per element there, in one thread whatever their number: with two threads that was a fifth of a
-    training step of MiniLM. The share of elements that is dropped is `p` to the nearest of 65,536 parts. Reproducible
+    Torch draws a number per element there, in one thread whatever their number; of one thread's training step of MiniLM
+    that was a tenth. The share of elements that is dropped is `p` to the nearest of 65,536 parts. Reproducible
     as torch's is, by `torch.manual_seed`; other numbers come of a seed.
     """
 

@@ -108,10 +108,7 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def rows_to_choose_with(n_instances: int, seed: int) -> NDArray[np.intp]:
-    """Return a twentieth of the rows, to be held out of fine-tuning; none where they are too few to tell anything.
-
-    They are in ascending order.
-    """
+    """Return a twentieth of the rows, to be held out of fine-tuning; none where they are too few to tell anything."""
     n = min(n_instances // 20, _MOST)
     if n < _FEWEST:
         return np.empty(0, np.intp)

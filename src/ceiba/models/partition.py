@@ -129,7 +129,7 @@ def train_partition(
 def _strictness(tree: LabelTree) -> NDArray:
     """Return what the threshold of each slot is multiplied by: the root of the number of slots that its label has.
 
-    A search reads a label's weights in each of its clusters. With this it reads hardly more of them than with one
-    cluster per label, and ranks as well (docs/disentanglement.md).
+    A search reads a label's weights in each of its clusters. This takes most of that back where the threshold is the
+    default (docs/disentanglement.md).
     """
     return np.sqrt(np.bincount(tree.slot_label)[tree.slot_label])

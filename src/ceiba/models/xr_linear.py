@@ -94,7 +94,7 @@ class XRLinear(Presets, PartitionedClassifier):
         The most passes over the instances.
     threshold : float, default=0.1
         Weights of smaller magnitude are dropped; of a label that stands in s clusters of a tree, those smaller than
-        sqrt(s) times as much, so that a search has hardly more to read.
+        sqrt(s) times as much, so that a search has less to read.
     weight_dtype : {"float32", "float16", "float8"}, default="float8"
         How weights are kept, in memory and on disk. "float8" keeps a sign, 3 bits of exponent and 4 of
         mantissa, which is at most 3% off for weights within a factor of 128 of the largest of their level.

@@ -94,8 +94,8 @@ def assign_clusters(
     References
     ----------
     Liu, Chang, Yu, Hsieh and Dhillon, "Label Disentanglement in Partition-based Extreme Multilabel Classification",
-    NeurIPS 2021, section 3. Coverage, the capacity in cost, the shares and the
-    leaving of homes are not in it.
+    NeurIPS 2021, section 3. Coverage, the capacity in cost, the shares and the leaving of homes
+    are not in it.
 
     Examples
     --------
