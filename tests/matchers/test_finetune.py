@@ -49,6 +49,28 @@ def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
         assert len(report["mean_cosine"]) == len(report["loss"]) + 1
 
 
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+def test_a_head_begun_at_random_knows_nothing(tiny_encoder, small_corpus, loss):
+    params = {"loss": loss, "matcher_branching_factor": 8, "epochs": 12.0}
+    begun, at_random = (
+        fit(tiny_encoder, small_corpus, XTransformer, bootstrap=bootstrap, **params).fit_report_["matcher"][0]
+        for bootstrap in (True, False)
+    )
+    n_nodes = at_random["nodes"]
+    knowing_nothing = np.log(n_nodes) if loss == "softmax" else n_nodes  # a margin of 0 costs 1
+    assert at_random["loss"][0] == pytest.approx(knowing_nothing, rel=0.25)
+    assert begun["loss"][0] < 0.97 * at_random["loss"][0]
+    assert np.mean(at_random["loss"][-5:]) < at_random["loss"][0]
+
+
+def test_a_head_at_random_is_the_seeds(tiny_encoder, small_corpus):
+    first, again, other = (fit(tiny_encoder, small_corpus, bootstrap=False, random_state=seed) for seed in (0, 0, 1))
+    assert same(first, again)
+    assert not same(first, other)
+    with pytest.raises(InputError, match="bootstrap"):
+        fit(tiny_encoder, small_corpus, bootstrap="linear")
+
+
 def test_levels_share_the_steps():
     settings = MatcherSettings(epochs=2.0, batch_size=10, min_positives=5)
     assert settings.steps_per_level(350, [90, 20, 5]) == [3, 14, 53]

@@ -17,6 +17,7 @@ from ceiba.models.partition import train_partition
 from ceiba.tree.label_tree import LabelTree
 
 COMBINE = "l3-hinge"
+_SPREAD = 0.02  # of a head's weights that begin at random, as of BERT's own
 
 # margins on embeddings of length 1 need larger weights than those on TF-IDF beside them
 _HEAD = SolverSettings(threshold=0.0, weight_dtype="float32")
@@ -80,3 +81,15 @@ def centroid_head(
     """
     nodes = positives.matrix(len(embeddings), np.ones(len(positives.items), np.float32))
     return scale * normalize(nodes @ embeddings).astype(np.float32), np.zeros(positives.n_nodes, np.float32)
+
+
+def random_head(n_nodes: int, dim: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw small weights (K, d), and biases of 0: a head that knows nothing yet.
+
+    References
+    ----------
+    Chang, Yu, Zhong, Yang and Dhillon, "Taming Pretrained Transformers for Extreme Multi-label Text Classification"
+    (X-Transformer), KDD 2020, section 3.2: a head of one output per cluster, trained with the encoder from the start.
+    """
+    weight = np.random.default_rng([seed, 5]).standard_normal((n_nodes, dim), np.float32)
+    return np.float32(_SPREAD) * weight, np.zeros(n_nodes, np.float32)

@@ -14,6 +14,7 @@ class MatcherSettings:
     steps: int | Sequence[int] | None = None
     loss: str = "softmax"
     scale: float = 20.0
+    bootstrap: bool = True
     batch_size: int = 32
     accumulation: int = 1
     learning_rate: float = 1e-4

@@ -16,7 +16,7 @@ from ceiba.encoders.tokens import TokenRows
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
 from ceiba.matchers import checkpoint
-from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at
+from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at, random_head
 from ceiba.matchers.finetune import FineTuner
 from ceiba.matchers.head import LevelHead
 from ceiba.matchers.label_text import BatchLabels, TextHead
@@ -51,8 +51,8 @@ def train_matcher(
 
     At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
     below it the children of the nodes that an instance is matched to. A head begins at what
-    the newest embedding of each text gives (`bootstrap`), the first of which are of how texts begin; encoder and
-    optimiser go on from level to level.
+    the newest embedding of each text gives (`bootstrap.py`), the first of which are of how texts begin, unless
+    `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level.
 
     Parameters
     ----------
@@ -167,7 +167,9 @@ def _begun(
         seed=seed,
         n_threads=n_threads,
     )
-    if settings.loss == "softmax":
+    if not settings.bootstrap:
+        own = random_head(levels[t].n_nodes, embeddings.shape[1], seed)
+    elif settings.loss == "softmax":
         own = centroid_head(embeddings, levels[t], settings.scale)
     else:
         own = linear_head(embeddings, tree.child_ptrs[t], matched, levels[t], seed=seed, n_threads=n_threads)

@@ -43,6 +43,10 @@ class TransformerParameters(Presets, PartitionedClassifier):
         Of the heads: cross-entropy over a text's candidates, or the linear solver's own loss for each of them.
     scale : float, default=20.0
         With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
+    bootstrap : bool, default=True
+        Begin a level's head at what the newest embeddings give: with "softmax" the mean embedding of each node's
+        positives, with "squared_hinge" the linear solver's weights. False: at random, as in X-Transformer as it was
+        published (Chang et al., KDD 2020).
     batch_size : int, default=32
         Texts per step. When memory runs out a step is made in smaller parts, with the same result.
     accumulation : int, default=1
@@ -139,6 +143,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "steps": [Exactly(None), _COUNT, JsonList(Interval(int, 0, None))],
         "loss": [Options("softmax", "squared_hinge")],
         "scale": [_POSITIVE],
+        "bootstrap": [Flag()],
         "batch_size": [_COUNT],
         "accumulation": [_COUNT],
         "learning_rate": [_POSITIVE],
@@ -183,6 +188,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         steps: int | Sequence[int] | None = None,
         loss: str = "softmax",
         scale: float = 20.0,
+        bootstrap: bool = True,
         batch_size: int = 32,
         accumulation: int = 1,
         learning_rate: float = 1e-4,
@@ -225,6 +231,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.steps = steps
         self.loss = loss
         self.scale = scale
+        self.bootstrap = bootstrap
         self.batch_size = batch_size
         self.accumulation = accumulation
         self.learning_rate = learning_rate
