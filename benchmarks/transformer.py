@@ -122,7 +122,7 @@ def measure_ceiba(task: dict[str, Any], texts: list[str], labels: list[list[str]
         "seconds": {name: round(value, 2) for name, value in report["seconds"].items()},
         "levels": report.get("matcher", []),
         "label_documents": getattr(model, "ranker_", model).label_documents,
-        "label_text_weight": getattr(model, "label_text_weight_", 0.0),
+        "cosine_weight": getattr(model, "cosine_weight_", 0.0),
         "predict_ms_per_text": round(1e3 * predicted / len(test), 3),
         "peak_mb": round(peak),
         "peak_over_start_mb": round(peak - base),

@@ -70,6 +70,6 @@ def test_label_texts(run, small_corpus, tiny_encoder, tmp_path):
     run(*words)
     assert run("inspect", tmp_path / "m", "--json").json["parameters"]["label_documents"] is True
     assert "zebra" in load(tmp_path / "m").vectorizer_.get_feature_names_out()
-    own = ["--model", "xr-transformer", "--encoder", tiny_encoder, "--set", "label_text_weight=0.25"]
+    own = ["--model", "xr-transformer", "--encoder", tiny_encoder, "--set", "cosine_weight=0.25"]
     run(*words, *own, "--set", "max_length=16", "--set", "steps=3")
-    assert load(tmp_path / "m").label_text_weight_ == 0.25
+    assert load(tmp_path / "m").cosine_weight_ == 0.25

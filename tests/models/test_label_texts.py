@@ -18,12 +18,11 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.processes import Processes
 from ceiba.models import label_texts as use
-from ceiba.search.label_text import LabelTextSearcher
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
 FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, threshold=0.01)}
-USED = {"label_documents": True, "label_text_weight": 0.5}
+USED = {"label_documents": True, "cosine_weight": 0.5}
 ASKED = ["the old red apple", "a new green tree"]
 
 
@@ -114,55 +113,6 @@ def test_rows_and_stacks_of_dense_features():
             np.testing.assert_array_equal(both.to_scipy().toarray(), whole[[0, 1, 2, 3, 4, 5, 1]])
 
 
-# ---------------------------------------------------------------- searching
-
-
-@pytest.fixture(params=["l3-hinge", "log-l3-hinge"])
-def searched(request, make_problem):
-    """Return a model, its features with an embedding at the end, embeddings of labels, and a searcher of both."""
-    problem = make_problem(n=60, d=30, n_labels=20)
-    rng = np.random.default_rng(1)
-    dense, labels = (rng.normal(size=(n, 6)).astype(np.float32) for n in (60, 20))
-    for rows in (dense, labels):
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    X = with_dense(as_features(problem.X), dense)
-    model = XRLinear(branching_factor=3, max_leaf_size=4, combine=request.param).fit(X, problem.Y)
-    logarithms = request.param.startswith("log-")
-    return model, X, dense @ labels.T, LabelTextSearcher(model._searcher(), labels, 0.5, logarithms)
-
-
-def expected(model, X, cosine, beam):
-    reached = model.decision_function(X, beam_size=beam)
-    own = np.zeros(cosine.shape, np.float32)
-    row = np.repeat(np.arange(len(own)), np.diff(reached.indptr))
-    own[row, reached.indices] = np.exp(reached.data) if model.combine.startswith("log-") else reached.data
-    return (own + 0.5 * np.maximum(cosine, 0)) / 1.5
-
-
-def test_scores_are_those_of_both(searched):
-    model, X, cosine, searcher = searched
-    whole = expected(model, X, cosine, beam=20)
-    ids, scores = searcher.rank(X, 5, 20)
-    best = -np.sort(-whole, axis=1)[:, :5]
-    plain = np.exp(scores) if model.combine.startswith("log-") else scores
-    np.testing.assert_allclose(plain, best, rtol=1e-5)
-    np.testing.assert_allclose(np.take_along_axis(whole, ids, axis=1), best, rtol=1e-5)
-    given = searcher.score_labels(X, np.arange(0, 301, 5), ids.ravel().astype(np.int32))
-    np.testing.assert_allclose(given.reshape(scores.shape), scores, rtol=1e-4, atol=1e-6)
-    everything = searcher.top_k(X, None, 20)
-    assert (np.diff(everything.ptr) == (whole > 0).sum(axis=1)).all()
-    few = searcher.top_k(X, 5, 20)
-    assert (few.ids.reshape(ids.shape) == ids).all()
-
-
-def test_filtered_labels_are_left_out_of_both(searched):
-    _, X, _, searcher = searched
-    ids, _ = searcher.rank(X, 2, 20)
-    again, _ = searcher.rank(X, 2, 20, filter=(np.arange(61), ids[:, 0].copy()))
-    assert not (again == ids[:, :1]).any()
-    assert (again[:, 0] == ids[:, 1]).all()
-
-
 # ---------------------------------------------------------------- Transformers
 
 
@@ -202,6 +152,11 @@ def test_labels_move_towards_their_documents():
     towards = Y.T @ texts
     cosine = [(towards * rows).sum(axis=1)[[0, 2, 3]] for rows in (of_names, moved)]
     assert (cosine[1] > cosine[0]).all()
+    means = use.embeddings_of_labels(None, texts.astype("f"), Y)
+    assert np.allclose(
+        means[[0, 2]], towards[[0, 2]] / np.linalg.norm(towards[[0, 2]], axis=1, keepdims=True), atol=1e-6
+    )
+    assert (means[1] == 0).all()
 
 
 @pytest.mark.parametrize("case", [{}, {"frozen": True}, {"model": XTransformer}, {"vectorizer": None}, {"pair": True}])
@@ -211,7 +166,7 @@ def test_every_answer_saved_and_loaded(tiny_encoder, small_corpus, tmp_path, cas
         vectorizer = TfidfVectorizer().fit(small_corpus[0])
         features, asked = (vectorizer.transform(small_corpus[0]),), (ASKED, vectorizer.transform(ASKED))
     model = fit(tiny_encoder, small_corpus, *features, **case)
-    assert model.label_text_weight_ == 0.5
+    assert model.cosine_weight_ == 0.5
     assert model.ranker_.label_documents
     assert model.n_train_ == 90
     labels, scores = model.predict_topk(asked, 3)
@@ -242,7 +197,7 @@ def test_the_labels_level_is_trained_on_their_texts(tiny_encoder, small_corpus):
 
 def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_corpus, monkeypatch):
     texts, labels = (part * 6 for part in small_corpus)
-    free = {"label_documents": "auto", "label_text_weight": "auto"}
+    free = {"label_documents": "auto", "cosine_weight": "auto"}
     held_out = use.rows_to_choose_with(len(texts), 0)
     assert len(held_out) == 27
     assert not len(use.rows_to_choose_with(399, 0))
@@ -252,7 +207,7 @@ def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_c
     model = fit(tiny_encoder, (texts, labels), frozen=True, **free)
     figures = np.mean(np.reshape(seen, (2, len(use._WEIGHTS), 3)), axis=2)
     best = np.unravel_index(np.argmax(figures), figures.shape)
-    assert (model.ranker_.label_documents, model.label_text_weight_) == (bool(best[0]), use._WEIGHTS[best[1]])
+    assert (model.ranker_.label_documents, model.cosine_weight_) == (bool(best[0]), use._WEIGHTS[best[1]])
     assert model.n_train_ == len(texts)  # the final rankers learn from all
 
 
@@ -272,12 +227,12 @@ def test_choosing_copies_no_embeddings():
 
 
 def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):
-    model = fit(tiny_encoder, small_corpus, frozen=True, label_documents=False, label_text_weight=0.0)
-    plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", **FAST).fit(*small_corpus)
+    model = fit(tiny_encoder, small_corpus, frozen=True, label_documents=False, cosine_weight=0.0)
+    plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", cosine_weight=0.0, **FAST).fit(*small_corpus)
     assert model.label_embeddings_ is None
     model.save(tmp_path / "m")
-    assert not (tmp_path / "m" / "label_texts.safetensors").exists()
-    assert load(tmp_path / "m").label_text_weight_ == 0
+    assert not (tmp_path / "m" / "cosine.safetensors").exists()
+    assert load(tmp_path / "m").cosine_weight_ == 0
     assert (model.predict_topk(ASKED)[0] == plain.predict_topk(ASKED)[0]).all()
 
 
@@ -293,7 +248,7 @@ def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
 
     model = fit(tiny_encoder, small_corpus, frozen=True)
     model.save(tmp_path / "m")
-    path = tmp_path / "m" / "label_texts.safetensors"
+    path = tmp_path / "m" / "cosine.safetensors"
     damaged = {"shape": model.label_embeddings_[1:], "value": model.label_embeddings_ * np.nan}
     path.unlink()
     if what != "missing":
@@ -302,5 +257,5 @@ def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
         fields = {k: v for k, v in manifest.items() if k not in ("format", "format_version", "files", "ceiba_version")}
         (tmp_path / "m" / "model.json").unlink()
         write_manifest(tmp_path / "m", fields)
-    with pytest.raises(ModelFormatError, match="label_texts"):
+    with pytest.raises(ModelFormatError, match="cosine"):
         load(tmp_path / "m")

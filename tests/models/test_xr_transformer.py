@@ -89,6 +89,23 @@ def test_every_answer(any_model):
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
 
 
+def test_cosines_to_mean_embeddings_count(tiny_encoder, small_corpus):
+    (texts, labels), frozen = small_corpus, f"frozen:{tiny_encoder}"
+    plain, both = (fit(frozen, small_corpus, cosine_weight=weight, ranker=XRLinear()) for weight in (0.0, 0.25))
+    assert fit(frozen, small_corpus).cosine_weight_ == 0.1
+    assert plain.label_embeddings_ is None
+    embeddings = both.encode(texts)
+    own = [embeddings[[label in row for row in labels]].sum(axis=0) for label in both.classes_]
+    np.testing.assert_allclose(both.label_embeddings_, [mean / np.linalg.norm(mean) for mean in own], atol=1e-5)
+    label = both.predict_topk(ASKED[:1], k=1)[0][0, 0]
+    given = [model.score_labels(ASKED[:1], [[label]])[0][0] for model in (plain, both)]
+    explained = both.explain(ASKED[:1], label)
+    assert explained.score == pytest.approx(given[0], rel=1e-5)
+    assert given[1] == pytest.approx((explained.score + 0.25 * explained.cosine) / 1.25, rel=1e-5)
+    assert f"cosine {explained.cosine:.4f} of weight 0.25" in str(explained)
+    assert "cosine" not in str(plain.explain(ASKED[:1], label))
+
+
 def test_saved_and_loaded_is_the_same(any_model, tmp_path):
     model, X = any_model
     model.save(tmp_path / "m")

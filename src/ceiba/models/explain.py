@@ -39,15 +39,23 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The path to a label in one tree, from the root down; the last step is the label itself."""
+    """The path to a label in one tree, from the root down; the last step is the label itself.
+
+    Where the embeddings of text and label count too, `cosine` is theirs and `cosine_weight` what it counts beside the
+    score (`CosineSearcher` has the formula).
+    """
 
     label: Any
     tree: int
     score: float
     steps: list[Step]
+    cosine: float | None = None
+    cosine_weight: float = 0.0
 
     def __str__(self) -> str:
         lines = [f"{self.label!r}: score {self.score:.4f} in tree {self.tree}"]
+        if self.cosine is not None:
+            lines[0] += f", cosine {self.cosine:.4f} of weight {self.cosine_weight:g}"
         for step in self.steps:
             what = "label" if step is self.steps[-1] else f"cluster of {step.n_labels} labels"
             lines.append(f"level {step.level}, node {step.node} ({what}): margin {step.margin:+.3f}")
@@ -97,7 +105,12 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
         total = sum(_log_score(step.margin, model.combine) for step in steps)
         if total > best_total:
             best, best_total = steps, total
-    return Explanation(label, tree, score_in(tree), best)
+    of_labels = getattr(model, "label_embeddings_", None)
+    if of_labels is None:
+        return Explanation(label, tree, score_in(tree), best)
+    assert X.dense is not None  # the embedding, beside features of one's own too, is at the end
+    cosine = float(X.dense[0, X.dense.shape[1] - of_labels.shape[1] :] @ of_labels[column])
+    return Explanation(label, tree, score_in(tree), best, cosine, model.cosine_weight_)
 
 
 def _log_score(margin: float, combine: str) -> float:

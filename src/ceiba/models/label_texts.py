@@ -14,13 +14,14 @@ from ceiba.errors import InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features, is_text
 from ceiba.layers.instances import InstanceLists
 from ceiba.metrics import precision_at_k
-from ceiba.search.label_text import LabelTextSearcher
+from ceiba.search.cosine import CosineSearcher
 
 if TYPE_CHECKING:
     from ceiba.models.xr_linear import XRLinear
 
 AUTO = "auto"
 _OF_DOCUMENTS = 0.5  # 0.25 to 1 are alike on a validation split of titles, and better than 0, fine-tuned or frozen
+WITHOUT_TEXTS = 0.1  # the weight of cosines to mean embeddings: of 0.05 to 1 the best for titles and Debian both
 _WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
 _KS = (1, 3, 5)
 _FEWEST, _MOST = 20, 2000  # rows held out to choose with
@@ -80,27 +81,27 @@ def with_documents(positives: InstanceLists, n_instances: int) -> InstanceLists:
 
 
 def embeddings_of_labels(
-    of_texts: NDArray[np.float32], embeddings: NDArray[np.float32], Y: sp.csr_array
+    of_texts: NDArray[np.float32] | None, embeddings: NDArray[np.float32], Y: sp.csr_array
 ) -> NDArray[np.float32]:
-    """Move the embeddings of labels' texts towards those of the labels' training documents.
+    """Return the mean embeddings of labels' training documents, or those of their texts, moved towards the means.
 
     A name is near what is called by it; documents say what a label is used for. A label without documents stays where
     it is.
 
     Parameters
     ----------
-    of_texts : ndarray of shape (L, d), float32
-        Of the labels' texts, rows of length 1.
+    of_texts : ndarray of shape (L, d), float32, or None
+        Of the labels' texts, rows of length 1; None where they have none.
     embeddings : ndarray of shape (N, d), float32
     Y : csr_array of shape (N, L)
 
     Returns
     -------
     ndarray of shape (L, d), float32
-        Rows of length 1.
+        Rows of length 1; of 0 where a label has neither text nor documents.
     """
-    centroids = np.asarray(Y.T @ embeddings, np.float32)
-    return _unit(of_texts + np.float32(_OF_DOCUMENTS) * _unit(centroids))
+    means = _unit(np.asarray(Y.T @ embeddings, np.float32))
+    return means if of_texts is None else _unit(of_texts + np.float32(_OF_DOCUMENTS) * means)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -164,7 +165,9 @@ def choose_use(
         model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
         model.fit(others, of_others, classes=np.arange(Y.shape[1]), label_texts=label_rows)
         for each in weights:
-            searcher = LabelTextSearcher(model._searcher(), labels, each, model.combine.startswith("log-"))
+            searcher = CosineSearcher(
+                model._searcher(), labels, each, logarithms=model.combine.startswith("log-"), everywhere=True
+            )
             ids, _ = searcher.rank(asked, max(_KS), model.beam_size)
             figure = float(np.mean([precision_at_k(truth, ids, k) for k in _KS]))
             if figure > best[0]:

@@ -29,7 +29,7 @@ from ceiba.tree.label_tree import LabelTree
 _LABELS_FILE = "labels.json"
 _COUNTS_FILE = "labels.safetensors"
 _EMBEDDING_FILE = "label_embedding.safetensors"
-_LABEL_TEXTS_FILE = "label_texts.safetensors"
+_COSINE_FILE = "cosine.safetensors"
 _RANKER, _ENCODER = "ranker", "encoder"  # folders of a Transformer model
 
 # parameters that are objects: how each comes back is said where it is read
@@ -49,11 +49,12 @@ def _write_transformer(model: Any, new: Path) -> dict[str, Any]:
     save(model.ranker_, new / _RANKER)
     model.encoder_.save(new / _ENCODER)
     if model.label_embeddings_ is not None:
-        write_tensors(new / _LABEL_TEXTS_FILE, {"embeddings": model.label_embeddings_})
+        write_tensors(new / _COSINE_FILE, {"embeddings": model.label_embeddings_})
     return {
         "params": {name: _written(value) for name, value in params.items() if name not in ("ranker", "vectorizer")},
         "own_ranker": params["ranker"] is not None,
-        "label_text_weight": model.label_text_weight_,
+        "cosine_weight": model.cosine_weight_,
+        "read_label_texts": model.read_label_texts_,
         "n_sparse": model.n_sparse_,
         "own_features": model.own_features_,
         **_write_vectorizer(model, new),
@@ -160,17 +161,18 @@ def _read_transformer(model: Any, folder: Path, manifest: dict[str, Any]) -> Non
     if model.n_sparse_ + model.encoder_.dim != ranker.n_features_in_:
         raise ModelFormatError(f"{folder}: the encoder's embeddings do not have the width that the ranker learned.")
     model._take(ranker)
-    model.label_embeddings_, model.label_text_weight_ = _label_texts(folder, manifest, ranker, model.encoder_.dim)
+    model.read_label_texts_ = bool(manifest["read_label_texts"])
+    model.label_embeddings_, model.cosine_weight_ = _label_embeddings(folder, manifest, ranker, model.encoder_.dim)
     # whether it learned from label texts was the model's choice, not the template's
     model.ranker = clone(ranker).set_params(label_documents=False) if manifest["own_ranker"] else None
 
 
-def _label_texts(folder: Path, manifest: dict[str, Any], ranker: Any, dim: int) -> tuple[np.ndarray | None, float]:
-    """Return the embeddings of the labels' texts and what they count."""
-    weight = float(manifest["label_text_weight"])
+def _label_embeddings(folder: Path, manifest: dict[str, Any], ranker: Any, dim: int) -> tuple[np.ndarray | None, float]:
+    """Return the embeddings of the labels and what the cosine to them counts."""
+    weight = float(manifest["cosine_weight"])
     if weight == 0:
         return None, weight
-    path = folder / _LABEL_TEXTS_FILE
+    path = folder / _COSINE_FILE
     embeddings = read_tensors(path)["embeddings"]
     if embeddings.shape != (len(ranker.classes_), dim) or embeddings.dtype != np.float32:
         raise ModelFormatError(f"{path} does not hold an embedding of {dim} numbers for each label.")

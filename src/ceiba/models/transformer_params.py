@@ -89,11 +89,12 @@ class TransformerParameters(Presets, PartitionedClassifier):
         Share of the texts held out of fine-tuning (not of the rankers). The best weights by their loss are kept.
     patience : int, default=3
         With held-out texts: fine-tuning of a level ends after this many looks (20 per level) without a better loss.
-    label_text_weight : float or "auto", default="auto"
-        With label texts: what the cosine between a text and a label counts beside the ranker's score. A label's
-        embedding is that of its text, moved towards those of its training texts. "auto": the best of 0 to 2 on a
-        twentieth of the texts, which is held out of fine-tuning for that. A search then takes L x d multiplications
-        more per text; ``explain`` explains the ranker's score alone.
+    cosine_weight : float or "auto", default="auto"
+        What the cosine between the embeddings of a text and of a label counts beside the ranker's score. A label's
+        embedding is the mean of its training texts', and only the labels that the search reaches are compared
+        ("auto": at 0.1). With label texts it is that of the label's text, moved towards the mean, and all labels are
+        compared, L x d multiplications a text ("auto": the best of 0 to 2 on a twentieth of the texts, which is held
+        out of fine-tuning for that).
     label_documents : bool or "auto", default="auto"
         With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
     overlap : int, default=1
@@ -162,7 +163,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "matcher_leaf_size": [_COUNT],
         "validation_fraction": [Interval(float, 0, 0.5)],
         "patience": [_COUNT],
-        "label_text_weight": [Options("auto"), Interval(float, 0, None)],
+        "cosine_weight": [Options("auto"), Interval(float, 0, None)],
         "label_documents": [Options("auto"), Flag()],
         **{name: XRLinear._constraints[name] for name in OVERLAP},
         "ranker": [Exactly(None), Instance("an XRLinear", XRLinear)],
@@ -207,7 +208,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         matcher_leaf_size: int = 16,
         validation_fraction: float = 0.0,
         patience: int = 3,
-        label_text_weight: float | str = "auto",
+        cosine_weight: float | str = "auto",
         label_documents: bool | str = "auto",
         overlap: int = 1,
         overlap_rounds: int = 1,
@@ -250,7 +251,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.matcher_leaf_size = matcher_leaf_size
         self.validation_fraction = validation_fraction
         self.patience = patience
-        self.label_text_weight = label_text_weight
+        self.cosine_weight = cosine_weight
         self.label_documents = label_documents
         self.overlap = overlap
         self.overlap_rounds = overlap_rounds

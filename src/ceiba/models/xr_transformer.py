@@ -21,11 +21,18 @@ from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, is_text, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.models.label_texts import AUTO, choose_use, embeddings_of_labels, in_class_order, rows_to_choose_with
+from ceiba.models.label_texts import (
+    AUTO,
+    WITHOUT_TEXTS,
+    choose_use,
+    embeddings_of_labels,
+    in_class_order,
+    rows_to_choose_with,
+)
 from ceiba.models.partition import Progress, stage
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
-from ceiba.search.label_text import LabelTextSearcher
+from ceiba.search.cosine import CosineSearcher
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa
 from ceiba.tree.label_tree import LabelTree
@@ -57,9 +64,12 @@ class XRTransformer(TransformerParameters):
     own_features_ : bool
         Whether the sparse ones were given to ``fit``.
     label_embeddings_ : ndarray of shape (L, d) or None
-        Of the labels' texts, moved towards their documents', where they count when labels are ranked.
-    label_text_weight_ : float
-        What they count beside the ranker's score; 0 without label texts.
+        Of the labels, where they count when labels are ranked: the mean of their training texts', or of their own
+        texts, moved towards that mean.
+    cosine_weight_ : float
+        What the cosine to them counts beside the ranker's score.
+    read_label_texts_ : bool
+        Whether labels had texts of their own.
     fit_report_ : dict
         Seconds of each stage; per level of fine-tuning the loss, the spread of the embeddings (mean cosine) and texts
         per second; the ranker's own report. Not saved.
@@ -79,7 +89,8 @@ class XRTransformer(TransformerParameters):
     encoder_: Any
     ranker_: XRLinear
     label_embeddings_: NDArray[np.float32] | None
-    label_text_weight_: float
+    cosine_weight_: float
+    read_label_texts_: bool
     _reads_labels = True  # whether fine-tuning goes down to the labels, where they have texts
 
     # ------------------------------------------------------------------ training
@@ -112,7 +123,7 @@ class XRTransformer(TransformerParameters):
         label_texts : sequence of L str or dict, default=None
             A text per label, in the order of the classes (sorted, where Y is lists) or by label. The encoder is then
             trained to bring a text near its labels' texts, and their cosines count when labels are ranked
-            (`label_text_weight`); `label_documents` says what else they are used for.
+            for every label (`cosine_weight`); `label_documents` says what else they are used for.
         progress : callable or None, default=None
             ``progress(stage, done, total)``, called now and then; if it has a method ``note``, that is told loss and
             speed.
@@ -148,7 +159,7 @@ class XRTransformer(TransformerParameters):
         if isinstance(names, Features):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
         n, n_held_out = len(texts), 0
-        if names is not None and AUTO in (self.label_documents, self.label_text_weight):
+        if names is not None and AUTO in (self.label_documents, self.cosine_weight):
             # first, so that they and all others are parts of one matrix
             first = rows_to_choose_with(n, self.random_state)
             order, n_held_out = np.concatenate([first, np.setdiff1d(np.arange(n), first)]), len(first)
@@ -183,22 +194,24 @@ class XRTransformer(TransformerParameters):
                 encoder.embed(label_tokens, out=embeddings[n:])
         clock.over("matcher")
         inputs = with_dense(features, embeddings)
-        documents, weight, label_rows, label_embeddings = False, 0.0, None, None
+        documents, label_rows, of_texts, label_embeddings = False, None, None, None
+        weight = WITHOUT_TEXTS if self.cosine_weight == AUTO else float(self.cosine_weight)
         if names is not None:
             of_texts, label_rows, inputs = embeddings[n:], inputs.part(n, inputs.n_rows), inputs.part(0, n)
             documents, weight = choose_use(
-                ranker, inputs, Y, label_rows, of_texts, n_held_out, self.label_documents, self.label_text_weight
+                ranker, inputs, Y, label_rows, of_texts, n_held_out, self.label_documents, self.cosine_weight
             )
-            if weight > 0:
-                label_embeddings = embeddings_of_labels(of_texts, embeddings[:n], Y)
             clock.over("use of label texts")
+        if weight > 0:
+            label_embeddings = embeddings_of_labels(of_texts, embeddings[:n], Y)
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, Y, classes=classes, label_texts=label_rows, progress=progress)
         clock.over("rankers")
 
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
-        self.label_embeddings_, self.label_text_weight_ = label_embeddings, weight
+        self.label_embeddings_, self.cosine_weight_ = label_embeddings, weight
+        self.read_label_texts_ = names is not None
         self.n_sparse_, self.own_features_ = features.n_features, given is not None
         self._take(ranker)
         self.fit_report_ = {"seconds": seconds, "matcher": levels, "ranker": ranker.fit_report_}
@@ -382,7 +395,8 @@ class XRTransformer(TransformerParameters):
             raise InputError(f"The model takes {expected}{' beside the texts' if own else ''}.")
         texts = _texts(X)
         if not texts:
-            return as_features(sp.csr_array((0, self.n_features_in_)), allow_empty=True)
+            none = as_features(sp.csr_array((0, self.n_sparse_)), allow_empty=True)
+            return with_dense(none, np.empty((0, self.encoder_.dim), np.float32))
         if given is not None:
             sparse = as_features(given, self.n_sparse_, owner=type(self).__name__)
             self._check_rows("X", sparse.n_rows, len(texts))
@@ -398,8 +412,13 @@ class XRTransformer(TransformerParameters):
         searcher = self.ranker_._searcher()
         if self.label_embeddings_ is None:
             return searcher
-        logarithms = self.combine.startswith("log-")
-        return LabelTextSearcher(searcher, self.label_embeddings_, self.label_text_weight_, logarithms)
+        return CosineSearcher(
+            searcher,
+            self.label_embeddings_,
+            self.cosine_weight_,
+            logarithms=self.combine.startswith("log-"),
+            everywhere=self.read_label_texts_,
+        )
 
     # what the search asks the estimator for belongs to the ranker
 
