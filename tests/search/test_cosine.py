@@ -53,6 +53,7 @@ def plain(model, scores):
 @pytest.mark.parametrize("cells", [2**24, 7])
 def test_scores_are_those_of_both(searched, beam, cells, monkeypatch):
     monkeypatch.setattr("ceiba.search.cosine._CELLS", cells)  # of several parts, too
+    monkeypatch.setattr("ceiba.search.cosine._ROWS", min(cells, 4096))
     model, X, searcher, expected = searched
     whole = expected(beam)
     ids, scores = searcher.rank(X, 5, beam)
@@ -74,10 +75,14 @@ def test_given_labels_have_the_same_scores(searched):
     np.testing.assert_allclose(given.reshape(scores.shape), scores, rtol=1e-4, atol=1e-6)
 
 
-def test_filtered_labels_are_left_out_of_both(searched):
+@pytest.mark.parametrize("rows", [4096, 7])
+def test_filtered_labels_are_left_out_of_both(searched, rows, monkeypatch):
+    monkeypatch.setattr("ceiba.search.cosine._ROWS", rows)
     _, X, searcher, _ = searched
     ids, _ = searcher.rank(X, 2, ALL)
-    again, _ = searcher.rank(X, 2, ALL, filter=(np.arange(N + 1), ids[:, 0].copy()))
+    told = []
+    again, _ = searcher.rank(X, 2, ALL, filter=(np.arange(N + 1), ids[:, 0].copy()), progress=told.append)
+    assert told == [*range(rows, N, rows), N]
     assert not (again == ids[:, :1]).any()
     assert (again[:, 0] == ids[:, 1]).all()
 

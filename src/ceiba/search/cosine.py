@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from ceiba.search.beam import BeamSearcher, Ranked
 # the search's best labels whose cosines count, where more are not asked for: with 200 of them alone a text's first five
 # were as good as with all (validation split of titles), with 64 a little worse unless the labels left out count too
 _REACHED, _BESIDE_ALL = 200, 64
-_CELLS = 2**24  # of the matrix of cosines, or the embeddings gathered, made at once
+_CELLS = 2**24  # of the matrix of all cosines made at once
+_ROWS = 4096  # searched at once, so that no more of what is reached is in memory
 
 
 class CosineSearcher:
@@ -67,10 +69,18 @@ class CosineSearcher:
         progress: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row, as `BeamSearcher.rank` does."""
-        reached = self._searcher.top_k(
-            X, self._asked(k), beam_size, filter=filter, n_threads=n_threads, progress=progress
-        )
-        return self._best(X, k, reached, filter)
+        ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
+        for begin in range(0, X.n_rows, _ROWS):
+            end = min(begin + _ROWS, X.n_rows)
+            part, excluded = X.part(begin, end), filter
+            if filter is not None:
+                first, last = filter[0][begin], filter[0][end]
+                excluded = filter[0][begin : end + 1] - first, filter[1][first:last]
+            reached = self._searcher.top_k(part, self._asked(k), beam_size, filter=excluded, n_threads=n_threads)
+            ids[begin:end], scores[begin:end] = self._best(part, k, reached, excluded)
+            if progress is not None:
+                progress(end)
+        return ids, scores
 
     def top_k(
         self,
@@ -101,9 +111,7 @@ class CosineSearcher:
     ) -> NDArray[np.float32]:
         """Return the score of given labels, in their order."""
         own = self._searcher.score_labels(X, ptr, labels, n_threads=n_threads)
-        row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
-        cosine = _cosines(self._embeddings(X), row, self._labels, labels)
-        return self._out(self._mix(self._plain(own), cosine))
+        return self._out(self._mix(self._plain(own), self._cosines(X, ptr, labels)))
 
     def _asked(self, k: int) -> int:
         """Return how many labels of the search count where k are asked for."""
@@ -116,19 +124,15 @@ class CosineSearcher:
         return self._of_all(X, k, reached, filter) if self._everywhere else self._of_reached(X, k, reached)
 
     def _of_reached(self, X: Features, k: int, reached: Ranked) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        own, embeddings = self._plain(reached.scores), self._embeddings(X)
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
-        rows_at_once = max(1, _CELLS // max(1, int(np.diff(reached.ptr).max(initial=0)) * self._labels.shape[1]))
-        for begin in range(0, X.n_rows, rows_at_once):
-            end = min(begin + rows_at_once, X.n_rows)
-            row, at = _entries(reached.ptr, begin, end)
-            label = reached.ids[at]
-            mixed = self._mix(own[at], _cosines(embeddings[begin:end], row, self._labels, label))
-            order = np.lexsort((label, -mixed, row))
-            place = np.arange(len(row)) - (reached.ptr[begin + row] - reached.ptr[begin])
-            order, kept = order[place < k], place < k
-            ids[begin + row[kept], place[kept]] = np.where(mixed[order] > 0, label[order], -1)
-            scores[begin + row[kept], place[kept]] = np.where(mixed[order] > 0, self._out(mixed[order]), -np.inf)
+        row, at = _entries(reached.ptr, 0, X.n_rows)
+        mixed = self._mix(self._plain(reached.scores), self._cosines(X, reached.ptr, reached.ids))
+        order = np.lexsort((reached.ids, -mixed, row))
+        place = at - reached.ptr[row]
+        kept = place < k
+        row, place, order = row[kept], place[kept], order[kept]
+        ids[row, place] = np.where(mixed[order] > 0, reached.ids[order], -1)
+        scores[row, place] = np.where(mixed[order] > 0, self._out(mixed[order]), -np.inf)
         return ids, scores
 
     def _of_all(
@@ -157,6 +161,13 @@ class CosineSearcher:
             scores[begin:end, :kept] = np.where(value > 0, self._out(value), -np.inf)
         return ids, scores
 
+    def _cosines(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the cosine between each row and its labels."""
+        found, embeddings = np.empty(len(labels), np.float32), self._embeddings(X)
+        for row, (begin, end) in enumerate(itertools.pairwise(ptr.tolist())):
+            found[begin:end] = np.einsum("ij,j->i", self._labels[labels[begin:end]], embeddings[row])
+        return found
+
     def _embeddings(self, X: Features) -> NDArray[np.float32]:
         assert X.dense is not None  # a model that has label embeddings has the texts' beside the sparse features
         return X.dense[:, X.dense.shape[1] - self._labels.shape[1] :]
@@ -177,10 +188,3 @@ class CosineSearcher:
 def _entries(ptr: NDArray[np.int64], begin: int, end: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return the stored entries of rows from begin up to end: the row of each, counted from begin, and its place."""
     return np.repeat(np.arange(end - begin), np.diff(ptr[begin : end + 1])), np.arange(ptr[begin], ptr[end])
-
-
-def _cosines(
-    texts: NDArray[np.float32], row: NDArray[np.intp], labels: NDArray[np.float32], label: NDArray[np.int32]
-) -> NDArray[np.float32]:
-    """Return the products of pairs of rows."""
-    return np.einsum("ij,ij->i", texts[row], labels[label])
