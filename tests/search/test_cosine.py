@@ -32,7 +32,7 @@ def searched(request, model_and_cosine):
     """Return the model, its features, a searcher, and a function of a beam that gives the scores of all labels."""
     model, X, dense, labels = model_and_cosine
     logarithms = model.combine.startswith("log-")
-    searcher = CosineSearcher(model._searcher(), labels, WEIGHT, logarithms=logarithms, everywhere=request.param)
+    searcher = CosineSearcher(model._searcher(), labels, WEIGHT, everywhere=request.param)
 
     def expected(beam):
         reached = model.decision_function(X, beam_size=beam)
@@ -89,13 +89,15 @@ def test_filtered_labels_are_left_out_of_both(searched, rows, monkeypatch):
 
 def test_nothing_reached():
     class Nothing:
+        logarithms = False
+
         def top_k(self, X, *_, **__):
             from ceiba.search.beam import Ranked
 
             return Ranked(np.zeros(X.n_rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
     X = with_dense(as_features(np.eye(2, dtype=np.float32)), np.ones((2, 1), np.float32))
-    searcher = CosineSearcher(Nothing(), np.ones((3, 1), np.float32), 1.0, logarithms=False, everywhere=False)
+    searcher = CosineSearcher(Nothing(), np.ones((3, 1), np.float32), 1.0, everywhere=False)
     ids, scores = searcher.rank(X, 2, 1)
     assert (ids == -1).all()
     assert (scores == -np.inf).all()

@@ -68,6 +68,7 @@ class Explanation:
 def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None) -> Explanation:
     """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
     from ceiba.search.beam import BeamSearcher
+    from ceiba.search.cosine import CosineSearcher
 
     def score_in(t: int) -> float:
         partition = model.partitions_[t]
@@ -105,12 +106,11 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
         total = sum(_log_score(step.margin, model.combine) for step in steps)
         if total > best_total:
             best, best_total = steps, total
-    of_labels = getattr(model, "label_embeddings_", None)
-    if of_labels is None:
+    searcher = model._searcher()
+    if not isinstance(searcher, CosineSearcher):
         return Explanation(label, tree, score_in(tree), best)
-    assert X.dense is not None  # the embedding, beside features of one's own too, is at the end
-    cosine = float(X.dense[0, X.dense.shape[1] - of_labels.shape[1] :] @ of_labels[column])
-    return Explanation(label, tree, score_in(tree), best, cosine, model.cosine_weight_)
+    cosine = searcher.cosines(X, np.array([0, 1], np.int64), np.array([column], np.int32))[0]
+    return Explanation(label, tree, score_in(tree), best, float(cosine), searcher.weight)
 
 
 def _log_score(margin: float, combine: str) -> float:

@@ -165,9 +165,7 @@ def choose_use(
         model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
         model.fit(others, of_others, classes=np.arange(Y.shape[1]), label_texts=label_rows)
         for each in weights:
-            searcher = CosineSearcher(
-                model._searcher(), labels, each, logarithms=model.combine.startswith("log-"), everywhere=True
-            )
+            searcher = CosineSearcher(model._searcher(), labels, each, everywhere=True)
             ids, _ = searcher.rank(asked, max(_KS), model.beam_size)
             figure = float(np.mean([precision_at_k(truth, ids, k) for k in _KS]))
             if figure > best[0]:

@@ -412,13 +412,7 @@ class XRTransformer(TransformerParameters):
         searcher = self.ranker_._searcher()
         if self.label_embeddings_ is None:
             return searcher
-        return CosineSearcher(
-            searcher,
-            self.label_embeddings_,
-            self.cosine_weight_,
-            logarithms=self.combine.startswith("log-"),
-            everywhere=self.read_label_texts_,
-        )
+        return CosineSearcher(searcher, self.label_embeddings_, self.cosine_weight_, everywhere=self.read_label_texts_)
 
     # what the search asks the estimator for belongs to the ranker
 

@@ -64,7 +64,7 @@ class BeamSearcher:
             ],
             n_labels,
         )
-        self._logarithms = combine.startswith("log-")
+        self.logarithms = combine.startswith("log-")
         self._combine = COMBINE[combine.removeprefix("log-")]
 
     def top_k(
@@ -81,7 +81,7 @@ class BeamSearcher:
 
         `filter` gives, per row, ascending labels that it must not get, as offsets and labels.
         """
-        options = beam_size, k or 0, self._combine, filter, n_threads, progress, self._logarithms
+        options = beam_size, k or 0, self._combine, filter, n_threads, progress, self.logarithms
         return Ranked(*self._core.top_k(*X.arrays(), *options)[:3])
 
     def rank(
@@ -95,7 +95,7 @@ class BeamSearcher:
         progress: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
-        options = beam_size, k, self._combine, filter, n_threads, progress, self._logarithms
+        options = beam_size, k, self._combine, filter, n_threads, progress, self.logarithms
         return self._core.rank(*X.arrays(), *options)
 
     def work(self, X: Features, k: int, beam_size: int) -> dict[str, int]:
@@ -105,11 +105,11 @@ class BeamSearcher:
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
         """Return the beam of nodes after `depth` levels of one tree."""
         return Ranked(
-            *self._core.beam_nodes(tree, depth, *X.arrays(), beam_size, self._combine, n_threads, self._logarithms)
+            *self._core.beam_nodes(tree, depth, *X.arrays(), beam_size, self._combine, n_threads, self.logarithms)
         )
 
     def score_labels(
         self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
     ) -> NDArray[np.float32]:
         """Return the score of given labels, in their order, whatever a beam would reach."""
-        return self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads, self._logarithms)
+        return self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads, self.logarithms)

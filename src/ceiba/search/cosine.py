@@ -22,7 +22,8 @@ _ROWS = 4096  # searched at once, so that no more of what is reached is in memor
 class CosineSearcher:
     """Ranks labels by a search's score and by the cosine between the embeddings of the text and of the label.
 
-    A label's score is (s + weight x max(0, cosine)) / (1 + weight), where s is the search's score in (0, 1].
+    A label's score is (s + weight x max(0, cosine)) / (1 + weight), where s is the search's score in (0, 1], or the
+    logarithm of it where the search's scores are logarithms.
 
     Parameters
     ----------
@@ -31,8 +32,6 @@ class CosineSearcher:
         Rows of length 1, or 0; the last d features of a row are its embedding, of length 1 too.
     weight : float
         What the cosine counts beside the search's score.
-    logarithms : bool
-        Whether the search's scores, and so these, are logarithms.
     everywhere : bool
         Consider every label, those that the search does not reach with a score of 0: for labels whose embeddings say
         more than their training texts. It takes L x d multiplications a row; else only the labels reached are scored
@@ -52,11 +51,10 @@ class CosineSearcher:
         label_embeddings: NDArray[np.float32],
         weight: float,
         *,
-        logarithms: bool,
         everywhere: bool,
     ):
-        self._searcher, self._labels, self._weight = searcher, label_embeddings, weight
-        self._logarithms, self._everywhere = logarithms, everywhere
+        self._searcher, self._labels, self.weight = searcher, label_embeddings, weight
+        self._everywhere = everywhere
 
     def rank(
         self,
@@ -111,7 +109,7 @@ class CosineSearcher:
     ) -> NDArray[np.float32]:
         """Return the score of given labels, in their order."""
         own = self._searcher.score_labels(X, ptr, labels, n_threads=n_threads)
-        return self._out(self._mix(self._plain(own), self._cosines(X, ptr, labels)))
+        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels)))
 
     def _asked(self, k: int) -> int:
         """Return how many labels of the search count where k are asked for."""
@@ -126,7 +124,7 @@ class CosineSearcher:
     def _of_reached(self, X: Features, k: int, reached: Ranked) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
         row, at = _entries(reached.ptr, 0, X.n_rows)
-        mixed = self._mix(self._plain(reached.scores), self._cosines(X, reached.ptr, reached.ids))
+        mixed = self._mix(self._plain(reached.scores), self.cosines(X, reached.ptr, reached.ids))
         order = np.lexsort((reached.ids, -mixed, row))
         place = at - reached.ptr[row]
         kept = place < k
@@ -161,7 +159,7 @@ class CosineSearcher:
             scores[begin:end, :kept] = np.where(value > 0, self._out(value), -np.inf)
         return ids, scores
 
-    def _cosines(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    def cosines(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return the cosine between each row and its labels."""
         found, embeddings = np.empty(len(labels), np.float32), self._embeddings(X)
         for row, (begin, end) in enumerate(itertools.pairwise(ptr.tolist())):
@@ -173,13 +171,13 @@ class CosineSearcher:
         return X.dense[:, X.dense.shape[1] - self._labels.shape[1] :]
 
     def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (own + np.float32(self._weight) * np.maximum(cosine, 0)) / np.float32(1 + self._weight)
+        return (own + np.float32(self.weight) * np.maximum(cosine, 0)) / np.float32(1 + self.weight)
 
     def _plain(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.exp(scores) if self._logarithms else scores
+        return np.exp(scores) if self._searcher.logarithms else scores
 
     def _out(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self._logarithms:
+        if not self._searcher.logarithms:
             return scores
         with np.errstate(divide="ignore"):
             return np.log(scores)
