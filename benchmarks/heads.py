@@ -50,7 +50,7 @@ def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
         nodes = np.minimum((found[:, :, None] * CHILDREN + np.arange(CHILDREN)).reshape(BATCH, -1), clusters - 1)
         started = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        margins = head(embeddings, torch.from_numpy(nodes))
+        margins = head(embeddings, torch.from_numpy(nodes), np.arange(len(nodes)))
         ones = torch.ones_like(margins)
         softmax(margins, ones, ones).backward()
         optimizer.step()

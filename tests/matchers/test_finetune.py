@@ -11,6 +11,8 @@ from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, ModelFormatError
 from ceiba.matchers import checkpoint, finetune, train
 from ceiba.matchers.finetune import FineTuner
+from ceiba.matchers.head import LevelHead
+from ceiba.matchers.means import MeanHead
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 
@@ -72,17 +74,35 @@ def test_a_head_at_random_is_the_seeds(tiny_encoder, small_corpus):
 
 
 def test_levels_share_the_steps():
-    settings = MatcherSettings(epochs=2.0, batch_size=10, min_positives=5)
-    assert settings.steps_per_level(350, [90, 20, 5]) == [3, 14, 53]
-    assert settings.steps_per_level(350, [90, 20, 4.9]) == [14, 56, 0]
-    assert settings.steps_per_level(350, [3, 2, 1]) == [70, 0, 0]
-    assert MatcherSettings(steps=21, min_positives=0).steps_per_level(999, [3, 2, 1]) == [1, 4, 16]
-    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [3, 2]) == [0, 5]
+    settings = MatcherSettings(epochs=2.0, batch_size=10)
+    assert settings.steps_per_level(350, [True, True, True]) == [3, 14, 53]
+    assert settings.steps_per_level(350, [True, True, False]) == [14, 56, 0]
+    assert settings.steps_per_level(350, [True, False, False]) == [70, 0, 0]
+    assert MatcherSettings(steps=21).steps_per_level(999, [True, True, True]) == [1, 4, 16]
+    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [True, True]) == [0, 5]
 
 
-def test_levels_of_rare_nodes_are_left_out(tiny_encoder, small_corpus):
-    reports = fit(tiny_encoder, small_corpus, min_positives=25).fit_report_["matcher"]
-    assert [report["level"] for report in reports] == [1, 2]
+def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus, monkeypatch):
+    heads = []
+    run_level = FineTuner.run_level
+
+    def recorded(self, level, shortlist, head, *args, **kwargs):
+        heads.append((level, type(head)))
+        return run_level(self, level, shortlist, head, *args, **kwargs)
+
+    monkeypatch.setattr(FineTuner, "run_level", recorded)
+    reports = fit(tiny_encoder, small_corpus, min_positives=25, epochs=12.0, loss="squared_hinge").fit_report_
+    assert heads == [(1, LevelHead), (2, LevelHead), (3, MeanHead)]
+    losses = reports["matcher"][2]["loss"]
+    assert np.mean(losses[-5:]) < np.mean(losses[:3])
+    heads.clear()
+    fit(tiny_encoder, small_corpus, XTransformer, min_positives=99)
+    assert heads == [(1, LevelHead)]
+    heads.clear()
+    texts, _ = small_corpus
+    fit(tiny_encoder, (texts, [[str(row)] for row in range(len(texts))]), min_positives=99)
+    assert len(texts) > 3 ** (len(heads) + 1)  # the lowest levels are of texts alone, and are left out
+    assert heads[-1][1] is MeanHead
 
 
 def test_only_beginnings_are_read_before_and_all_after(tiny_encoder, small_corpus, monkeypatch):
@@ -129,17 +149,25 @@ class Killed(BaseException):
     pass
 
 
-@pytest.fixture(
-    scope="module", params=[(0.0, False), (0.2, False), (0.2, True)], ids=["all", "held-out", "held-out-label-texts"]
-)
+KINDS = {
+    "all": {},
+    "held-out": {"validation_fraction": 0.2},
+    "held-out-label-texts": {"validation_fraction": 0.2, "patience": 99},
+    "held-out-means": {"validation_fraction": 0.2, "patience": 99, "min_positives": 99},
+    "means-of-shortlists": {"min_positives": 99},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def whole(request, tiny_encoder, small_corpus):
     """Return parameters and the model of a training that nothing stopped."""
-    fraction, named = request.param
-    params = {"checkpoint_seconds": 0.0, "validation_fraction": fraction, "dropout": 0.1}
-    if named:
-        params["patience"] = 99
+    params = {"checkpoint_seconds": 0.0, "dropout": 0.1, **KINDS[request.param]}
+    if "label-texts" in request.param:
         params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
-    return params, fit(tiny_encoder, small_corpus, **params)
+    with pytest.MonkeyPatch.context() as patch:
+        if "shortlists" in request.param:
+            patch.setattr(train, "ALL_NODES", 0)
+        yield params, fit(tiny_encoder, small_corpus, **params)
 
 
 @pytest.mark.parametrize("at", [0, 2, 9, 10, 21])

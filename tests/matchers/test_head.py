@@ -6,6 +6,7 @@ import torch
 
 from ceiba.matchers.head import LevelHead, softmax, weighted_squared_hinge
 
+ROWS = np.arange(3)
 margins = torch.tensor([[2.0, -0.5, 0.3], [0.1, 4.0, -2.0]], requires_grad=True)
 sign = torch.tensor([[1.0, -1, 1], [1.0, -1, -1]])
 cost = torch.tensor([[2.0, 1, 3], [1.0, 1, 0]])
@@ -50,7 +51,7 @@ def test_shortlist_margins_and_gradients_are_the_dense_ones(nodes):
     rows = torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32))
     nodes, out = torch.tensor(nodes), torch.from_numpy(rng.normal(size=(3, 3)).astype(np.float32))
     dense, picked = (LevelHead(weight, bias, everything=everything) for everything in (True, False))
-    expected, found = torch.gather(dense(rows, nodes), 1, nodes), picked(rows, nodes)
+    expected, found = torch.gather(dense(rows, nodes, ROWS), 1, nodes), picked(rows, nodes, ROWS)
     assert torch.allclose(found, expected, atol=1e-6)
     for margins in (expected, found):
         (margins * out).sum().backward()
@@ -63,7 +64,7 @@ def test_only_the_nodes_of_a_batch_are_moved():
     head = LevelHead(np.zeros((6, 4), np.float32), np.zeros(6, np.float32), everything=False)
     optimizer = head.optimizer(0.1)
     weighted_squared_hinge(
-        head(torch.ones(1, 4), torch.tensor([[1, 3]])), torch.ones(1, 2), torch.ones(1, 2)
+        head(torch.ones(1, 4), torch.tensor([[1, 3]]), ROWS), torch.ones(1, 2), torch.ones(1, 2)
     ).backward()
     optimizer.step()
     assert head.weight.abs().sum(1).nonzero()[:, 0].tolist() == [1, 3]

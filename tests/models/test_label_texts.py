@@ -137,7 +137,7 @@ def test_margins_are_cosines_whatever_the_lengths(tiny_encoder):
     nodes = torch.tensor([[4, 0, 3, 2]] * 3)
     texts = torch.nn.functional.normalize(torch.randn(3, encoder.dim), dim=-1)
     with torch.no_grad():
-        margins = TextHead(encoder, tokens, 20.0, Processes())(texts, nodes)
+        margins = TextHead(encoder, tokens, 20.0, Processes())(texts, nodes, np.arange(3))
     cosines = texts.numpy() @ encoder.embed(tokens)[nodes[0].numpy()].T
     assert np.allclose(margins.numpy(), 20 * cosines, atol=1e-4)
 

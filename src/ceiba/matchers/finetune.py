@@ -19,9 +19,13 @@ from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
 from ceiba.matchers.head import LOSSES, LevelHead, tensors
 from ceiba.matchers.label_text import BatchLabels, TextHead
+from ceiba.matchers.means import BatchNodes, MeanHead
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
+
+Shortlists = Shortlist | BatchLabels | BatchNodes
+Head = LevelHead | TextHead | MeanHead
 
 _REPORTS = 20  # of loss and spread per level
 _COLLAPSED = 0.9  # mean cosine from which texts are hardly told apart
@@ -121,14 +125,14 @@ class FineTuner:
     def run_level(
         self,
         level: int,
-        shortlist: Shortlist | BatchLabels,
-        head: LevelHead | TextHead,
+        shortlist: Shortlists,
+        head: Head,
         n_steps: int,
         *,
         first: int = 0,
         restore: Callable[[torch.optim.Optimizer | None, Best], Any] | None = None,
         progress: Callable[[int, str], Any] | None = None,
-        after_step: Callable[[int, LevelHead | TextHead, torch.optim.Optimizer | None], Any] | None = None,
+        after_step: Callable[[int, Head, torch.optim.Optimizer | None], Any] | None = None,
     ) -> LevelReport:
         """Fine-tune encoder and head on the shortlists of one level.
 
@@ -216,8 +220,8 @@ class FineTuner:
     def _train_on(
         self,
         rows: NDArray[np.intp],
-        shortlist: Shortlist | BatchLabels,
-        head: LevelHead | TextHead,
+        shortlist: Shortlists,
+        head: Head,
         head_optimizer: torch.optim.Optimizer | None,
     ) -> float:
         """Make one step on a batch, in parts where it does not fit into memory at once; return its mean loss."""
@@ -227,12 +231,12 @@ class FineTuner:
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             try:
-                total = 0.0
+                total, fresh = 0.0, []
                 for part in np.array_split(rows, -(-len(rows) // (self.micro_batch * self.processes.count))):
                     embeddings = self.processes.encode(self.encoder, self.tokens, part)
                     loss = self._loss(embeddings, part, rows, shortlist, head) / len(rows)
                     self.scaler.scale(loss).backward()
-                    self.embeddings[part] = embeddings.detach().cpu().numpy()
+                    fresh.append(embeddings.detach().cpu().numpy())
                     total += float(loss.detach())
                 break
             except torch.OutOfMemoryError:
@@ -250,6 +254,9 @@ class FineTuner:
         for optimizer in optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
+        newest = np.concatenate(fresh)
+        head.moved(rows, newest)
+        self.embeddings[rows] = newest
         return total
 
     def _loss(
@@ -257,14 +264,14 @@ class FineTuner:
         embeddings: Tensor,
         rows: NDArray[np.intp],
         batch: NDArray[np.intp],
-        shortlist: Shortlist | BatchLabels,
-        head: LevelHead | TextHead,
+        shortlist: Shortlists,
+        head: Head,
     ) -> Tensor:
         nodes, sign, cost = tensors(shortlist.candidates(rows, batch), self.encoder.device)
-        return LOSSES[head.loss or self.settings.loss](head(embeddings, nodes), sign, cost)
+        return LOSSES[head.loss or self.settings.loss](head(embeddings, nodes, rows), sign, cost)
 
     @torch.no_grad()
-    def _validate(self, shortlist: Shortlist | BatchLabels, head: LevelHead | TextHead) -> float:
+    def _validate(self, shortlist: Shortlists, head: Head) -> float:
         self.encoder.eval()
         total = 0.0
         for begin in range(0, len(self.held_out), self.settings.batch_size):

@@ -31,8 +31,8 @@ class LevelHead(nn.Module):
         self.weight = nn.Parameter(torch.from_numpy(np.ascontiguousarray(weight)))
         self.bias = nn.Parameter(torch.from_numpy(np.ascontiguousarray(bias)[:, None]))
 
-    def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
-        """Return the margins of each row's candidates: (B, S) of embeddings (B, d) and nodes (B, S)."""
+    def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
+        """Return the margins (B, S) of candidates `nodes` (B, S), from the embeddings (B, d) of texts `rows`."""
         if self.everything:
             return embeddings @ self.weight.T + self.bias[:, 0]
         found, place = torch.unique(nodes, return_inverse=True)
@@ -43,6 +43,9 @@ class LevelHead(nn.Module):
         if shared:  # one product with all nodes of the batch takes less time than a copy of each text's own weights
             return (embeddings @ weight.T + bias).gather(1, place)
         return torch.bmm(weight, embeddings.unsqueeze(-1)).squeeze(-1) + bias
+
+    def moved(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
+        """Do nothing: weights follow from gradients alone."""
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return an optimiser whose work goes with the nodes of a batch, not with all of the level."""

@@ -11,7 +11,7 @@ from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows, length_groups
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.processes import Processes
-from ceiba.matchers.shortlist import Candidates, by_instance, stored
+from ceiba.matchers.shortlist import Candidates, by_instance, same_for_all, stored
 
 _POSITIVES = 3  # of a text in a batch: those of a text with many labels take their turns
 
@@ -44,9 +44,7 @@ class BatchLabels:
         labels = np.unique(self._own.indices[at[order[turn < _POSITIVES]]])
         if not len(labels):  # no text of the batch has a label: one that is nobody's, and no loss
             labels = np.zeros(1, np.int64)
-        own = self._own[rows][:, labels].toarray() > 0
-        nodes = np.tile(labels.astype(np.int64), (len(rows), 1))
-        return Candidates(nodes, np.where(own, 1, -1).astype(np.float32), np.ones(own.shape, np.float32))
+        return same_for_all(self._own, rows, labels.astype(np.int64))
 
 
 class TextHead(nn.Module):
@@ -75,13 +73,16 @@ class TextHead(nn.Module):
         self._encoder = (encoder,)  # in a tuple, or its parameters would count as the head's
         self._tokens, self._scale, self._processes = tokens, scale, processes
 
-    def forward(self, embeddings: Tensor, nodes: Tensor) -> Tensor:
+    def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
         """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
         labels = nodes[0].cpu().numpy()
         groups = length_groups(self._tokens.lengths[labels])  # in one batch, half of all tokens would be padding
         parts = [self._processes.encode(self._encoder[0], self._tokens, labels[group]) for group in groups]
         back = torch.from_numpy(np.argsort(np.concatenate(groups))).to(embeddings.device)
         return self._scale * embeddings @ torch.cat(parts)[back].T
+
+    def moved(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
+        """Do nothing: weights are of the labels' texts."""
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""

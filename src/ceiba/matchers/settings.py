@@ -32,23 +32,21 @@ class MatcherSettings:
     patience: int = 3
     checkpoint_seconds: float = 300.0
 
-    def steps_per_level(self, n_instances: int, positives_per_node: Sequence[float]) -> list[int]:
+    def steps_per_level(self, n_instances: int, trained: Sequence[bool]) -> list[int]:
         """Divide the steps of training among the levels.
 
-        A sequence of `steps` is taken as it is. Else each level gets four times the steps of the one above it, and
-        those whose nodes have fewer than `min_positives` on average get none: a node of few texts teaches the encoder
-        these texts, not what they share. The first level is always among them.
+        A sequence of `steps` is taken as it is. Else each level gets four times the steps of the one above it.
 
         Parameters
         ----------
         n_instances : int
             N.
-        positives_per_node : sequence of float
-            The mean number of positives of a node, per level.
+        trained : sequence of bool
+            Per level, whether it is trained on at all.
         """
         if self.steps is not None and not isinstance(self.steps, int):
             return list(self.steps)
         total = self.steps if self.steps is not None else max(1, round(self.epochs * n_instances / self.batch_size))
-        shares = [4**t * (t == 0 or mean >= self.min_positives) for t, mean in enumerate(positives_per_node)]
+        shares = [4**t * flag for t, flag in enumerate(trained)]
         ends = [round(total * sum(shares[: t + 1]) / sum(shares)) for t in range(len(shares))]
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]

@@ -42,6 +42,12 @@ class Shortlist:
         self._parents = by_instance(matched, n_instances)
         self._own = by_instance(positives, n_instances)
 
+    def nodes(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the nodes that are in the shortlists of any of some instances, ascending; node 0 where none is."""
+        parents = np.unique(self._parents.indices[stored(self._parents, rows)[1]])
+        found = ranges(self.child_ptr[parents], np.diff(self.child_ptr)[parents])
+        return found if len(found) else np.zeros(1, np.int64)
+
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp] | None = None) -> Candidates:
         """Return the shortlists of some instances, whatever batch they are part of."""
         parent_row, at = stored(self._parents, rows)
@@ -78,6 +84,18 @@ def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
     rows = lists.matrix(n_instances, values).T.tocsr()
     rows.sort_indices()
     return rows
+
+
+def same_for_all(own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]) -> Candidates:
+    """Return the same candidates for some rows, ascending, of which a row's own are those stored in it."""
+    row, at = stored(own, rows)
+    column = np.minimum(np.searchsorted(nodes, own.indices[at]), len(nodes) - 1)
+    hit = nodes[column] == own.indices[at]
+    shape = (len(rows), len(nodes))
+    found = Candidates(np.tile(nodes, (len(rows), 1)), np.full(shape, -1, np.float32), np.ones(shape, np.float32))
+    found.sign[row[hit], column[hit]] = 1
+    found.cost[row[hit], column[hit]] = own.data[at[hit]]
+    return found
 
 
 def stored(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

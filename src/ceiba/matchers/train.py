@@ -17,9 +17,10 @@ from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
 from ceiba.matchers import checkpoint
 from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at, random_head
-from ceiba.matchers.finetune import FineTuner
+from ceiba.matchers.finetune import FineTuner, Head, Shortlists
 from ceiba.matchers.head import LevelHead
 from ceiba.matchers.label_text import BatchLabels, TextHead
+from ceiba.matchers.means import ALL_NODES, BatchNodes, MeanHead, teaches
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
@@ -95,10 +96,11 @@ def train_matcher(
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
-    means = [len(level.items) / level.n_nodes for level in levels]
+    rare = [t > 0 and len(level.items) < settings.min_positives * level.n_nodes for t, level in enumerate(levels)]
     if label_tokens is not None:
-        means[-1] = np.inf  # a text says what a label of few positives means
-    steps = settings.steps_per_level(tokens.n_rows, means)
+        rare[-1] = False  # a text says what a label of few positives means
+    trained = [not few or teaches(level, tokens.n_rows) for few, level in zip(rare, levels, strict=True)]
+    steps = settings.steps_per_level(tokens.n_rows, trained)
     with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
         torch.manual_seed(seed)
         processes = Processes.here(encoder.device)
@@ -110,21 +112,12 @@ def train_matcher(
             told = stage(progress, "first embeddings", tokens.n_rows)
             first = tokens.cut(max(_FIRST_TOKENS, int(_FIRST_SHARE * tokens.lengths.max(initial=0))))
             processes.embed(encoder, first, out=tuner.embeddings, progress=told)
+        begin = _Beginnings(tuner, X, tree, positives, levels, rare, label_tokens, seed, n_threads)
         for t in range(tree.depth):
             if steps[t] == 0 or (state is not None and t < state.level):
                 continue
             here = state if state is not None and state.level == t else None
-            shortlist: Shortlist | BatchLabels
-            head: LevelHead | TextHead
-            if label_tokens is not None and t == tree.depth - 1:
-                matched = _NO_MATCHES
-                shortlist = BatchLabels(positives, tokens.n_rows, seed)
-                head = TextHead(encoder, label_tokens, settings.scale, processes)
-            else:
-                matched, head = (
-                    _begun(tuner, X, tree, levels, t, seed, n_threads) if here is None else _restored(here, t)
-                )
-                shortlist = Shortlist(tree.child_ptrs[t], matched, levels[t], tokens.n_rows)
+            matched, shortlist, head = begin(t, here)
             save = None
             if checkpoint_dir is not None and processes.rank == 0:
                 save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
@@ -144,36 +137,80 @@ def train_matcher(
     return tuner.embeddings, tuner.describe()
 
 
-def _restored(state: checkpoint.State, t: int) -> tuple[InstanceLists, LevelHead]:
-    """Return M_t and the head of a level as a checkpoint has them."""
-    parts = state.named("matched.")
-    matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
-    return matched, LevelHead(state.tensors["head.weight"].numpy(), state.tensors["head.bias"][:, 0].numpy(), t == 0)
+class _Beginnings:
+    """What each level begins with, by the newest embeddings or as a checkpoint has it: its shortlists and its head."""
 
+    def __init__(
+        self,
+        tuner: FineTuner,
+        X: Features,
+        tree: LabelTree,
+        positives: InstanceLists,
+        levels: list[InstanceLists],
+        rare: list[bool],
+        label_tokens: TokenRows | None,
+        seed: int,
+        n_threads: int,
+    ):
+        self._tuner, self._X, self._tree, self._levels, self._rare = tuner, X, tree, levels, rare
+        self._positives, self._label_tokens = positives, label_tokens
+        self._seed, self._n_threads = seed, n_threads
 
-def _begun(
-    tuner: FineTuner, X: Features, tree: LabelTree, levels: list[InstanceLists], t: int, seed: int, n_threads: int
-) -> tuple[InstanceLists, LevelHead]:
-    """Return M_t and the head that a level begins with."""
-    settings, embeddings = tuner.settings, tuner.embeddings
-    matched = matched_at(
-        settings.negatives,
-        X,
-        embeddings,
-        tree,
-        levels,
-        t,
-        beam_size=settings.negative_beam,
-        seed=seed,
-        n_threads=n_threads,
-    )
-    if not settings.bootstrap:
-        own = random_head(levels[t].n_nodes, embeddings.shape[1], seed)
-    elif settings.loss == "softmax":
-        own = centroid_head(embeddings, levels[t], settings.scale)
-    else:
-        own = linear_head(embeddings, tree.child_ptrs[t], matched, levels[t], seed=seed, n_threads=n_threads)
-    return matched, LevelHead(*own, t == 0)
+    def __call__(self, t: int, kept: checkpoint.State | None) -> tuple[InstanceLists, Shortlists, Head]:
+        """Return M_t, which a checkpoint keeps, the candidates made of it, and the head."""
+        if self._label_tokens is not None and t == self._tree.depth - 1:
+            return self._of_texts(self._label_tokens)
+        if kept is not None:
+            parts = kept.named("matched.")
+            matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
+        elif self._rare[t] and self._levels[t].n_nodes <= ALL_NODES:
+            matched = _NO_MATCHES
+        else:
+            matched = self._matched(t)
+        return (matched, *(self._of_means if self._rare[t] else self._of_weights)(t, matched, kept))
+
+    def _of_texts(self, label_tokens: TokenRows) -> tuple[InstanceLists, BatchLabels, TextHead]:
+        tuner = self._tuner
+        shortlist = BatchLabels(self._positives, tuner.tokens.n_rows, self._seed)
+        head = TextHead(tuner.encoder, label_tokens, tuner.settings.scale, tuner.processes)
+        return _NO_MATCHES, shortlist, head
+
+    def _of_means(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[BatchNodes, MeanHead]:
+        tuner = self._tuner
+        own = self._shortlist(t, matched) if matched.n_nodes else None
+        shortlist = BatchNodes(own, self._levels[t], tuner.tokens.n_rows, tuner.trained_on)
+        sums = None if kept is None else kept.tensors["head.sums"].numpy()
+        return shortlist, MeanHead(tuner.embeddings, shortlist.members(), tuner.settings.scale, sums)
+
+    def _of_weights(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[Shortlist, LevelHead]:
+        settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]
+        if kept is not None:
+            begun = kept.tensors["head.weight"].numpy(), kept.tensors["head.bias"][:, 0].numpy()
+        elif not settings.bootstrap:
+            begun = random_head(positives.n_nodes, embeddings.shape[1], self._seed)
+        elif settings.loss == "softmax":
+            begun = centroid_head(embeddings, positives, settings.scale)
+        else:
+            ptr = self._tree.child_ptrs[t]
+            begun = linear_head(embeddings, ptr, matched, positives, seed=self._seed, n_threads=self._n_threads)
+        return self._shortlist(t, matched), LevelHead(*begun, t == 0)
+
+    def _shortlist(self, t: int, matched: InstanceLists) -> Shortlist:
+        return Shortlist(self._tree.child_ptrs[t], matched, self._levels[t], self._tuner.tokens.n_rows)
+
+    def _matched(self, t: int) -> InstanceLists:
+        settings = self._tuner.settings
+        return matched_at(
+            settings.negatives,
+            self._X,
+            self._tuner.embeddings,
+            self._tree,
+            self._levels,
+            t,
+            beam_size=settings.negative_beam,
+            seed=self._seed,
+            n_threads=self._n_threads,
+        )
 
 
 class _Saver:

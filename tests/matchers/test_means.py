@@ -1,0 +1,107 @@
+"""Levels whose weights are means of embeddings, against the slow, obvious way."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ceiba.layers.instances import InstanceLists
+from ceiba.matchers.means import BatchNodes, MeanHead, teaches
+from ceiba.matchers.shortlist import Shortlist
+
+N, SCALE = 12, 20.0
+
+
+def draw(seed, held_out=2):
+    """Return rows trained on, embeddings of all, which nodes are whose, and the batch's candidates."""
+    rng = np.random.default_rng(seed)
+    child_ptr = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 5))]).astype(np.int64)
+    child_ptr[-1] += child_ptr[-1] == 0  # at least one node
+    shape = N, int(child_ptr[-1])
+    Y = sp.csr_array(((rng.random(shape) < 0.25) * rng.integers(1, 4, shape)).astype(np.float32))
+    M = sp.csr_array((rng.random((N, 5)) < 0.4).astype(np.float32))
+    E = rng.normal(size=(N, 4)).astype(np.float32)
+    E /= np.linalg.norm(E, axis=1, keepdims=True)
+    positives = InstanceLists.from_columns(Y, weighted=True)
+    trained_on = np.sort(rng.permutation(N)[held_out:])
+    shortlist = Shortlist(child_ptr, InstanceLists.from_columns(M), positives, N)
+    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N, trained_on)
+
+
+def others(Y, trained_on, row, node):
+    """Return the rows that a node is the mean of, as a row sees it."""
+    return [other for other in trained_on if Y[other, node] and other != row]
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_candidates_are_the_batchs_and_taught_by_others(seed):
+    trained_on, _, Y, M, child_ptr, nodes_of = draw(seed)
+    batch = np.random.default_rng(seed).permutation(N)[:5]
+    nodes, sign, cost = nodes_of.candidates(batch, batch)
+    parents = np.flatnonzero(M[batch].any(0))
+    expected = [node for parent in parents for node in range(child_ptr[parent], child_ptr[parent + 1])] or [0]
+    for i, row in enumerate(batch):
+        assert nodes[i].tolist() == expected
+        for j, node in enumerate(expected):
+            assert sign[i, j] == (1 if Y[row, node] else -1)
+            assert cost[i, j] == ((Y[row, node] or 1) if others(Y, trained_on, row, node) else 0)
+    for part in np.split(batch, [2]):
+        of_part = nodes_of.candidates(part, batch)
+        at = [batch.tolist().index(row) for row in part]
+        assert all((mine == whole[at]).all() for mine, whole in zip(of_part, (nodes, sign, cost), strict=True))
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_margins_are_cosines_to_the_mean_of_the_others(seed):
+    trained_on, E, Y, _, _, nodes_of = draw(seed)
+    rng = np.random.default_rng(seed)
+    head = MeanHead(E, nodes_of.members(), SCALE)
+    for _ in range(3):  # after each batch the means are of the newest embeddings
+        batch = rng.permutation(N)[:5]
+        new = rng.normal(size=(5, 4)).astype(np.float32)
+        new /= np.linalg.norm(new, axis=1, keepdims=True)
+        nodes, _, cost = nodes_of.candidates(batch, batch)
+        leaf = torch.from_numpy(new).requires_grad_()
+        margins = head(leaf, torch.from_numpy(nodes), batch)
+        for i, row in enumerate(batch):
+            for j, node in enumerate(nodes[i]):
+                if cost[i, j] and len(others(Y, trained_on, row, node)):
+                    mean = E[others(Y, trained_on, row, node)].sum(0)
+                    expected = SCALE * new[i] @ mean / np.linalg.norm(mean)
+                    assert margins[i, j].item() == pytest.approx(expected, abs=2e-3)
+        margins.sum().backward()
+        assert leaf.grad.isfinite().all()
+        head.moved(batch, new)
+        E[batch] = new
+    kept = np.isin(np.arange(N), trained_on)
+    assert np.allclose(head.sums.numpy(), (Y.astype(bool) * kept[:, None]).T @ E, atol=1e-5)
+    assert head.optimizer(0.1) is None
+
+
+def test_a_text_alone_in_its_nodes_gives_no_gradient():
+    from ceiba.matchers.head import softmax
+
+    E = np.eye(3, dtype=np.float32)
+    Y = sp.csr_array(np.eye(3, dtype=np.float32))
+    positives = InstanceLists.from_columns(Y, weighted=True)
+    shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(3), positives, 3)
+    nodes_of, rows = BatchNodes(shortlist, positives, 3, np.arange(3)), np.arange(3)
+    nodes, sign, cost = (torch.from_numpy(part) for part in nodes_of.candidates(rows, rows))
+    leaf = torch.from_numpy(E.copy()).requires_grad_()
+    loss = softmax(MeanHead(E, nodes_of.members(), SCALE)(leaf, nodes, rows), sign, cost)
+    loss.backward()
+    assert loss.item() == 0
+    assert (leaf.grad == 0).all()
+
+
+def test_means_teach_where_most_texts_share_a_node():
+    def lists(*columns):
+        return InstanceLists(np.cumsum([0, *map(len, columns)]), np.concatenate(columns).astype(np.int32))
+
+    assert teaches(lists([0, 1], [2], [3]), 4)
+    assert not teaches(lists([0, 1], [2], [3], [4]), 5)
+    assert not teaches(lists([0], [1]), 2)
