@@ -74,12 +74,13 @@ def test_a_head_at_random_is_the_seeds(tiny_encoder, small_corpus):
 
 
 def test_levels_share_the_steps():
-    settings = MatcherSettings(epochs=2.0, batch_size=10)
-    assert settings.steps_per_level(350, [True, True, True]) == [3, 14, 53]
-    assert settings.steps_per_level(350, [True, True, False]) == [14, 56, 0]
-    assert settings.steps_per_level(350, [True, False, False]) == [70, 0, 0]
-    assert MatcherSettings(steps=21).steps_per_level(999, [True, True, True]) == [1, 4, 16]
-    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [True, True]) == [0, 5]
+    settings, common = MatcherSettings(epochs=2.0, batch_size=10), [False, False, False]
+    assert settings.steps_per_level(350, [True, True, True], common) == [3, 14, 53]
+    assert settings.steps_per_level(350, [True, True, False], common) == [14, 56, 0]
+    assert settings.steps_per_level(350, [True, False, False], common) == [70, 0, 0]
+    assert settings.steps_per_level(345, [True, True, True], [False, False, True]) == [1, 4, 64]
+    assert MatcherSettings(steps=21).steps_per_level(999, [True, True, True], common) == [1, 4, 16]
+    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [True, True], [False, True]) == [0, 5]
 
 
 def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus, monkeypatch):

@@ -20,7 +20,7 @@ from ceiba.errors import InputError, ModelFormatError
 from ceiba.matchers.finetune import Best, FineTuner, LevelReport
 
 FILE = "matcher.checkpoint.safetensors"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+_GROWTH, _GROWTH_OF_MEANS = 4, 16  # of the steps from level to level
+
 
 @dataclass(frozen=True)
 class MatcherSettings:
@@ -32,10 +36,11 @@ class MatcherSettings:
     patience: int = 3
     checkpoint_seconds: float = 300.0
 
-    def steps_per_level(self, n_instances: int, trained: Sequence[bool]) -> list[int]:
+    def steps_per_level(self, n_instances: int, trained: Sequence[bool], rare: Sequence[bool]) -> list[int]:
         """Divide the steps of training among the levels.
 
-        A sequence of `steps` is taken as it is. Else each level gets four times the steps of the one above it.
+        A sequence of `steps` is taken as it is. Else each level gets four times the steps of the one above it, and one
+        whose weights are means sixteen times.
 
         Parameters
         ----------
@@ -43,10 +48,13 @@ class MatcherSettings:
             N.
         trained : sequence of bool
             Per level, whether it is trained on at all.
+        rare : sequence of bool
+            Per level, whether its nodes have too few positives for weights of their own.
         """
         if self.steps is not None and not isinstance(self.steps, int):
             return list(self.steps)
         total = self.steps if self.steps is not None else max(1, round(self.epochs * n_instances / self.batch_size))
-        shares = [4**t * flag for t, flag in enumerate(trained)]
-        ends = [round(total * sum(shares[: t + 1]) / sum(shares)) for t in range(len(shares))]
+        growth = np.cumprod([_GROWTH_OF_MEANS if few else _GROWTH for few in rare])
+        shares = np.cumsum(growth * np.asarray(trained, int))
+        ends = [round(total * share / shares[-1]) for share in shares.tolist()]
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]

@@ -53,7 +53,8 @@ def train_matcher(
     At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
     below it the children of the nodes that an instance is matched to. A head begins at what
     the newest embedding of each text gives (`bootstrap.py`), the first of which are of how texts begin, unless
-    `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level.
+    `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level. Where nodes have too few
+    positives (`settings.min_positives`) the head follows the embeddings and is not trained (`means.py`).
 
     Parameters
     ----------
@@ -100,7 +101,7 @@ def train_matcher(
     if label_tokens is not None:
         rare[-1] = False  # a text says what a label of few positives means
     trained = [not few or teaches(level, tokens.n_rows) for few, level in zip(rare, levels, strict=True)]
-    steps = settings.steps_per_level(tokens.n_rows, trained)
+    steps = settings.steps_per_level(tokens.n_rows, trained, rare)
     with torch.random.fork_rng([encoder.device] if encoder.device.type == "cuda" else []):
         torch.manual_seed(seed)
         processes = Processes.here(encoder.device)

@@ -36,7 +36,8 @@ class TransformerParameters(Presets, PartitionedClassifier):
         How the tokens' vectors become one: their mean, the first, or the last. "auto": what a sentence-transformers
         model names, else the last for decoders and the mean for all others.
     epochs : float, default=1.0
-        Passes over the texts, of all levels together; each level has four times the steps of the one above.
+        Passes over the texts, of all levels together; each level has four times the steps of the one above, one of rare
+        nodes (`min_positives`) sixteen times.
     steps : int, list of int or None, default=None
         Steps in place of `epochs`: of all levels together, or of each (0: a level is left out).
     loss : {"softmax", "squared_hinge"}, default="softmax"
@@ -56,8 +57,10 @@ class TransformerParameters(Presets, PartitionedClassifier):
     head_learning_rate : float, default=0.005
         The same for the heads.
     min_positives : float, default=10.0
-        Levels whose nodes have fewer positives than this on average are left out, but for the first: a node of few
-        texts teaches the encoder these texts alone. `steps` of each level overrules it.
+        Levels whose nodes have fewer positives than this on average, but for the first, have no weights of their own,
+        which would fit single texts: a node is where the mean embedding of its other texts lies, a text is told its
+        nodes from all others by a softmax, and only the encoder is trained. A level at which most texts share no node
+        with another is left out. 0: every level has weights.
     warmup : float, default=0.1
         The share of all steps in which learning rates rise.
     weight_decay : float, default=0.01
