@@ -44,14 +44,16 @@ def test_candidates_are_the_batchs_and_taught_by_others(seed):
     parents = np.flatnonzero(M[batch].any(0))
     expected = [node for parent in parents for node in range(child_ptr[parent], child_ptr[parent + 1])] or [0]
     for i, row in enumerate(batch):
-        assert nodes[i].tolist() == expected
+        assert nodes[0].tolist() == expected
         for j, node in enumerate(expected):
             assert sign[i, j] == (1 if Y[row, node] else -1)
             assert cost[i, j] == ((Y[row, node] or 1) if others(Y, trained_on, row, node) else 0)
     for part in np.split(batch, [2]):
         of_part = nodes_of.candidates(part, batch)
         at = [batch.tolist().index(row) for row in part]
-        assert all((mine == whole[at]).all() for mine, whole in zip(of_part, (nodes, sign, cost), strict=True))
+        assert of_part.nodes.tolist() == nodes.tolist()
+        assert (of_part.sign == sign[at]).all()
+        assert (of_part.cost == cost[at]).all()
 
 
 @given(st.integers(0, 10_000))
@@ -68,7 +70,7 @@ def test_margins_are_cosines_to_the_mean_of_the_others(seed):
         leaf = torch.from_numpy(new).requires_grad_()
         margins = head(leaf, torch.from_numpy(nodes), batch)
         for i, row in enumerate(batch):
-            for j, node in enumerate(nodes[i]):
+            for j, node in enumerate(nodes[0]):
                 if cost[i, j] and len(others(Y, trained_on, row, node)):
                     mean = E[others(Y, trained_on, row, node)].sum(0)
                     expected = SCALE * new[i] @ mean / np.linalg.norm(mean)

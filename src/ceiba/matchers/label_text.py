@@ -74,7 +74,7 @@ class TextHead(nn.Module):
         self._tokens, self._scale, self._processes = tokens, scale, processes
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
-        """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
+        """Return the margins (B, S) of embeddings (B, d) and nodes (1, S)."""
         labels = nodes[0].cpu().numpy()
         groups = length_groups(self._tokens.lengths[labels])  # in one batch, half of all tokens would be padding
         parts = [self._processes.encode(self._encoder[0], self._tokens, labels[group]) for group in groups]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.shortlist import Candidates, Shortlist, by_instance, same_for_all, stored
+from ceiba.matchers.shortlist import Candidates, Shortlist, by_instance, places, same_for_all, stored
 
 ALL_NODES = 2**15  # up to so many a product with all of them takes little time beside an encoder's step
 _TINY = 1e-12  # of a squared length, below which a node has no direction
@@ -56,7 +56,7 @@ class BatchNodes:
         nodes = np.arange(self.n_nodes) if self._shortlist is None else self._shortlist.nodes(batch)
         found = same_for_all(self._own, rows, nodes)
         own = (found.sign > 0) & self._trained[rows, None]
-        found.cost[self._n_texts[found.nodes[0]] - own == 0] = 0
+        found.cost[self._n_texts[nodes] - own == 0] = 0
         return found
 
 
@@ -98,15 +98,15 @@ class MeanHead(nn.Module):
         self.sums = nn.Parameter(torch.from_numpy(np.ascontiguousarray(sums, np.float32)), requires_grad=False)
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
-        """Return the margins (B, S) of embeddings (B, d) and nodes (B, S), whose rows are the same."""
-        of_nodes = self.sums[nodes[0]]
-        counted = same_for_all(self._members, rows, nodes[0].cpu().numpy()).sign > 0
-        own = torch.from_numpy(counted.astype(np.float32)).to(embeddings.device)
-        before = torch.from_numpy(self._embeddings[rows]).to(embeddings.device)  # what the sums have of each text
-        # of a sum s without the text's own e: |s - e|^2 = |s|^2 - 2 s.e + |e|^2, so that no s - e need be made
-        squares = of_nodes.square().sum(1) - own * (2 * before @ of_nodes.T - before.square().sum(1, keepdim=True))
-        products = embeddings @ of_nodes.T - own * (embeddings * before).sum(1, keepdim=True)
-        return self._scale * products * squares.clamp(min=_TINY).rsqrt()
+        """Return the margins (B, S) of embeddings (B, d) of texts `rows` and of nodes (1, S)."""
+        sums = self.sums if nodes.shape[1] == len(self.sums) else self.sums[nodes[0]]
+        margins = embeddings @ sums.T * sums.square().sum(1).clamp(min=_TINY).rsqrt()
+        row, column, _ = (
+            torch.from_numpy(a).to(sums.device) for a in places(self._members, rows, nodes[0].cpu().numpy())
+        )
+        before = torch.from_numpy(self._embeddings[rows]).to(sums.device)  # what the sums have of each text
+        others = nn.functional.normalize(sums[column] - before[row], dim=1)
+        return self._scale * margins.index_put((row, column), (embeddings[row] * others).sum(1))
 
     def moved(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
         """Take note of new embeddings of some texts, before they take the place of the old."""

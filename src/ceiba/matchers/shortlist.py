@@ -14,7 +14,7 @@ from ceiba.layers.instances import InstanceLists, ranges
 class Candidates(NamedTuple):
     """A batch of shortlists, padded on the right: each (B, S)."""
 
-    nodes: NDArray[np.int64]
+    nodes: NDArray[np.int64]  # (1, S) where they are the same for all
     sign: NDArray[np.float32]  # 1 where the node is the instance's, -1 where it is not
     cost: NDArray[np.float32]  # 0 at padding, the relevance at positives, 1 elsewhere
 
@@ -88,14 +88,22 @@ def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
 
 def same_for_all(own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]) -> Candidates:
     """Return the same candidates for some rows, ascending, of which a row's own are those stored in it."""
+    row, column, at = places(own, rows, nodes)
+    shape = (len(rows), len(nodes))
+    found = Candidates(nodes[None], np.full(shape, -1, np.float32), np.ones(shape, np.float32))
+    found.sign[row, column] = 1
+    found.cost[row, column] = own.data[at]
+    return found
+
+
+def places(
+    own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the stored entries of some rows that are of some nodes, ascending: places in both, and where stored."""
     row, at = stored(own, rows)
     column = np.minimum(np.searchsorted(nodes, own.indices[at]), len(nodes) - 1)
     hit = nodes[column] == own.indices[at]
-    shape = (len(rows), len(nodes))
-    found = Candidates(np.tile(nodes, (len(rows), 1)), np.full(shape, -1, np.float32), np.ones(shape, np.float32))
-    found.sign[row[hit], column[hit]] = 1
-    found.cost[row[hit], column[hit]] = own.data[at[hit]]
-    return found
+    return row[hit], column[hit], at[hit]
 
 
 def stored(matrix: sp.csr_array, rows: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
