@@ -61,7 +61,7 @@ def test_candidates_are_the_batchs_and_taught_by_others(seed):
 def test_margins_are_cosines_to_the_mean_of_the_others(seed):
     trained_on, E, Y, _, _, nodes_of = draw(seed)
     rng = np.random.default_rng(seed)
-    head = MeanHead(E, nodes_of.members(), SCALE)
+    head = MeanHead(E, nodes_of.members, SCALE)
     for _ in range(3):  # after each batch the means are of the newest embeddings
         batch = rng.permutation(N)[:5]
         new = rng.normal(size=(5, 4)).astype(np.float32)
@@ -94,7 +94,7 @@ def test_a_text_alone_in_its_nodes_gives_no_gradient():
     nodes_of, rows = BatchNodes(shortlist, positives, 3, np.arange(3)), np.arange(3)
     nodes, sign, cost = (torch.from_numpy(part) for part in nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
-    loss = softmax(MeanHead(E, nodes_of.members(), SCALE)(leaf, nodes, rows), sign, cost)
+    loss = softmax(MeanHead(E, nodes_of.members, SCALE)(leaf, nodes, rows), sign, cost)
     loss.backward()
     assert loss.item() == 0
     assert (leaf.grad == 0).all()

@@ -93,6 +93,7 @@ def test_cosines_to_mean_embeddings_count(tiny_encoder, small_corpus):
     (texts, labels), frozen = small_corpus, f"frozen:{tiny_encoder}"
     plain, both = (fit(frozen, small_corpus, cosine_weight=weight, ranker=XRLinear()) for weight in (0.0, 0.25))
     assert fit(frozen, small_corpus).cosine_weight_ == 0.1
+    assert fit(tiny_encoder, small_corpus).cosine_weight_ == 0.25
     assert plain.label_embeddings_ is None
     embeddings = both.encode(texts)
     own = [embeddings[[label in row for row in labels]].sum(axis=0) for label in both.classes_]

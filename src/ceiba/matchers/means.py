@@ -30,6 +30,11 @@ class BatchNodes:
         N.
     trained_on : ndarray of int
         The rows that nodes are the means of.
+
+    Attributes
+    ----------
+    members : csr_array of shape (N, K)
+        Ones at the nodes of each row that is trained on.
     """
 
     everything = False
@@ -41,15 +46,11 @@ class BatchNodes:
         self._own = by_instance(positives, n_instances)
         self._trained = np.zeros(n_instances, bool)
         self._trained[trained_on] = True
-        self._n_texts = np.bincount(self.members().indices, minlength=self.n_nodes)
-
-    def members(self) -> sp.csr_array:
-        """Return the nodes of each text, (N, K), those that are not trained on left out."""
-        row = np.repeat(np.arange(len(self._trained)), np.diff(self._own.indptr))
-        kept = self._trained[row]
-        ptr = np.concatenate([[0], np.cumsum(np.bincount(row[kept], minlength=len(self._trained)))])
-        values = np.ones(int(kept.sum()), np.float32)
-        return sp.csr_array((values, self._own.indices[kept], ptr), shape=self._own.shape)
+        sizes = np.diff(self._own.indptr)
+        nodes = self._own.indices[np.repeat(self._trained, sizes)]
+        self._n_texts = np.bincount(nodes, minlength=self.n_nodes)
+        ptr = np.concatenate([[0], np.cumsum(sizes * self._trained)])
+        self.members = sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=self._own.shape)
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> Candidates:
         """Return the candidates of some rows of a batch: the same nodes for each."""

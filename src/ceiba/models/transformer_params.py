@@ -95,9 +95,9 @@ class TransformerParameters(Presets, PartitionedClassifier):
     cosine_weight : float or "auto", default="auto"
         What the cosine between the embeddings of a text and of a label counts beside the ranker's score. A label's
         embedding is the mean of its training texts', and only the labels that the search reaches are compared
-        ("auto": at 0.1). With label texts it is that of the label's text, moved towards the mean, and all labels are
-        compared, L x d multiplications a text ("auto": the best of 0 to 2 on a twentieth of the texts, which is held
-        out of fine-tuning for that).
+        ("auto": at 0.25, of a frozen encoder at 0.1). With label texts it is that of the label's text, moved towards
+        the mean, and all labels are compared, L x d multiplications a text ("auto": the best of 0 to 2 on a twentieth
+        of the texts, which is held out of fine-tuning for that).
     label_documents : bool or "auto", default="auto"
         With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
     overlap : int, default=1

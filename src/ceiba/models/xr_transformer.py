@@ -23,6 +23,7 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_texts import (
     AUTO,
+    TUNED_WITHOUT_TEXTS,
     WITHOUT_TEXTS,
     choose_use,
     embeddings_of_labels,
@@ -195,7 +196,8 @@ class XRTransformer(TransformerParameters):
         clock.over("matcher")
         inputs = with_dense(features, embeddings)
         documents, label_rows, of_texts, label_embeddings = False, None, None, None
-        weight = WITHOUT_TEXTS if self.cosine_weight == AUTO else float(self.cosine_weight)
+        without = WITHOUT_TEXTS if self.encoder.startswith(_FROZEN) else TUNED_WITHOUT_TEXTS
+        weight = without if self.cosine_weight == AUTO else float(self.cosine_weight)
         if names is not None:
             of_texts, label_rows, inputs = embeddings[n:], inputs.part(n, inputs.n_rows), inputs.part(0, n)
             documents, weight = choose_use(
