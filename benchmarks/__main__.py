@@ -236,7 +236,9 @@ def overlap_report(
 @app.command()
 def growth_report(
     files: Annotated[list[Path], typer.Argument(help="JSON lines of transformer, of several steps and --labels")],
-    to: Annotated[Path, typer.Option(help="folder for growth.md and growth.svg")] = Path("benchmarks/results"),
+    to: Annotated[Path, typer.Option(help="folder for a .md and a .svg, named after the first file")] = Path(
+        "benchmarks/results"
+    ),
 ) -> None:
     """Write accuracy against training time of XR- and X-Transformer as the number of labels grows."""
     from benchmarks.growth_report import write as write_growth
