@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,9 @@ import scipy.sparse as sp
 
 from ceiba.features.matrix import Features, as_features
 from ceiba.layers.instances import InstanceLists
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Problem(NamedTuple):
