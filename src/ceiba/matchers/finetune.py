@@ -140,8 +140,8 @@ class FineTuner:
         ----------
         level : int
             From 1, for the report.
-        shortlist : Shortlist
-        head : LevelHead
+        shortlist : Shortlist, BatchLabels or BatchNodes
+        head : LevelHead, TextHead or MeanHead
             Changed in place.
         n_steps : int
         first : int, default=0

@@ -44,20 +44,22 @@ class BatchNodes:
     ):
         self.n_nodes, self._shortlist = positives.n_nodes, shortlist
         self._own = by_instance(positives, n_instances)
-        self._trained = np.zeros(n_instances, bool)
-        self._trained[trained_on] = True
+        trained = np.zeros(n_instances, bool)
+        trained[trained_on] = True
         sizes = np.diff(self._own.indptr)
-        nodes = self._own.indices[np.repeat(self._trained, sizes)]
+        nodes = self._own.indices[np.repeat(trained, sizes)]
         self._n_texts = np.bincount(nodes, minlength=self.n_nodes)
-        ptr = np.concatenate([[0], np.cumsum(sizes * self._trained)])
+        ptr = np.concatenate([[0], np.cumsum(sizes * trained)])
         self.members = sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=self._own.shape)
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> Candidates:
         """Return the candidates of some rows of a batch: the same nodes for each."""
         nodes = np.arange(self.n_nodes) if self._shortlist is None else self._shortlist.nodes(batch)
         found = same_for_all(self._own, rows, nodes)
-        own = (found.sign > 0) & self._trained[rows, None]
-        found.cost[self._n_texts[nodes] - own == 0] = 0
+        found.cost[:, self._n_texts[nodes] == 0] = 0
+        row, column, _ = places(self.members, rows, nodes)
+        alone = self._n_texts[nodes[column]] == 1
+        found.cost[row[alone], column[alone]] = 0
         return found
 
 
