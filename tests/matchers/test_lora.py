@@ -14,7 +14,7 @@ pytest.importorskip("peft")
 
 FAST = {"max_length": 16, "steps": [0, 12, 12], "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 1e-2, "head_learning_rate": 1e-2, "precision": "float32", "device": "cpu", "n_jobs": 1}
-FAST |= {"lora_rank": 2}
+FAST |= {"lora_rank": 2, "min_positives": 0}
 
 
 def fit(encoder, corpus, **params):

@@ -200,6 +200,29 @@ def test_relevance(problem):
     assert column["elsewhere"].tolist() == column["strong"].tolist()
 
 
+@pytest.mark.parametrize(("norm", "power"), [("l1", 1.0), ("l2", 0.5)])
+def test_relevance_norm(problem, norm, power):
+    Y = problem.Y.toarray() > 0
+    Y[5] = False  # a text without labels
+    assert len(np.unique(Y.sum(axis=1))) > 3
+    weights = Y / np.maximum(Y.sum(axis=1, keepdims=True), 1) ** power
+    relevance = sp.csr_array((weights / weights[Y].mean()).astype(np.float32))
+    Y = sp.csr_array(Y.astype(float))
+    model = XRLinear(**SMALL, relevance_norm=norm).fit(problem.X, Y)
+    assert same(model, XRLinear(**SMALL).fit(problem.X, Y, relevance=relevance))
+    assert not same(model, XRLinear(**SMALL).fit(problem.X, Y))
+    given = [XRLinear(**SMALL, relevance_norm=n).fit(problem.X, Y, relevance=Y * 2.0) for n in (None, norm)]
+    assert same(*given)
+
+
+def test_relevance_norm_of_rows_of_one_label_each_changes_nothing(make_problem):
+    problem = make_problem(60, 30, 8)
+    Y = sp.csr_array(np.eye(8)[np.arange(60) % 8])
+    models = [XRLinear(**SMALL, relevance_norm=norm).fit(problem.X, Y) for norm in (None, "l1", "l2")]
+    assert same(models[0], models[1])
+    assert same(models[0], models[2])
+
+
 @pytest.mark.parametrize("combine", COMBINE_NAMES)
 def test_every_combine(problem, combine):
     model = XRLinear(**SMALL, combine=combine).fit(problem.X, problem.Y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 
 from ceiba.errors import InputError, InputTypeError
@@ -24,6 +25,20 @@ def relevance_of_positives(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
     if picked.nnz != Y.nnz or picked.data.min(initial=1) <= 0:
         raise InputError("relevance must be above 0 at every positive of Y.")
     return picked
+
+
+def relevance_by_row(Y: sp.csr_array, norm: str) -> sp.csr_array:
+    """Return what each positive of an indicator weighs when rows have one length, scaled to a mean of 1.
+
+    Parameters
+    ----------
+    Y : csr_array of shape (N, L)
+    norm : {"l1", "l2"}
+        Whether the weights of a row, which are equal, have the same sum or the same sum of squares in all rows.
+    """
+    sizes = np.diff(Y.indptr)
+    weights = np.repeat(np.maximum(sizes, 1) ** {"l1": -1.0, "l2": -0.5}[norm], sizes)
+    return sp.csr_array(((weights / weights.mean()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
 
 
 def matched_instances(matched: Any, tree: LabelTree | None, n_instances: int) -> InstanceLists:

@@ -56,7 +56,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
     head_learning_rate : float, default=0.005
         The same for the heads.
-    min_positives : float, default=10.0
+    min_positives : float, default=100.0
         Levels whose nodes have fewer positives than this on average, but for the first, have no weights of their own,
         which would fit single texts: a node is where the mean embedding of its other texts lies, a text is told its
         nodes from all others by a softmax, and only the encoder is trained. A level at which most texts share no node
@@ -197,7 +197,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         accumulation: int = 1,
         learning_rate: float = 1e-4,
         head_learning_rate: float = 5e-3,
-        min_positives: float = 10.0,
+        min_positives: float = 100.0,
         warmup: float = 0.1,
         weight_decay: float = 0.01,
         max_grad_norm: float = 1.0,

@@ -22,7 +22,7 @@ from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
-from ceiba.models.fit_matrices import matched_instances, relevance_of_positives
+from ceiba.models.fit_matrices import matched_instances, relevance_by_row, relevance_of_positives
 from ceiba.models.label_texts import in_class_order, with_documents
 from ceiba.models.partition import Partition, Progress, stage, train_partition
 from ceiba.models.presets import Presets
@@ -86,6 +86,10 @@ class XRLinear(Presets, PartitionedClassifier):
         The cost of an error beside the squared length of the weights; larger fits the training set more closely.
     cost_positive, cost_negative : float, default=1.0
         Multiply C for positives and for negatives.
+    relevance_norm : {"l1", "l2"} or None, default=None
+        What a text weighs as a positive of its labels. None: as much as any other. "l1": less the more labels it has,
+        1 / n of n labels, "l2": 1 / sqrt(n), both scaled to a mean of 1; of a cluster, the sum over its labels. Not
+        used where ``fit`` is given a `relevance`.
     bias : float, default=1.0
         The value of a constant feature; 0 leaves the intercept out.
     tolerance : float, default=0.3
@@ -144,6 +148,8 @@ class XRLinear(Presets, PartitionedClassifier):
     - Yu, Zhong, Zhang, Chang and Dhillon, "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022:
       XR-Linear.
     - Prabhu et al., "Parabel", WWW 2018: balanced label trees and teacher-forced negatives.
+    - Zhang, Chang, Yu and Dhillon, "Fast Multi-Resolution Transformer Fine-tuning for Extreme Multi-label Text
+      Classification", NeurIPS 2021, section 3.2: relevance weights whose rows are normalised.
     - Liu et al., "Label Disentanglement in Partition-based Extreme Multilabel Classification", NeurIPS 2021: `overlap`.
 
     Examples
@@ -181,6 +187,7 @@ class XRLinear(Presets, PartitionedClassifier):
         "C": [_POSITIVE],
         "cost_positive": [_POSITIVE],
         "cost_negative": [_POSITIVE],
+        "relevance_norm": [Exactly(None), Options("l1", "l2")],
         "bias": [Interval(float, 0, None)],
         "tolerance": [_POSITIVE],
         "max_iter": [_COUNT],
@@ -217,6 +224,7 @@ class XRLinear(Presets, PartitionedClassifier):
         C: float = 1.0,
         cost_positive: float = 1.0,
         cost_negative: float = 1.0,
+        relevance_norm: str | None = None,
         bias: float = 1.0,
         tolerance: float = 0.3,
         max_iter: int = 100,
@@ -245,6 +253,7 @@ class XRLinear(Presets, PartitionedClassifier):
         self.C = C
         self.cost_positive = cost_positive
         self.cost_negative = cost_negative
+        self.relevance_norm = relevance_norm
         self.bias = bias
         self.tolerance = tolerance
         self.max_iter = max_iter
@@ -282,7 +291,8 @@ class XRLinear(Presets, PartitionedClassifier):
         classes : sequence of L str or int, default=None
             Names of the columns of an indicator.
         relevance : (N, L) sparse matrix, default=None
-            Multiplies the cost of an instance for a label; above 0 at every positive of Y, ignored elsewhere.
+            Multiplies the cost of an instance for a label; above 0 at every positive of Y, ignored elsewhere. None:
+            as `relevance_norm` says.
         label_texts : sequence of L str, dict, or features of shape (L, D), default=None
             A text per label, in the order of the classes (sorted, where Y is lists) or by label, for
             ``label_embedding="text"`` and `label_documents`. Features where X is features.
@@ -313,10 +323,12 @@ class XRLinear(Presets, PartitionedClassifier):
         label_texts = in_class_order(label_texts, classes)
         self._check_embedding(len(classes), texts, label_texts)
         self._check_documents(texts, label_texts)
-        if relevance is None:
-            positives = InstanceLists.from_columns(Y)
-        else:
+        if relevance is not None:
             positives = InstanceLists.from_columns(relevance_of_positives(relevance, Y), weighted=True)
+        elif self.relevance_norm is not None:
+            positives = InstanceLists.from_columns(relevance_by_row(Y, self.relevance_norm), weighted=True)
+        else:
+            positives = InstanceLists.from_columns(Y)
         extra = None if matched is None else matched_instances(matched, self.tree, Y.shape[0])
         seconds: dict[str, float] = {}
         started = time.perf_counter()

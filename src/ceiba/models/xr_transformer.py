@@ -304,9 +304,9 @@ class XRTransformer(TransformerParameters):
         """Return the rankers' template where none is given.
 
         Beside an encoder their time does not count, so they are three trees of larger clusters, and small weights, of
-        which embeddings have many, are kept.
+        which embeddings have many, are kept. Texts of many labels weigh less as positives.
         """
-        return XRLinear(n_trees=3, max_leaf_size=200, threshold=0.01)
+        return XRLinear(n_trees=3, max_leaf_size=200, threshold=0.01, relevance_norm="l2")
 
     def _new_ranker(self) -> XRLinear:
         ranker = self.default_ranker() if self.ranker is None else clone(self.ranker)
