@@ -11,16 +11,20 @@ X_AT_RANDOM = "x-transformer, heads begun at random"  # as it was published
 Curve = list[tuple[float, float]]  # seconds and P@1, by the number of steps
 
 
-def curves(rows: Rows) -> dict[int, dict[str, Curve]]:
-    """Return, by the number of labels and the system, accuracy against training time: a point per number of steps."""
+def curves(rows: Rows, seconds: str = "fit_s") -> dict[int, dict[str, Curve]]:
+    """Return, by the number of labels and the system, accuracy against time: a point per number of steps.
+
+    The time is that of training, or with "steps_s" that of the steps of fine-tuning alone.
+    """
     groups: dict[int, dict[str, dict[int, Rows]]] = {}
     for row in rows:
         steps = sum(level["steps"] for level in row["levels"])
+        row = {**row, "steps_s": sum(level["seconds"] for level in row["levels"])}
         of_labels = groups.setdefault(row["most_labels"], {})
         of_labels.setdefault(system_of(row), {}).setdefault(steps, []).append(row)
     return {
         n_labels: {
-            system: [(middle(by[steps], "fit_s") or 0.0, mean(by[steps], "P@1")) for steps in sorted(by)]
+            system: [(middle(by[steps], seconds) or 0.0, mean(by[steps], "P@1")) for steps in sorted(by)]
             for system, by in own.items()
         }
         for n_labels, own in sorted(groups.items())
@@ -40,26 +44,25 @@ def time_to(curve: Curve, target: float) -> float:
     return t1 if y1 == y0 else t0 + (t1 - t0) * (target - y0) / (y1 - y0)
 
 
-def table(found: dict[int, dict[str, Curve]]) -> list[str]:
+def table(found: dict[int, dict[str, Curve]], steps_alone: dict[int, dict[str, Curve]]) -> list[str]:
     """Return a Markdown table, a row per system beside XR and number of labels: the time to the best both reach.
 
-    Where the first point of XR's curve is above it, the ratio is at least what it says.
+    Where the first point of XR's curve is above it, the ratios are at least what they say.
     """
-    lines = [
-        "| beside XR-Transformer | labels | best P@1, XR | the other | to the lower, XR, s | the other, s | ratio |"
-    ]
-    lines.append("|" + " --- |" * 7)
+    names = "beside XR-Transformer|labels|best P@1, XR|the other|to the lower, XR, s|the other, s|ratio"
+    lines = ["| " + " | ".join([*names.split("|"), "steps alone, XR, s", "the other, s", "ratio"]) + " |"]
+    lines.append("|" + " --- |" * 10)
     for other in (X, X_AT_RANDOM):
         for n_labels, own in found.items():
             if other not in own:
                 continue
             best = [max(y for _, y in own[system]) for system in (XR, other)]
-            ours, theirs = (time_to(own[system], min(best)) for system in (XR, other))
             sign = "> " if own[XR][0][1] > min(best) else ""
-            lines.append(
-                f"| {other} | {n_labels:,} | {best[0]:.2f} | {best[1]:.2f} | {ours:.1f} | {theirs:.1f} "
-                f"| {sign}{theirs / ours:.2f} |"
-            )
+            cells = [other, f"{n_labels:,}", *(f"{figure:.2f}" for figure in best)]
+            for by in (own, steps_alone[n_labels]):
+                ours, theirs = (time_to(by[system], min(best)) for system in (XR, other))
+                cells += [f"{ours:.1f}", f"{theirs:.1f}", f"{sign}{theirs / ours:.2f}"]
+            lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
@@ -71,7 +74,9 @@ def write(files: list[Path], to: Path) -> None:
     lines = ["# Time to the same accuracy as the number of labels grows", ""]
     lines += [f"Machine: {first['machine']}; {first['threads']} threads. {first['data']}, {first['encoder']}.", ""]
     to.mkdir(parents=True, exist_ok=True)
-    (to / f"{files[0].stem}.md").write_text("\n".join([*lines, *table(found), ""]), encoding="utf-8")
+    (to / f"{files[0].stem}.md").write_text(
+        "\n".join([*lines, *table(found, curves(rows, "steps_s")), ""]), encoding="utf-8"
+    )
     plot(found, to / f"{files[0].stem}.svg")
 
 
