@@ -192,7 +192,8 @@ def test_steps_of_both_heads(tmp_path):
 
 def test_time_to_the_same_accuracy(tmp_path):
     def row(system, steps, seconds, figure, **settings):
-        row = {"system": system, "most_labels": 1000, "levels": [{"steps": steps}], "fit_s": seconds, "P@1": figure}
+        levels = [{"steps": steps - 1, "seconds": seconds / 5}, {"steps": 1, "seconds": seconds / 20}]
+        row = {"system": system, "most_labels": 1000, "levels": levels, "fit_s": seconds, "P@1": figure}
         return {**row, "settings": settings, "machine": "any", "threads": 1, "data": "made up", "encoder": "static"}
 
     rows = [row("xr-transformer", 10, 5.0, 40.0), row("xr-transformer", 20, 10.0, 60.0)]
@@ -202,6 +203,9 @@ def test_time_to_the_same_accuracy(tmp_path):
     result = CliRunner().invoke(app, ["growth-report", str(tmp_path / "rows.jsonl"), "--to", str(tmp_path)])
     assert result.exit_code == 0, result.output
     text = (tmp_path / "rows.md").read_text()
-    assert "| x-transformer | 1,000 | 60.00 | 50.00 | 7.5 | 40.0 | 5.33 |" in text
-    assert "| x-transformer, heads begun at random | 1,000 | 60.00 | 39.00 | 5.0 | 60.0 | > 12.00 |" in text
+    assert "| x-transformer | 1,000 | 60.00 | 50.00 | 7.5 | 40.0 | 5.33 | 1.9 | 10.0 | 5.33 |" in text
+    assert (
+        "| x-transformer, heads begun at random | 1,000 | 60.00 | 39.00 | 5.0 | 60.0 | > 12.00 | 1.2 | 15.0 | > 12.00 |"
+        in text
+    )
     assert (tmp_path / "rows.svg").exists()

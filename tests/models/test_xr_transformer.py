@@ -181,7 +181,7 @@ def test_progress_tells_loss_and_speed(tiny_encoder, small_corpus):
             self.notes.append(words)
 
     progress = Progress()
-    XRTransformer(encoder=str(tiny_encoder), **FAST).fit(*small_corpus, progress=progress)
+    XRTransformer(encoder=str(tiny_encoder), **FAST, steps=[2, 2, 4]).fit(*small_corpus, progress=progress)
     assert {"tokens", "fine-tuning, level 1/3", "fine-tuning, level 3/3", "embeddings"} <= set(progress.stages)
     assert all("loss" in note and "texts/s" in note for note in progress.notes)
 
