@@ -49,8 +49,10 @@ def table(found: dict[int, dict[str, Curve]], steps_alone: dict[int, dict[str, C
 
     Where the first point of XR's curve is above it, the ratios are at least what they say.
     """
-    names = "beside XR-Transformer|labels|best P@1, XR|the other|to the lower, XR, s|the other, s|ratio"
-    lines = ["| " + " | ".join([*names.split("|"), "steps alone, XR, s", "the other, s", "ratio"]) + " |"]
+    lines = [
+        "| beside XR-Transformer | labels | best P@1, XR | the other | to the lower, XR, s | the other, s | ratio "
+        "| steps alone, XR, s | the other, s | ratio |"
+    ]
     lines.append("|" + " --- |" * 10)
     for other in (X, X_AT_RANDOM):
         for n_labels, own in found.items():

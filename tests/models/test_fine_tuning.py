@@ -33,5 +33,6 @@ def test_fine_tuned_minilm_beats_tfidf_on_unseen_wordings(monkeypatch):
     words = XRTransformer.default_ranker().set_params(n_jobs=2).fit(list(texts), list(labels))
     reader = XRTransformer(encoder=str(package.MODEL_DIR), max_length=32, epochs=1.0, n_jobs=2)
     reader.fit(list(texts), list(labels))
+    assert [report["level"] for report in reader.fit_report_["matcher"]] == [2, 3]
     assert reader.fit_report_["matcher"][-1]["nodes"] == len(reader.classes_)
     assert accuracy(reader) >= accuracy(words)

@@ -37,7 +37,7 @@ def relevance_by_row(Y: sp.csr_array, norm: str) -> sp.csr_array:
         Whether the weights of a row, which are equal, have the same sum or the same sum of squares in all rows.
     """
     sizes = np.diff(Y.indptr)
-    weights = np.repeat(np.maximum(sizes, 1) ** {"l1": -1.0, "l2": -0.5}[norm], sizes)
+    weights = np.repeat(sizes, sizes) ** {"l1": -1.0, "l2": -0.5}[norm]
     return sp.csr_array(((weights / weights.mean()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
 
 
