@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ceiba.matchers.head import LevelHead, softmax, weighted_squared_hinge
+from ceiba.matchers.head import LevelHead, shared_softmax, softmax, weighted_squared_hinge
 
 ROWS = np.arange(3)
 margins = torch.tensor([[2.0, -0.5, 0.3], [0.1, 4.0, -2.0]], requires_grad=True)
@@ -34,6 +36,25 @@ def test_padding_adds_nothing(loss):
     value.backward()
     assert (leaf.grad[:, 3:] == 0).all()
     assert leaf.grad[:, :3].isfinite().all()
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None)
+def test_softmax_of_shared_candidates_is_that_of_each_texts_own(seed):
+    rng = np.random.default_rng(seed)
+    first = torch.from_numpy(rng.normal(size=(4, 6)).astype(np.float32))
+    leaves = [first.clone().requires_grad_() for _ in range(2)]
+    relevance = (rng.random((4, 6)) < 0.3) * rng.integers(1, 4, (4, 6)).astype(np.float32)
+    out = torch.from_numpy(rng.random((4, 6)) < 0.3)
+    row, column = relevance.nonzero()
+    own = map(torch.from_numpy, (row, column, relevance[row, column]))
+    found = shared_softmax(leaves[0].masked_fill(out, -torch.inf), *own)
+    cost = torch.from_numpy(np.where(relevance > 0, relevance, 1)).masked_fill(out, 0)
+    expected = softmax(leaves[1], torch.from_numpy(np.where(relevance > 0, 1, -1)), cost)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-5)
+    for value in (found, expected):
+        value.backward()
+    assert torch.allclose(leaves[0].grad, leaves[1].grad, atol=1e-6)
 
 
 def test_text_without_labels_counts_nothing_in_softmax():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ceiba.layers.instances import InstanceLists
+from ceiba.matchers.head import shared_softmax
 from ceiba.matchers.means import BatchNodes, MeanHead, teaches
 from ceiba.matchers.shortlist import Shortlist
 
@@ -37,23 +38,16 @@ def others(Y, trained_on, row, node):
 
 @given(st.integers(0, 10_000))
 @settings(deadline=None)
-def test_candidates_are_the_batchs_and_taught_by_others(seed):
-    trained_on, _, Y, M, child_ptr, nodes_of = draw(seed)
+def test_candidates_are_the_batchs(seed):
+    _, _, Y, M, child_ptr, nodes_of = draw(seed)
     batch = np.random.default_rng(seed).permutation(N)[:5]
-    nodes, sign, cost = nodes_of.candidates(batch, batch)
     parents = np.flatnonzero(M[batch].any(0))
     expected = [node for parent in parents for node in range(child_ptr[parent], child_ptr[parent + 1])] or [0]
-    for i, row in enumerate(batch):
-        assert nodes[0].tolist() == expected
-        for j, node in enumerate(expected):
-            assert sign[i, j] == (1 if Y[row, node] else -1)
-            assert cost[i, j] == ((Y[row, node] or 1) if others(Y, trained_on, row, node) else 0)
-    for part in np.split(batch, [2]):
-        of_part = nodes_of.candidates(part, batch)
-        at = [batch.tolist().index(row) for row in part]
-        assert of_part.nodes.tolist() == nodes.tolist()
-        assert (of_part.sign == sign[at]).all()
-        assert (of_part.cost == cost[at]).all()
+    for part in (batch, *np.split(batch, [2])):
+        nodes, row, column, relevance = nodes_of.candidates(part, batch)
+        assert nodes.tolist() == expected
+        own = sp.csr_array((relevance, (row, column)), shape=(len(part), len(nodes)))
+        assert (own.toarray() == Y[part][:, nodes]).all()
 
 
 @given(st.integers(0, 10_000))
@@ -66,16 +60,20 @@ def test_margins_are_cosines_to_the_mean_of_the_others(seed):
         batch = rng.permutation(N)[:5]
         new = rng.normal(size=(5, 4)).astype(np.float32)
         new /= np.linalg.norm(new, axis=1, keepdims=True)
-        nodes, _, cost = nodes_of.candidates(batch, batch)
+        nodes, *own = map(torch.from_numpy, nodes_of.candidates(batch, batch))
         leaf = torch.from_numpy(new).requires_grad_()
-        margins = head(leaf, torch.from_numpy(nodes), batch)
+        margins = head(leaf, nodes, batch)
         for i, row in enumerate(batch):
-            for j, node in enumerate(nodes[0]):
-                if cost[i, j] and len(others(Y, trained_on, row, node)):
+            for j, node in enumerate(nodes.tolist()):
+                if len(others(Y, trained_on, row, node)):
                     mean = E[others(Y, trained_on, row, node)].sum(0)
                     expected = SCALE * new[i] @ mean / np.linalg.norm(mean)
                     assert margins[i, j].item() == pytest.approx(expected, abs=2e-3)
-        margins.sum().backward()
+                else:
+                    assert margins[i, j].item() == -np.inf
+        loss = shared_softmax(margins, *own)
+        loss.backward()
+        assert loss.isfinite()
         assert leaf.grad.isfinite().all()
         head.moved(batch, new)
         E[batch] = new
@@ -85,16 +83,14 @@ def test_margins_are_cosines_to_the_mean_of_the_others(seed):
 
 
 def test_a_text_alone_in_its_nodes_gives_no_gradient():
-    from ceiba.matchers.head import softmax
-
     E = np.eye(3, dtype=np.float32)
     Y = sp.csr_array(np.eye(3, dtype=np.float32))
     positives = InstanceLists.from_columns(Y, weighted=True)
     shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(3), positives, 3)
     nodes_of, rows = BatchNodes(shortlist, positives, 3, np.arange(3)), np.arange(3)
-    nodes, sign, cost = (torch.from_numpy(part) for part in nodes_of.candidates(rows, rows))
+    nodes, *own = map(torch.from_numpy, nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
-    loss = softmax(MeanHead(E, nodes_of.members, SCALE)(leaf, nodes, rows), sign, cost)
+    loss = shared_softmax(MeanHead(E, nodes_of.members, SCALE)(leaf, nodes, rows), *own)
     loss.backward()
     assert loss.item() == 0
     assert (leaf.grad == 0).all()

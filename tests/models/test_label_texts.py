@@ -120,25 +120,28 @@ def test_batches_draw_from_their_own_labels():
     Y = sp.csr_array(np.array([[1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
     drawn = BatchLabels(InstanceLists.from_columns(Y), 4, seed=0)
     batch = np.array([2, 0, 3])
-    nodes, sign, cost = drawn.candidates(batch, batch)
-    assert nodes.shape[0] == 1
-    assert 3 <= nodes.shape[1] <= 4  # label 0 of row 2, and three of row 0's five
+    nodes, row, column, relevance = drawn.candidates(batch, batch)
+    assert 3 <= len(nodes) <= 4  # label 0 of row 2, and three of row 0's five
     assert 5 not in nodes
-    assert (cost == 1).all()
-    assert ((sign > 0) == (Y.toarray()[batch][:, nodes[0]] > 0)).all()
-    parts = [drawn.candidates(part, batch) for part in np.split(batch, [1])]
-    assert (np.concatenate([part.sign for part in parts]) == sign).all()
-    assert drawn.candidates(batch[2:], batch[2:]).sign.tolist() == [[-1]]  # a batch without labels
+    assert (relevance == 1).all()
+    own = sp.csr_array((relevance, (row, column)), shape=(3, len(nodes))).toarray()
+    assert (own == Y.toarray()[batch][:, nodes]).all()
+    for part in np.split(np.arange(3), [1]):
+        of_part = drawn.candidates(batch[part], batch)
+        assert of_part.nodes.tolist() == nodes.tolist()
+        of_part = sp.csr_array((of_part.relevance, (of_part.row, of_part.column)), shape=own[part].shape)
+        assert (of_part.toarray() == own[part]).all()
+    assert not len(drawn.candidates(batch[2:], batch[2:]).row)  # a batch without labels
 
 
 def test_margins_are_cosines_whatever_the_lengths(tiny_encoder):
     encoder = load_encoder(tiny_encoder, max_length=16).eval()
     tokens = encoder.tokenize(["tree", "an old green tree", "the", "red apple", "the red apple and the green tree"])
-    nodes = torch.tensor([[4, 0, 3, 2]])
+    nodes = torch.tensor([4, 0, 3, 2])
     texts = torch.nn.functional.normalize(torch.randn(3, encoder.dim), dim=-1)
     with torch.no_grad():
         margins = TextHead(encoder, tokens, 20.0, Processes())(texts, nodes, np.arange(3))
-    cosines = texts.numpy() @ encoder.embed(tokens)[nodes[0].numpy()].T
+    cosines = texts.numpy() @ encoder.embed(tokens)[nodes.numpy()].T
     assert np.allclose(margins.numpy(), 20 * cosines, atol=1e-4)
 
 

@@ -17,12 +17,12 @@ from ceiba.encoders.encoder import Encoder, mean_cosine
 from ceiba.encoders.lora import add_adapters, merge_adapters
 from ceiba.encoders.tokens import TokenRows, training_batches
 from ceiba.errors import CollapseWarning
-from ceiba.matchers.head import LOSSES, LevelHead, tensors
+from ceiba.matchers.head import LOSSES, LevelHead, shared_softmax
 from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.means import BatchNodes, MeanHead
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.matchers.shortlist import Shortlist
+from ceiba.matchers.shortlist import SharedCandidates, Shortlist
 
 Shortlists = Shortlist | BatchLabels | BatchNodes
 Head = LevelHead | TextHead | MeanHead
@@ -267,8 +267,10 @@ class FineTuner:
         shortlist: Shortlists,
         head: Head,
     ) -> Tensor:
-        nodes, sign, cost = tensors(shortlist.candidates(rows, batch), self.encoder.device)
-        return LOSSES[head.loss or self.settings.loss](head(embeddings, nodes, rows), sign, cost)
+        found = shortlist.candidates(rows, batch)
+        loss = shared_softmax if isinstance(found, SharedCandidates) else LOSSES[self.settings.loss]
+        nodes, *own = (torch.from_numpy(array).to(self.encoder.device) for array in found)
+        return loss(head(embeddings, nodes, rows), *own)
 
     @torch.no_grad()
     def _validate(self, shortlist: Shortlists, head: Head) -> float:

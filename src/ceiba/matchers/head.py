@@ -7,8 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ceiba.matchers.shortlist import Candidates
-
 
 class LevelHead(nn.Module):
     """One linear classifier per node of a level.
@@ -22,8 +20,6 @@ class LevelHead(nn.Module):
         Every instance is trained on every node (the first level). If not, gradients are kept for the nodes of a batch
         only.
     """
-
-    loss: str | None = None  # the settings' own
 
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], everything: bool):
         super().__init__()
@@ -79,10 +75,18 @@ def softmax(margins: Tensor, sign: Tensor, cost: Tensor) -> Tensor:
     return -(share * logarithms.masked_fill(share == 0, 0)).sum()
 
 
+def shared_softmax(margins: Tensor, row: Tensor, column: Tensor, relevance: Tensor) -> Tensor:
+    """Return what `softmax` does, where all texts have the same candidates: without signs and costs of all of them.
+
+    Positives are given by their places; a margin of -inf is of no candidate of that text.
+    """
+    own = margins[row, column]
+    kept = own > -torch.inf
+    row, own, relevance = row[kept], own[kept], relevance[kept]
+    sums = relevance.new_zeros(len(margins)).index_add_(0, row, relevance)
+    taught = sums > 0
+    logarithms = torch.logsumexp(margins if taught.all() else margins[taught], dim=-1)
+    return logarithms.sum() - (relevance / sums[row] * own).sum()
+
+
 LOSSES = {"squared_hinge": weighted_squared_hinge, "softmax": softmax}
-
-
-def tensors(candidates: Candidates, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a batch of shortlists on a device."""
-    nodes, sign, cost = (torch.from_numpy(array).to(device) for array in candidates)
-    return nodes, sign, cost

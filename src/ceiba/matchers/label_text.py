@@ -11,7 +11,7 @@ from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows, length_groups
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.processes import Processes
-from ceiba.matchers.shortlist import Candidates, by_instance, same_for_all, stored
+from ceiba.matchers.shortlist import SharedCandidates, by_instance, same_for_all, stored
 
 _POSITIVES = 3  # of a text in a batch: those of a text with many labels take their turns
 
@@ -33,7 +33,7 @@ class BatchLabels:
         self.n_nodes, self._seed = positives.n_nodes, seed
         self._own = by_instance(InstanceLists(positives.ptr, positives.items), n_instances)
 
-    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> Candidates:
+    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
         """Return the candidates of some rows of a batch: the same labels for each, drawn from the whole batch.
 
         The draw depends on the seed and the batch alone, so parts of a batch and resumed trainings see the same.
@@ -66,16 +66,14 @@ class TextHead(nn.Module):
     texts and labels' texts, trained on the labels of a batch.
     """
 
-    loss: str | None = "softmax"
-
     def __init__(self, encoder: Encoder, tokens: TokenRows, scale: float, processes: Processes):
         super().__init__()
         self._encoder = (encoder,)  # in a tuple, or its parameters would count as the head's
         self._tokens, self._scale, self._processes = tokens, scale, processes
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
-        """Return the margins (B, S) of embeddings (B, d) and nodes (1, S)."""
-        labels = nodes[0].cpu().numpy()
+        """Return the margins (B, S) of embeddings (B, d) and nodes (S,)."""
+        labels = nodes.cpu().numpy()
         groups = length_groups(self._tokens.lengths[labels])  # in one batch, half of all tokens would be padding
         parts = [self._processes.encode(self._encoder[0], self._tokens, labels[group]) for group in groups]
         back = torch.from_numpy(np.argsort(np.concatenate(groups))).to(embeddings.device)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.shortlist import Candidates, Shortlist, by_instance, places, same_for_all, stored
+from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, places, same_for_all, stored
 
 ALL_NODES = 2**15  # up to so many a product with all of them takes little time beside an encoder's step
 _TINY = 1e-12  # of a squared length, below which a node has no direction
@@ -17,8 +17,6 @@ _TINY = 1e-12  # of a squared length, below which a node has no direction
 
 class BatchNodes:
     """All nodes of a level, or the shortlists of a batch put together, as the candidates of each text of the batch.
-
-    A node that no other text teaches, so that nothing is known of it but the text itself, is no candidate of that text.
 
     Parameters
     ----------
@@ -48,26 +46,21 @@ class BatchNodes:
         trained[trained_on] = True
         sizes = np.diff(self._own.indptr)
         nodes = self._own.indices[np.repeat(trained, sizes)]
-        self._n_texts = np.bincount(nodes, minlength=self.n_nodes)
         ptr = np.concatenate([[0], np.cumsum(sizes * trained)])
         self.members = sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=self._own.shape)
 
-    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> Candidates:
+    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
         """Return the candidates of some rows of a batch: the same nodes for each."""
         nodes = np.arange(self.n_nodes) if self._shortlist is None else self._shortlist.nodes(batch)
-        found = same_for_all(self._own, rows, nodes)
-        found.cost[:, self._n_texts[nodes] == 0] = 0
-        row, column, _ = places(self.members, rows, nodes)
-        alone = self._n_texts[nodes[column]] == 1
-        found.cost[row[alone], column[alone]] = 0
-        return found
+        return same_for_all(self._own, rows, nodes)
 
 
 class MeanHead(nn.Module):
     """Weights that are the mean embedding of each node's texts, but for the one that is looked at, times a scale.
 
     Nothing of it is trained: it follows the newest embedding of each text. Were a text not left out of its own nodes'
-    means, a node of few texts would be near it whatever the encoder does.
+    means, a node of few texts would be near it whatever the encoder does. A node that no other text teaches, so that
+    nothing is known of it but the text itself, is no candidate of that text: its margin is -inf.
 
     Parameters
     ----------
@@ -86,7 +79,9 @@ class MeanHead(nn.Module):
     examples as its classifier.
     """
 
-    loss: str | None = "softmax"
+    _absent: Tensor  # (K,), whether a node has no text
+    _alone: Tensor  # (K,), whether it has one
+    _factor: Tensor  # (K,), what makes the product with a sum a margin
 
     def __init__(
         self,
@@ -99,23 +94,36 @@ class MeanHead(nn.Module):
         self._embeddings, self._members, self._scale = embeddings, members, scale
         sums = members.T @ embeddings if sums is None else sums
         self.sums = nn.Parameter(torch.from_numpy(np.ascontiguousarray(sums, np.float32)), requires_grad=False)
+        n_texts = torch.from_numpy(np.bincount(members.indices, minlength=members.shape[1]))
+        self.register_buffer("_absent", n_texts == 0, persistent=False)
+        self.register_buffer("_alone", n_texts == 1, persistent=False)
+        # kept from step to step: the lengths of all sums are as much work as a small encoder's step
+        self.register_buffer("_factor", self._factor_of(self.sums), persistent=False)
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
-        """Return the margins (B, S) of embeddings (B, d) of texts `rows` and of nodes (1, S)."""
-        sums = self.sums if nodes.shape[1] == len(self.sums) else self.sums[nodes[0]]
-        margins = embeddings @ sums.T * sums.square().sum(1).clamp(min=_TINY).rsqrt()
-        row, column, _ = (
-            torch.from_numpy(a).to(sums.device) for a in places(self._members, rows, nodes[0].cpu().numpy())
-        )
+        """Return the margins (B, S) of embeddings (B, d) of texts `rows` and of nodes (S,)."""
+        sums = self.sums if len(nodes) == len(self.sums) else self.sums[nodes]
+        margins = embeddings @ sums.T * self._factor[nodes]
+        absent = self._absent[nodes]
+        if absent.any():
+            margins = margins.masked_fill(absent, -torch.inf)
+        row, column, _ = (torch.from_numpy(a).to(sums.device) for a in places(self._members, rows, nodes.cpu().numpy()))
         before = torch.from_numpy(self._embeddings[rows]).to(sums.device)  # what the sums have of each text
         others = nn.functional.normalize(sums[column] - before[row], dim=1)
-        return self._scale * margins.index_put((row, column), (embeddings[row] * others).sum(1))
+        of_others = self._scale * (embeddings[row] * others).sum(1)
+        return margins.index_put_((row, column), of_others.masked_fill(self._alone[nodes[column]], -torch.inf))
 
     def moved(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
         """Take note of new embeddings of some texts, before they take the place of the old."""
         row, at = stored(self._members, rows)
+        nodes = torch.from_numpy(self._members.indices[at].astype(np.int64)).to(self.sums.device)
         change = torch.from_numpy((embeddings - self._embeddings[rows])[row]).to(self.sums.device)
-        self.sums.index_add_(0, torch.from_numpy(self._members.indices[at].astype(np.int64)).to(change.device), change)
+        self.sums.index_add_(0, nodes, change)
+        self._factor[nodes] = self._factor_of(self.sums[nodes])
+
+    def _factor_of(self, sums: Tensor) -> Tensor:
+        """Return what makes the products with some sums margins: the scale over the sums' lengths."""
+        return self._scale * sums.square().sum(1).clamp(min=_TINY).rsqrt()
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""

@@ -14,9 +14,21 @@ from ceiba.layers.instances import InstanceLists, ranges
 class Candidates(NamedTuple):
     """A batch of shortlists, padded on the right: each (B, S)."""
 
-    nodes: NDArray[np.int64]  # (1, S) where they are the same for all
+    nodes: NDArray[np.int64]
     sign: NDArray[np.float32]  # 1 where the node is the instance's, -1 where it is not
     cost: NDArray[np.float32]  # 0 at padding, the relevance at positives, 1 elsewhere
+
+
+class SharedCandidates(NamedTuple):
+    """The same S nodes for all instances of a batch, and the n places where a node is an instance's own.
+
+    Unlike `Candidates` its size does not grow with both, so that all nodes of a level may be candidates.
+    """
+
+    nodes: NDArray[np.int64]  # (S,), ascending
+    row: NDArray[np.int64]  # (n,), in the batch
+    column: NDArray[np.int64]  # (n,), in nodes
+    relevance: NDArray[np.float32]  # (n,)
 
 
 class Shortlist:
@@ -86,14 +98,10 @@ def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
     return rows
 
 
-def same_for_all(own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]) -> Candidates:
+def same_for_all(own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]) -> SharedCandidates:
     """Return the same candidates for some rows, ascending, of which a row's own are those stored in it."""
     row, column, at = places(own, rows, nodes)
-    shape = (len(rows), len(nodes))
-    found = Candidates(nodes[None], np.full(shape, -1, np.float32), np.ones(shape, np.float32))
-    found.sign[row, column] = 1
-    found.cost[row, column] = own.data[at]
-    return found
+    return SharedCandidates(nodes, row, column, own.data[at])
 
 
 def places(
