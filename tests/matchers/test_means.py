@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.head import shared_softmax
-from ceiba.matchers.means import BatchNodes, MeanHead, teaches
+from ceiba.matchers.means import FEW_TEXTS, BatchNodes, MeanHead, teaches
 from ceiba.matchers.shortlist import Shortlist
 
-N, SCALE = 12, 20.0
+N, SCALE, ADJUSTMENT = 12, 20.0, 3.0
 
 
 def draw(seed, held_out=2):
@@ -55,7 +55,8 @@ def test_candidates_are_the_batchs(seed):
 def test_margins_are_cosines_to_the_mean_of_the_others(seed):
     trained_on, E, Y, _, _, nodes_of = draw(seed)
     rng = np.random.default_rng(seed)
-    head = MeanHead(E, nodes_of.members, SCALE)
+    head = MeanHead(E, nodes_of.members, SCALE, ADJUSTMENT)
+    n_texts = Y[trained_on].astype(bool).sum(0)
     for _ in range(3):  # after each batch the means are of the newest embeddings
         batch = rng.permutation(N)[:5]
         new = rng.normal(size=(5, 4)).astype(np.float32)
@@ -68,6 +69,7 @@ def test_margins_are_cosines_to_the_mean_of_the_others(seed):
                 if len(others(Y, trained_on, row, node)):
                     mean = E[others(Y, trained_on, row, node)].sum(0)
                     expected = SCALE * new[i] @ mean / np.linalg.norm(mean)
+                    expected += ADJUSTMENT * np.log(1 + n_texts[node] / FEW_TEXTS)
                     assert margins[i, j].item() == pytest.approx(expected, abs=2e-3)
                 else:
                     assert margins[i, j].item() == -np.inf
@@ -90,7 +92,7 @@ def test_a_text_alone_in_its_nodes_gives_no_gradient():
     nodes_of, rows = BatchNodes(shortlist, positives, 3, np.arange(3)), np.arange(3)
     nodes, *own = map(torch.from_numpy, nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
-    loss = shared_softmax(MeanHead(E, nodes_of.members, SCALE)(leaf, nodes, rows), *own)
+    loss = shared_softmax(MeanHead(E, nodes_of.members, SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)
     loss.backward()
     assert loss.item() == 0
     assert (leaf.grad == 0).all()

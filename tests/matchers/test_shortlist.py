@@ -47,7 +47,6 @@ def test_candidates(seed):
 def test_the_first_level_is_everything():
     Y = sp.csr_array(np.eye(4, dtype=np.float32))
     shortlist = Shortlist(np.array([0, 4]), InstanceLists.everything(4), InstanceLists.from_columns(Y), 4)
-    assert shortlist.everything
     found = shortlist.candidates(np.array([2, 0]))
     assert found.nodes.tolist() == [[0, 1, 2, 3]] * 2
     assert found.sign.tolist() == [[-1, -1, 1, -1], [1, -1, -1, -1]]

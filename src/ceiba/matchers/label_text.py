@@ -27,8 +27,6 @@ class BatchLabels:
     seed : int
     """
 
-    everything = False
-
     def __init__(self, positives: InstanceLists, n_instances: int, seed: int):
         self.n_nodes, self._seed = positives.n_nodes, seed
         self._own = by_instance(InstanceLists(positives.ptr, positives.items), n_instances)

@@ -12,6 +12,7 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, places, same_for_all, stored
 
 ALL_NODES = 2**15  # up to so many a product with all of them takes little time beside an encoder's step
+FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
 _TINY = 1e-12  # of a squared length, below which a node has no direction
 
 
@@ -34,8 +35,6 @@ class BatchNodes:
     members : csr_array of shape (N, K)
         Ones at the nodes of each row that is trained on.
     """
-
-    everything = False
 
     def __init__(
         self, shortlist: Shortlist | None, positives: InstanceLists, n_instances: int, trained_on: NDArray[np.intp]
@@ -70,6 +69,8 @@ class MeanHead(nn.Module):
         Ones at the nodes of each text.
     scale : float
         What cosines are multiplied by: the inverse of the softmax's temperature.
+    adjustment : float
+        How much of the logarithm of a node's frequency, log(1 + n / 20) of n texts, is added to its margin.
     sums : ndarray of shape (K, d), float32, or None, default=None
         The sum of each node's embeddings, where it was kept.
 
@@ -77,10 +78,11 @@ class MeanHead(nn.Module):
     ----------
     Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017: the mean of a class's other
     examples as its classifier.
+    Menon et al., "Long-tail learning via logit adjustment", ICLR 2021: logarithms of frequencies in the training loss.
     """
 
-    _absent: Tensor  # (K,), whether a node has no text
-    _alone: Tensor  # (K,), whether it has one
+    _alone: Tensor  # (K,), whether a node has one text
+    _offset: Tensor  # (K,), what is added to a margin: -inf where a node has no text
     _factor: Tensor  # (K,), what makes the product with a sum a margin
 
     def __init__(
@@ -88,29 +90,29 @@ class MeanHead(nn.Module):
         embeddings: NDArray[np.float32],
         members: sp.csr_array,
         scale: float,
+        adjustment: float,
         sums: NDArray[np.float32] | None = None,
     ):
         super().__init__()
         self._embeddings, self._members, self._scale = embeddings, members, scale
         sums = members.T @ embeddings if sums is None else sums
         self.sums = nn.Parameter(torch.from_numpy(np.ascontiguousarray(sums, np.float32)), requires_grad=False)
-        n_texts = torch.from_numpy(np.bincount(members.indices, minlength=members.shape[1]))
-        self.register_buffer("_absent", n_texts == 0, persistent=False)
+        n_texts = torch.from_numpy(np.bincount(members.indices, minlength=members.shape[1]).astype(np.float32))
+        offset = (adjustment * (n_texts / FEW_TEXTS).log1p()).masked_fill(n_texts == 0, -torch.inf)
         self.register_buffer("_alone", n_texts == 1, persistent=False)
+        self.register_buffer("_offset", offset, persistent=False)
         # kept from step to step: the lengths of all sums are as much work as a small encoder's step
         self.register_buffer("_factor", self._factor_of(self.sums), persistent=False)
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
         """Return the margins (B, S) of embeddings (B, d) of texts `rows` and of nodes (S,)."""
         sums = self.sums if len(nodes) == len(self.sums) else self.sums[nodes]
-        margins = embeddings @ sums.T * self._factor[nodes]
-        absent = self._absent[nodes]
-        if absent.any():
-            margins = margins.masked_fill(absent, -torch.inf)
+        offset = self._offset[nodes]
+        margins = torch.addcmul(offset, embeddings @ sums.T, self._factor[nodes])
         row, column, _ = (torch.from_numpy(a).to(sums.device) for a in places(self._members, rows, nodes.cpu().numpy()))
         before = torch.from_numpy(self._embeddings[rows]).to(sums.device)  # what the sums have of each text
         others = nn.functional.normalize(sums[column] - before[row], dim=1)
-        of_others = self._scale * (embeddings[row] * others).sum(1)
+        of_others = self._scale * (embeddings[row] * others).sum(1) + offset[column]
         return margins.index_put_((row, column), of_others.masked_fill(self._alone[nodes[column]], -torch.inf))
 
     def moved(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:

@@ -24,6 +24,7 @@ class MatcherSettings:
     learning_rate: float = 1e-4
     head_learning_rate: float = 5e-3
     min_positives: float = 100.0
+    logit_adjustment: float = 0.5
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0

@@ -50,7 +50,6 @@ class Shortlist:
         self, child_ptr: NDArray[np.int64], matched: InstanceLists, positives: InstanceLists, n_instances: int
     ):
         self.child_ptr, self.n_nodes = child_ptr, positives.n_nodes
-        self.everything = len(child_ptr) == 2
         self._parents = by_instance(matched, n_instances)
         self._own = by_instance(positives, n_instances)
 

@@ -181,7 +181,9 @@ class _Beginnings:
         own = self._shortlist(t, matched) if matched.n_nodes else None
         shortlist = BatchNodes(own, self._levels[t], tuner.tokens.n_rows, tuner.trained_on)
         sums = None if kept is None else kept.tensors["head.sums"].numpy()
-        return shortlist, MeanHead(tuner.embeddings, shortlist.members, tuner.settings.scale, sums)
+        settings = tuner.settings
+        head = MeanHead(tuner.embeddings, shortlist.members, settings.scale, settings.logit_adjustment, sums)
+        return shortlist, head
 
     def _of_weights(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[Shortlist, LevelHead]:
         settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]

@@ -61,6 +61,10 @@ class TransformerParameters(Presets, PartitionedClassifier):
         which would fit single texts: a node is where the mean embedding of its other texts lies, a text is told its
         nodes from all others by a softmax, and only the encoder is trained. A level at which most texts share no node
         with another is left out. 0: every level has weights.
+    logit_adjustment : float, default=0.5
+        At levels of means, how much of the logarithm of a node's frequency, log(1 + n / 20) of n texts, is added to its
+        margin in training: the encoder then need not learn which nodes are frequent, and tells rare ones apart better
+        (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021). 0: nothing.
     warmup : float, default=0.1
         The share of all steps in which learning rates rise.
     weight_decay : float, default=0.01
@@ -153,6 +157,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "learning_rate": [_POSITIVE],
         "head_learning_rate": [_POSITIVE],
         "min_positives": [Interval(float, 0, None)],
+        "logit_adjustment": [Interval(float, 0, None)],
         "warmup": [Interval(float, 0, 1)],
         "weight_decay": [Interval(float, 0, None)],
         "max_grad_norm": [_POSITIVE],
@@ -198,6 +203,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         learning_rate: float = 1e-4,
         head_learning_rate: float = 5e-3,
         min_positives: float = 100.0,
+        logit_adjustment: float = 0.5,
         warmup: float = 0.1,
         weight_decay: float = 0.01,
         max_grad_norm: float = 1.0,
@@ -241,6 +247,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
         self.min_positives = min_positives
+        self.logit_adjustment = logit_adjustment
         self.warmup = warmup
         self.weight_decay = weight_decay
         self.max_grad_norm = max_grad_norm
