@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.head import shared_softmax
-from ceiba.matchers.means import FEW_TEXTS, BatchNodes, MeanHead, teaches
+from ceiba.matchers.means import FEW_TEXTS, BatchNodes, MeanHead, members_among, teaches
 from ceiba.matchers.shortlist import Shortlist
 
 N, SCALE, ADJUSTMENT = 12, 20.0, 3.0
 
 
 def draw(seed, held_out=2):
-    """Return rows trained on, embeddings of all, which nodes are whose, and the batch's candidates."""
+    """Return rows trained on, embeddings of all, which nodes are whose, the batch's candidates, and nodes' members."""
     rng = np.random.default_rng(seed)
     child_ptr = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 5))]).astype(np.int64)
     child_ptr[-1] += child_ptr[-1] == 0  # at least one node
@@ -28,7 +28,8 @@ def draw(seed, held_out=2):
     positives = InstanceLists.from_columns(Y, weighted=True)
     trained_on = np.sort(rng.permutation(N)[held_out:])
     shortlist = Shortlist(child_ptr, InstanceLists.from_columns(M), positives, N)
-    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N, trained_on)
+    members = members_among(trained_on, positives, N)
+    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N), members
 
 
 def others(Y, trained_on, row, node):
@@ -39,7 +40,7 @@ def others(Y, trained_on, row, node):
 @given(st.integers(0, 10_000))
 @settings(deadline=None)
 def test_candidates_are_the_batchs(seed):
-    _, _, Y, M, child_ptr, nodes_of = draw(seed)
+    _, _, Y, M, child_ptr, nodes_of, _ = draw(seed)
     batch = np.random.default_rng(seed).permutation(N)[:5]
     parents = np.flatnonzero(M[batch].any(0))
     expected = [node for parent in parents for node in range(child_ptr[parent], child_ptr[parent + 1])] or [0]
@@ -53,9 +54,9 @@ def test_candidates_are_the_batchs(seed):
 @given(st.integers(0, 10_000))
 @settings(deadline=None)
 def test_margins_are_cosines_to_the_mean_of_the_others(seed):
-    trained_on, E, Y, _, _, nodes_of = draw(seed)
+    trained_on, E, Y, _, _, nodes_of, members = draw(seed)
     rng = np.random.default_rng(seed)
-    head = MeanHead(E, nodes_of.members, SCALE, ADJUSTMENT)
+    head = MeanHead(E, members, SCALE, ADJUSTMENT)
     n_texts = Y[trained_on].astype(bool).sum(0)
     for _ in range(3):  # after each batch the means are of the newest embeddings
         batch = rng.permutation(N)[:5]
@@ -89,10 +90,10 @@ def test_a_text_alone_in_its_nodes_gives_no_gradient():
     Y = sp.csr_array(np.eye(3, dtype=np.float32))
     positives = InstanceLists.from_columns(Y, weighted=True)
     shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(3), positives, 3)
-    nodes_of, rows = BatchNodes(shortlist, positives, 3, np.arange(3)), np.arange(3)
+    nodes_of, rows = BatchNodes(shortlist, positives, 3), np.arange(3)
     nodes, *own = map(torch.from_numpy, nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
-    loss = shared_softmax(MeanHead(E, nodes_of.members, SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)
+    loss = shared_softmax(MeanHead(E, members_among(rows, positives, 3), SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)
     loss.backward()
     assert loss.item() == 0
     assert (leaf.grad == 0).all()

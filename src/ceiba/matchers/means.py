@@ -27,26 +27,11 @@ class BatchNodes:
         The positives of each node; weights are relevance.
     n_instances : int
         N.
-    trained_on : ndarray of int
-        The rows that nodes are the means of.
-
-    Attributes
-    ----------
-    members : csr_array of shape (N, K)
-        Ones at the nodes of each row that is trained on.
     """
 
-    def __init__(
-        self, shortlist: Shortlist | None, positives: InstanceLists, n_instances: int, trained_on: NDArray[np.intp]
-    ):
+    def __init__(self, shortlist: Shortlist | None, positives: InstanceLists, n_instances: int):
         self.n_nodes, self._shortlist = positives.n_nodes, shortlist
         self._own = by_instance(positives, n_instances)
-        trained = np.zeros(n_instances, bool)
-        trained[trained_on] = True
-        sizes = np.diff(self._own.indptr)
-        nodes = self._own.indices[np.repeat(trained, sizes)]
-        ptr = np.concatenate([[0], np.cumsum(sizes * trained)])
-        self.members = sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=self._own.shape)
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
         """Return the candidates of some rows of a batch: the same nodes for each."""
@@ -66,7 +51,7 @@ class MeanHead(nn.Module):
     embeddings : ndarray of shape (N, d), float32
         The newest of each text; to be changed after `moved` was told.
     members : csr_array of shape (N, K)
-        Ones at the nodes of each text.
+        Ones at the nodes of each text that nodes are means of (`members_among`).
     scale : float
         What cosines are multiplied by: the inverse of the softmax's temperature.
     adjustment : float
@@ -130,6 +115,17 @@ class MeanHead(nn.Module):
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""
         return None
+
+
+def members_among(rows: NDArray[np.intp], positives: InstanceLists, n_instances: int) -> sp.csr_array:
+    """Return ones at the nodes of some rows: (N, K)."""
+    own = by_instance(positives, n_instances)
+    among = np.zeros(n_instances, bool)
+    among[rows] = True
+    sizes = np.diff(own.indptr)
+    nodes = own.indices[np.repeat(among, sizes)]
+    ptr = np.concatenate([[0], np.cumsum(sizes * among)])
+    return sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=own.shape)
 
 
 def teaches(positives: InstanceLists, n_instances: int) -> bool:

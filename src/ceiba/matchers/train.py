@@ -20,7 +20,7 @@ from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at, ran
 from ceiba.matchers.finetune import FineTuner, Head, Shortlists
 from ceiba.matchers.head import LevelHead
 from ceiba.matchers.label_text import BatchLabels, TextHead
-from ceiba.matchers.means import ALL_NODES, BatchNodes, MeanHead, teaches
+from ceiba.matchers.means import ALL_NODES, BatchNodes, MeanHead, members_among, teaches
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
@@ -177,13 +177,12 @@ class _Beginnings:
         return _NO_MATCHES, shortlist, head
 
     def _of_means(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[BatchNodes, MeanHead]:
-        tuner = self._tuner
-        own = self._shortlist(t, matched) if matched.n_nodes else None
-        shortlist = BatchNodes(own, self._levels[t], tuner.tokens.n_rows, tuner.trained_on)
+        tuner, settings, n = self._tuner, self._tuner.settings, self._tuner.tokens.n_rows
+        shortlist = self._shortlist(t, matched) if matched.n_nodes else None
+        members = members_among(tuner.trained_on, self._levels[t], n)
         sums = None if kept is None else kept.tensors["head.sums"].numpy()
-        settings = tuner.settings
-        head = MeanHead(tuner.embeddings, shortlist.members, settings.scale, settings.logit_adjustment, sums)
-        return shortlist, head
+        head = MeanHead(tuner.embeddings, members, settings.scale, settings.logit_adjustment, sums)
+        return BatchNodes(shortlist, self._levels[t], n), head
 
     def _of_weights(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[Shortlist, LevelHead]:
         settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]
