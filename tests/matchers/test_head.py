@@ -47,10 +47,13 @@ def test_softmax_of_shared_candidates_is_that_of_each_texts_own(seed):
     relevance = (rng.random((4, 6)) < 0.3) * rng.integers(1, 4, (4, 6)).astype(np.float32)
     out = torch.from_numpy(rng.random((4, 6)) < 0.3)
     row, column = relevance.nonzero()
-    own = map(torch.from_numpy, (row, column, relevance[row, column]))
+    count = np.where((relevance > 0).any(0), 1, rng.integers(1, 4, 6))  # a candidate that is nobody's stands for several
+    own = map(torch.from_numpy, (np.log(count).astype(np.float32), row, column, relevance[row, column]))
     found = shared_softmax(leaves[0].masked_fill(out, -torch.inf), *own)
     cost = torch.from_numpy(np.where(relevance > 0, relevance, 1)).masked_fill(out, 0)
-    expected = softmax(leaves[1], torch.from_numpy(np.where(relevance > 0, 1, -1)), cost)
+    sign = torch.from_numpy(np.where(relevance > 0, 1, -1))
+    each = torch.from_numpy(np.repeat(np.arange(6), count))
+    expected = softmax(leaves[1][:, each], sign[:, each], cost[:, each])
     assert found.item() == pytest.approx(expected.item(), rel=1e-5, abs=1e-5)
     for value in (found, expected):
         value.backward()

@@ -15,7 +15,7 @@ from ceiba.matchers.shortlist import Shortlist
 N, SCALE, ADJUSTMENT = 12, 20.0, 3.0
 
 
-def draw(seed, held_out=2):
+def draw(seed, held_out=2, most=4):
     """Return rows trained on, embeddings of all, which nodes are whose, the batch's candidates, and nodes' members."""
     rng = np.random.default_rng(seed)
     child_ptr = np.concatenate([[0], np.cumsum(rng.integers(0, 4, 5))]).astype(np.int64)
@@ -29,7 +29,7 @@ def draw(seed, held_out=2):
     trained_on = np.sort(rng.permutation(N)[held_out:])
     shortlist = Shortlist(child_ptr, InstanceLists.from_columns(M), positives, N)
     members = members_among(trained_on, positives, N)
-    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N), members
+    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N, most, seed), members
 
 
 def others(Y, trained_on, row, node):
@@ -37,18 +37,49 @@ def others(Y, trained_on, row, node):
     return [other for other in trained_on if Y[other, node] and other != row]
 
 
-@given(st.integers(0, 10_000))
+@given(st.integers(0, 10_000), st.integers(1, 12))
 @settings(deadline=None)
-def test_candidates_are_the_batchs(seed):
-    _, _, Y, M, child_ptr, nodes_of, _ = draw(seed)
+def test_candidates_are_the_batchs_own_nodes_and_a_draw_of_others(seed, most):
+    _, _, Y, M, child_ptr, nodes_of, _ = draw(seed, most=most)
     batch = np.random.default_rng(seed).permutation(N)[:5]
-    parents = np.flatnonzero(M[batch].any(0))
-    expected = [node for parent in parents for node in range(child_ptr[parent], child_ptr[parent + 1])] or [0]
+    near = {n for p in np.flatnonzero(M[batch].any(0)) for n in range(child_ptr[p], child_ptr[p + 1])}
+    own = set(np.flatnonzero(Y[batch].any(0)).tolist())
+    whole = nodes_of.candidates(batch, batch)
     for part in (batch, *np.split(batch, [2])):
-        nodes, row, column, relevance = nodes_of.candidates(part, batch)
-        assert nodes.tolist() == expected
-        own = sp.csr_array((relevance, (row, column)), shape=(len(part), len(nodes)))
-        assert (own.toarray() == Y[part][:, nodes]).all()
+        nodes, log_count, row, column, relevance = nodes_of.candidates(part, batch)
+        assert np.array_equal(nodes, whole.nodes) and np.array_equal(log_count, whole.log_count)
+        table = sp.csr_array((relevance, (row, column)), shape=(len(part), len(nodes)))
+        assert (table.toarray() == Y[part][:, nodes]).all()
+    drawn = set(whole.nodes.tolist())
+    count = dict(zip(whole.nodes.tolist(), np.exp(whole.log_count).tolist(), strict=True))
+    assert (np.diff(whole.nodes) > 0).all()
+    if most >= Y.shape[1]:
+        assert drawn == set(range(Y.shape[1]))
+        assert (whole.log_count == 0).all()
+        return
+    assert own <= drawn
+    assert len(drawn - own) <= most
+    assert len((near - own) & drawn) == min(len(near - own), most // 2)
+    assert all(count[node] == 1 for node in own)
+    for others in (near - own, set(range(Y.shape[1])) - near - own):  # those drawn stand for those that are not
+        if others & drawn:
+            assert sum(count[node] for node in others & drawn) == pytest.approx(len(others))
+
+
+def test_a_draw_meets_the_sum_over_all_nodes_on_average():
+    rng = np.random.default_rng(0)
+    Y = sp.csr_array((rng.random((40, 60)) < 0.03).astype(np.float32))
+    child_ptr = np.arange(0, 61, 6)
+    matched = InstanceLists.from_columns(sp.csr_array((rng.random((40, 10)) < 0.1).astype(np.float32)))
+    positives = InstanceLists.from_columns(Y, weighted=True)
+    shortlist, value, batch = Shortlist(child_ptr, matched, positives, 40), rng.exponential(size=60), np.arange(6)
+    for lists in (None, shortlist):
+        sums = []
+        for seed in range(2000):
+            found = BatchNodes(lists, positives, 40, 20, seed).candidates(batch, batch)
+            sums.append(float(np.exp(found.log_count) @ value[found.nodes]))
+        assert abs(np.mean(sums) - value.sum()) < 4 * np.std(sums) / np.sqrt(len(sums))
+        assert np.std(sums) > 1  # a draw that never differs would meet nothing on average
 
 
 @given(st.integers(0, 10_000))
@@ -90,7 +121,7 @@ def test_a_text_alone_in_its_nodes_gives_no_gradient():
     Y = sp.csr_array(np.eye(3, dtype=np.float32))
     positives = InstanceLists.from_columns(Y, weighted=True)
     shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(3), positives, 3)
-    nodes_of, rows = BatchNodes(shortlist, positives, 3), np.arange(3)
+    nodes_of, rows = BatchNodes(shortlist, positives, 3, 3, 0), np.arange(3)
     nodes, *own = map(torch.from_numpy, nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
     loss = shared_softmax(MeanHead(E, members_among(rows, positives, 3), SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)

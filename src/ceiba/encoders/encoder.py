@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         What matrix products are made in; weights are always float32.
     """
 
-    learning_rate_factor = 1.0  # of the learning rate that pretrained weights bear
+    nodes_at_once = 2**15  # a product of a batch with so many nodes takes little time beside its step
 
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
         super().__init__()
@@ -201,6 +201,12 @@ class Encoder(nn.Module):
     def freeze_embeddings(self) -> None:
         """Leave the tokens' own vectors as they are: half of a small encoder's weights, each seen by few texts."""
         self.network.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
+
+    def optimizers(self, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+        """Return what fine-tunes the weights that are not frozen."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        fused = self.device.type in ("cpu", "cuda")
+        return [torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)]
 
     def save(self, folder: Path) -> None:
         """Write network and tokenizer in Hugging Face's layout, and how Ceiba uses them."""

@@ -31,6 +31,9 @@ _CHARACTERS, _PARTS, _PART_WORDS = 2000, 3000, 10  # at most so many; a part sta
 _LEARNED_FROM = 100_000  # texts that the first vectors are learned from, at most
 _PAD, _UNKNOWN, _BEGIN = "[PAD]", "[UNK]", "[CLS]"
 _DROPOUT = 0.1
+# times the rate of pretrained weights: a vector is moved only by the texts its token stands in, and begins near nothing
+# else that is worth keeping
+_VECTORS_RATE, _WEIGHTS_RATE = 1000.0, 100.0
 
 
 def static_dim(name: str) -> int | None:
@@ -69,7 +72,9 @@ class StaticNetwork(nn.Module):
     def forward(self, ids: Tensor, offsets: Tensor) -> Tensor:
         """Return the weighted sums over texts of tokens one after the other; text i begins at offsets[i]."""
         weight = self.dropout(self.log_weight[ids].exp())
-        return nn.functional.embedding_bag(ids, self.vectors, offsets, mode="sum", per_sample_weights=weight)
+        return nn.functional.embedding_bag(
+            ids, self.vectors, offsets, mode="sum", per_sample_weights=weight, sparse=True
+        )
 
 
 class StaticEncoder(Encoder):
@@ -84,8 +89,7 @@ class StaticEncoder(Encoder):
     """
 
     network: StaticNetwork
-    # a vector is moved only by the texts its token stands in, and begins near nothing else that is worth keeping
-    learning_rate_factor = 100.0
+    nodes_at_once = 2**12
 
     def __init__(self, network: StaticNetwork, tokenizer: Any, max_length: int):
         super().__init__(network, tokenizer, "mean", max_length)
@@ -105,6 +109,17 @@ class StaticEncoder(Encoder):
 
     def freeze_embeddings(self) -> None:
         """Do nothing: the tokens' vectors are all there is to train."""
+
+    def optimizers(self, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+        """Return what trains vectors, those of a batch's tokens alone and without decay, and weights.
+
+        Most of a large table stands still at a step; moving all of it took twice the time of everything else.
+        """
+        vectors = torch.optim.SparseAdam([self.network.vectors], lr=_VECTORS_RATE * learning_rate)
+        weights = torch.optim.AdamW(
+            [self.network.log_weight], lr=_WEIGHTS_RATE * learning_rate, weight_decay=weight_decay
+        )
+        return [vectors, weights]
 
     def save(self, folder: Path) -> None:
         """Write vectors and weights as safetensors, the tokenizer and how Ceiba uses them as JSON."""

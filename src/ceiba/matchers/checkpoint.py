@@ -20,7 +20,7 @@ from ceiba.errors import InputError, ModelFormatError
 from ceiba.matchers.finetune import Best, FineTuner, LevelReport
 
 FILE = "matcher.checkpoint.safetensors"
-_VERSION = 2
+_VERSION = 3
 
 
 @dataclass
@@ -68,9 +68,10 @@ def write(
     tensors.update({f"encoder.{n}": p.detach() for n, p in tuner.encoder.named_parameters() if p.requires_grad})
     tensors.update({f"head.{n}": p.detach() for n, p in head.named_parameters()})
     integers: dict[str, int] = {}
-    for name, optimizer in (("optimizer", tuner.optimizer), ("head_optimizer", head_optimizer)):
-        if optimizer is None:
-            continue
+    optimizers = {_name(place): optimizer for place, optimizer in enumerate(tuner.optimizers)}
+    if head_optimizer is not None:
+        optimizers["head_optimizer"] = head_optimizer
+    for name, optimizer in optimizers.items():
         for number, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
                 if isinstance(value, Tensor):
@@ -147,7 +148,8 @@ def restore_tuner(state: State, tuner: FineTuner) -> None:
     tuner.embeddings[:] = state.tensors["embeddings"].numpy()
     tuner.step, tuner.micro_batch = state.step, state.micro_batch
     tuner.reports[:] = [LevelReport(**report) for report in state.reports]
-    restore_optimizer(state, "optimizer", tuner.optimizer)
+    for place, optimizer in enumerate(tuner.optimizers):
+        restore_optimizer(state, _name(place), optimizer)
     torch.set_rng_state(state.tensors["random"])
     if "random.cuda" in state.tensors and tuner.encoder.device.type == "cuda":
         torch.cuda.set_rng_state(state.tensors["random.cuda"], tuner.encoder.device)
@@ -170,6 +172,10 @@ def restore_level(state: State, head_optimizer: torch.optim.Optimizer | None, be
     kept = state.named("best.")
     best.weights = [kept[name].to(p.device) for name, p in zip(sorted(kept), best.parameters, strict=False)]
     best.loss, best.bad = state.best_loss, state.best_bad
+
+
+def _name(place: int) -> str:
+    return f"optimizer.{place}"
 
 
 def _below(values: Mapping[str, int], prefix: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ Shortlists = Shortlist | BatchLabels | BatchNodes
 Head = LevelHead | TextHead | MeanHead
 
 _REPORTS = 20  # of loss and spread per level
+_TINY = 1e-6  # a length that is none
 _COLLAPSED = 0.9  # mean cosine from which texts are hardly told apart
 
 
@@ -85,10 +86,7 @@ class FineTuner:
             add_adapters(encoder, settings.lora_rank)
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
         self.processes.same_weights(self.parameters)
-        self.learning_rate = settings.learning_rate * encoder.learning_rate_factor
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.learning_rate, weight_decay=settings.weight_decay, fused=_can_fuse(encoder)
-        )
+        self.optimizers = encoder.optimizers(settings.learning_rate, settings.weight_decay)
         self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
         self._warned = False
         self.best = Best([], settings.patience)
@@ -159,6 +157,7 @@ class FineTuner:
             report = LevelReport(level, shortlist.n_nodes, n_steps, mean_cosine=[mean_cosine(self.embeddings)])
             self.reports.append(report)
         optimizer = head.optimizer(self.settings.head_learning_rate)
+        optimizers = [*self.optimizers, *([] if optimizer is None else [optimizer])]
         self.best = Best([*self.parameters, *head.parameters()], self.settings.patience)
         if restore is not None:
             restore(optimizer, self.best)
@@ -167,8 +166,8 @@ class FineTuner:
         every = max(1, n_steps // _REPORTS)
         for done in range(first, n_steps):
             rows = self.batch(self.step)
-            self._set_rates(optimizer)
-            losses.append(self._train_on(rows, shortlist, head, optimizer))
+            self._set_rates(optimizers)
+            losses.append(self._train_on(rows, shortlist, head, optimizers))
             recent.append(rows)
             texts += len(rows)
             self.step += 1
@@ -208,24 +207,20 @@ class FineTuner:
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):
                 parameter.lerp_(before, self.settings.averaging)
 
-    def _set_rates(self, head_optimizer: torch.optim.Optimizer | None) -> None:
+    def _set_rates(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         rate = self._rate()
-        for optimizer, base in (
-            (self.optimizer, self.learning_rate),
-            (head_optimizer, self.settings.head_learning_rate),
-        ):
-            for group in [] if optimizer is None else optimizer.param_groups:
-                group["lr"] = base * rate
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group.setdefault("initial_lr", group["lr"])
 
     def _train_on(
         self,
         rows: NDArray[np.intp],
         shortlist: Shortlists,
         head: Head,
-        head_optimizer: torch.optim.Optimizer | None,
+        optimizers: Sequence[torch.optim.Optimizer],
     ) -> float:
         """Make one step on a batch, in parts where it does not fit into memory at once; return its mean loss."""
-        optimizers = [self.optimizer, *([] if head_optimizer is None else [head_optimizer])]
         self.processes.seed_step(self.seed, self.step)
         while True:
             for optimizer in optimizers:
@@ -250,7 +245,7 @@ class FineTuner:
         self.processes.sum_gradients(self.parameters)
         for optimizer in optimizers:
             self.scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        _clip(self.parameters, self.settings.max_grad_norm)
         for optimizer in optimizers:
             self.scaler.step(optimizer)
         self.scaler.update()
@@ -324,5 +319,15 @@ class Best:
                 parameter.copy_(value)
 
 
-def _can_fuse(encoder: Encoder) -> bool:
-    return encoder.device.type in ("cpu", "cuda")
+def _clip(parameters: Sequence[torch.nn.Parameter], most: float) -> None:
+    """Scale gradients, of which some may be sparse, down to a length of them all together."""
+    values = []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = parameter.grad.coalesce()  # each row once, or its parts would be measured
+            values.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            values.append(parameter.grad)
+    scale = (most / (torch.nn.utils.get_total_norm(values) + _TINY)).clamp(max=1.0)
+    for value in values:
+        value.mul_(scale)

@@ -75,17 +75,18 @@ def softmax(margins: Tensor, sign: Tensor, cost: Tensor) -> Tensor:
     return -(share * logarithms.masked_fill(share == 0, 0)).sum()
 
 
-def shared_softmax(margins: Tensor, row: Tensor, column: Tensor, relevance: Tensor) -> Tensor:
+def shared_softmax(margins: Tensor, log_count: Tensor, row: Tensor, column: Tensor, relevance: Tensor) -> Tensor:
     """Return what `softmax` does, where all texts have the same candidates: without signs and costs of all of them.
 
-    Positives are given by their places; a margin of -inf is of no candidate of that text.
+    Positives are given by their places; a margin of -inf is of no candidate of that text. A candidate that stands for
+    others too counts in the softmax as often.
     """
     own = margins[row, column]
     kept = own > -torch.inf
     row, own, relevance = row[kept], own[kept], relevance[kept]
     sums = relevance.new_zeros(len(margins)).index_add_(0, row, relevance)
     taught = sums > 0
-    logarithms = torch.logsumexp(margins if taught.all() else margins[taught], dim=-1)
+    logarithms = torch.logsumexp((margins if taught.all() else margins[taught]) + log_count, dim=-1)
     return logarithms.sum() - (relevance / sums[row] * own).sum()
 
 

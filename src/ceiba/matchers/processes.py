@@ -86,10 +86,13 @@ class Processes:
             return
         with torch.no_grad():
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            flat = torch.cat([g.to_dense().flatten() if g.is_sparse else g.flatten() for g in gradients])
             dist.all_reduce(flat)
-            for parameter, gradient in zip(parameters, flat.split([g.numel() for g in gradients]), strict=True):
-                parameter.grad = gradient.view_as(parameter)
+            for parameter, gradient, own in zip(
+                parameters, flat.split([g.numel() for g in gradients]), gradients, strict=True
+            ):
+                whole = gradient.view_as(parameter)
+                parameter.grad = whole.to_sparse(1) if own.is_sparse else whole
 
     def same_weights(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Give every process the weights of the first."""

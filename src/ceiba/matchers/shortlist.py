@@ -26,6 +26,7 @@ class SharedCandidates(NamedTuple):
     """
 
     nodes: NDArray[np.int64]  # (S,), ascending
+    log_count: NDArray[np.float32]  # (S,), the logarithm of how many nodes a candidate stands for
     row: NDArray[np.int64]  # (n,), in the batch
     column: NDArray[np.int64]  # (n,), in nodes
     relevance: NDArray[np.float32]  # (n,)
@@ -54,10 +55,9 @@ class Shortlist:
         self._own = by_instance(positives, n_instances)
 
     def nodes(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return the nodes that are in the shortlists of any of some instances, ascending; node 0 where none is."""
+        """Return the nodes that are in the shortlists of any of some instances, ascending."""
         parents = np.unique(self._parents.indices[stored(self._parents, rows)[1]])
-        found = ranges(self.child_ptr[parents], np.diff(self.child_ptr)[parents])
-        return found if len(found) else np.zeros(1, np.int64)
+        return ranges(self.child_ptr[parents], np.diff(self.child_ptr)[parents])
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp] | None = None) -> Candidates:
         """Return the shortlists of some instances, whatever batch they are part of."""
@@ -97,10 +97,16 @@ def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
     return rows
 
 
-def same_for_all(own: sp.csr_array, rows: NDArray[np.intp], nodes: NDArray[np.int64]) -> SharedCandidates:
+def same_for_all(
+    own: sp.csr_array,
+    rows: NDArray[np.intp],
+    nodes: NDArray[np.int64],
+    log_count: NDArray[np.float32] | None = None,
+) -> SharedCandidates:
     """Return the same candidates for some rows, ascending, of which a row's own are those stored in it."""
     row, column, at = places(own, rows, nodes)
-    return SharedCandidates(nodes, row, column, own.data[at])
+    log_count = np.zeros(len(nodes), np.float32) if log_count is None else log_count
+    return SharedCandidates(nodes, log_count, row, column, own.data[at])
 
 
 def places(

@@ -182,7 +182,7 @@ class _Beginnings:
         members = members_among(tuner.trained_on, self._levels[t], n)
         sums = None if kept is None else kept.tensors["head.sums"].numpy()
         head = MeanHead(tuner.embeddings, members, settings.scale, settings.logit_adjustment, sums)
-        return BatchNodes(shortlist, self._levels[t], n), head
+        return BatchNodes(shortlist, self._levels[t], n, tuner.encoder.nodes_at_once, self._seed), head
 
     def _of_weights(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[Shortlist, LevelHead]:
         settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]
