@@ -97,6 +97,22 @@ def test_training_moves_the_vectors_though_embeddings_are_frozen(small_corpus):
         assert torch.equal(a, b)
 
 
+def test_a_step_moves_the_vectors_of_its_tokens_alone(small_corpus):
+    encoder = learn_static(small_corpus[0], 12, dropout=0.0)
+    tokens = encoder.tokenize(ASKED)
+    before = encoder.network.vectors.detach().clone()
+    optimizers = encoder.optimizers(1e-4, 0.01)
+    for row in (0, 1):  # a vector that moved in one step stands still in the next
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        encoder(tokens, np.array([row])).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        moved = (encoder.network.vectors != before).any(1).nonzero().flatten()
+        assert moved.tolist() == np.unique(encoder.tokenizer(ASKED[row])["input_ids"]).tolist()
+        before = encoder.network.vectors.detach().clone()
+
+
 @pytest.mark.parametrize("kind", [XRTransformer, XTransformer])
 def test_loss_falls(small_corpus, kind):
     reports = kind(encoder="static:12", **{**FAST, "epochs": 30.0}).fit(*small_corpus).fit_report_["matcher"]

@@ -8,6 +8,7 @@ import torch
 
 from ceiba import XRTransformer, XTransformer
 from ceiba.encoders import load_encoder
+from ceiba.encoders.encoder import Encoder
 from ceiba.errors import CollapseWarning, InputError, ModelFormatError
 from ceiba.matchers import checkpoint, finetune, train
 from ceiba.matchers.finetune import FineTuner
@@ -155,7 +156,8 @@ KINDS = {
     "held-out": {"validation_fraction": 0.2},
     "held-out-label-texts": {"validation_fraction": 0.2, "patience": 99},
     "held-out-means": {"validation_fraction": 0.2, "patience": 99, "min_positives": 99},
-    "means-of-shortlists": {"min_positives": 99},
+    "means-of-a-draw": {"min_positives": 99},
+    "means-of-a-draw-near": {"min_positives": 99},
 }
 
 
@@ -166,8 +168,10 @@ def whole(request, tiny_encoder, small_corpus):
     if "label-texts" in request.param:
         params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
     with pytest.MonkeyPatch.context() as patch:
-        if "shortlists" in request.param:
-            patch.setattr(train, "ALL_NODES", 0)
+        if "draw" in request.param:
+            patch.setattr(Encoder, "nodes_at_once", 4)
+        if "near" in request.param:
+            patch.setattr(train, "THIN_DRAW", 0)
         yield params, fit(tiny_encoder, small_corpus, **params)
 
 
@@ -298,3 +302,18 @@ def test_global_state_of_torch_is_left_alone(tiny_encoder, small_corpus):
     fit(tiny_encoder, small_corpus, n_jobs=1)
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
+
+
+def test_gradients_of_a_batchs_rows_are_clipped_as_those_of_the_whole_table():
+    def gradients(sparse):
+        torch.manual_seed(0)
+        table, weight = torch.nn.Parameter(torch.randn(9, 3)), torch.nn.Parameter(torch.randn(3))
+        rows = torch.nn.functional.embedding(torch.tensor([4, 1, 4, 7]), table, sparse=sparse)  # one row twice
+        (rows @ weight).square().sum().backward()
+        unused = torch.nn.Parameter(torch.ones(2))
+        (finetune._clip if sparse else torch.nn.utils.clip_grad_norm_)([table, weight, unused], 0.25)
+        return table.grad.to_dense(), weight.grad
+
+    for found, expected in zip(gradients(True), gradients(False), strict=True):
+        assert torch.allclose(found, expected, rtol=1e-5)
+        assert found.abs().max() > 0

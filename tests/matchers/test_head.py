@@ -47,7 +47,9 @@ def test_softmax_of_shared_candidates_is_that_of_each_texts_own(seed):
     relevance = (rng.random((4, 6)) < 0.3) * rng.integers(1, 4, (4, 6)).astype(np.float32)
     out = torch.from_numpy(rng.random((4, 6)) < 0.3)
     row, column = relevance.nonzero()
-    count = np.where((relevance > 0).any(0), 1, rng.integers(1, 4, 6))  # a candidate that is nobody's stands for several
+    count = np.where(
+        (relevance > 0).any(0), 1, rng.integers(1, 4, 6)
+    )  # a candidate that is nobody's stands for several
     own = map(torch.from_numpy, (np.log(count).astype(np.float32), row, column, relevance[row, column]))
     found = shared_softmax(leaves[0].masked_fill(out, -torch.inf), *own)
     cost = torch.from_numpy(np.where(relevance > 0, relevance, 1)).masked_fill(out, 0)

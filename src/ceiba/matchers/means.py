@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, places, same_for_all, stored
 
-ALL_NODES = 2**15  # up to so many a product with all of them takes little time beside an encoder's step
+THIN_DRAW = 16  # of so many nodes or more one drawn: too few of those near a text, but for a draw among these
 FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
 _TINY = 1e-12  # of a squared length, below which a node has no direction
 

@@ -20,7 +20,7 @@ from ceiba.matchers.bootstrap import centroid_head, linear_head, matched_at, ran
 from ceiba.matchers.finetune import FineTuner, Head, Shortlists
 from ceiba.matchers.head import LevelHead
 from ceiba.matchers.label_text import BatchLabels, TextHead
-from ceiba.matchers.means import ALL_NODES, BatchNodes, MeanHead, members_among, teaches
+from ceiba.matchers.means import THIN_DRAW, BatchNodes, MeanHead, members_among, teaches
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist
@@ -164,7 +164,7 @@ class _Beginnings:
         if kept is not None:
             parts = kept.named("matched.")
             matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
-        elif self._rare[t] and self._levels[t].n_nodes <= ALL_NODES:
+        elif self._rare[t] and self._levels[t].n_nodes <= THIN_DRAW * self._tuner.encoder.nodes_at_once:
             matched = _NO_MATCHES
         else:
             matched = self._matched(t)

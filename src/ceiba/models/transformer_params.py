@@ -28,7 +28,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
     encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. "static" (or
         "static:256", with its width): vectors of tokens learned from the texts alone, for machines without a GPU and
-        without pretrained weights; its learning rate is a hundred times `learning_rate`. With "frozen:" before it the
+        without pretrained weights; its vectors learn at 400 times `learning_rate`. With "frozen:" before it the
         encoder is used as it is: texts are embedded once and nothing is fine-tuned.
     max_length : int, default=128
         Tokens read of a text.
@@ -59,8 +59,9 @@ class TransformerParameters(Presets, PartitionedClassifier):
     min_positives : float, default=100.0
         Levels whose nodes have fewer positives than this on average, but for the first, have no weights of their own,
         which would fit single texts: a node is where the mean embedding of its other texts lies, a text is told its
-        nodes from all others by a softmax, and only the encoder is trained. A level at which most texts share no node
-        with another is left out. 0: every level has weights.
+        nodes from all others by a softmax, and only the encoder is trained. Of more than 32,768 nodes (with a static
+        encoder 2,048) so many are drawn at each step, to stand for all (Jean et al., ACL 2015). A level at which most
+        texts share no node with another is left out. 0: every level has weights.
     logit_adjustment : float, default=0.5
         At levels of means, how much of the logarithm of a node's frequency, log(1 + n / 20) of n texts, is added to its
         margin in training: the encoder then need not learn which nodes are frequent, and tells rare ones apart better
@@ -68,7 +69,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
     warmup : float, default=0.1
         The share of all steps in which learning rates rise.
     weight_decay : float, default=0.01
-        Of the encoder (AdamW).
+        Of the encoder (AdamW), but for a static encoder's vectors, which have none.
     max_grad_norm : float, default=1.0
         Gradients of the encoder are scaled down to this length.
     dropout : float or None, default=None
