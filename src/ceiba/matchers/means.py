@@ -13,6 +13,7 @@ from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, p
 
 THIN_DRAW = 16  # of so many nodes or more one drawn: too few of those near a text, but for a draw among these
 FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
+_FAR, _NEAR, _OWN = 1, 2, 3  # kinds of candidates
 _TINY = 1e-12  # of a squared length, below which a node has no direction
 
 
@@ -50,18 +51,20 @@ class BatchNodes:
         if self.n_nodes <= self._most:
             return same_for_all(self._own, rows, np.arange(self.n_nodes))
         rng = np.random.default_rng([self._seed, 6, *batch])
-        own = np.unique(self._own.indices[stored(self._own, batch)[1]]).astype(np.int64)
         near = np.empty(0, np.int64) if self._shortlist is None else self._shortlist.nodes(batch)
-        near = np.setdiff1d(near, own, assume_unique=True)
-        of_near = rng.permutation(near)[: self._most // 2]
-        nearer = np.union1d(own, near)
-        far = rng.choice(self.n_nodes, self._most - len(of_near), replace=False, shuffle=False)
-        of_far = far[~np.isin(far, nearer, assume_unique=True)]
-        nodes = np.concatenate([own, of_near, of_far])
-        stands_for = [1, len(near) / max(1, len(of_near)), (self.n_nodes - len(nearer)) / max(1, len(of_far))]
-        log_count = np.repeat(np.log(np.maximum(stands_for, 1)), [len(own), len(of_near), len(of_far)])
-        order = np.argsort(nodes)
-        return same_for_all(self._own, rows, nodes[order], log_count[order].astype(np.float32))
+        kind = np.zeros(self.n_nodes, np.int8)
+        kind[rng.choice(self.n_nodes, self._most - min(len(near), self._most // 2), replace=False, shuffle=False)] = (
+            _FAR
+        )
+        kind[near] = 0
+        kind[self._own.indices[stored(self._own, batch)[1]]] = _OWN
+        near = near[kind[near] != _OWN]
+        kind[rng.permutation(near)[: self._most // 2]] = _NEAR
+        drawn = np.bincount(kind, minlength=_OWN + 1)
+        of = np.array([0, self.n_nodes - len(near) - drawn[_OWN], len(near), drawn[_OWN]])
+        nodes = np.flatnonzero(kind)
+        log_count = np.log(np.maximum(of, 1) / np.maximum(drawn, 1)).astype(np.float32)
+        return same_for_all(self._own, rows, nodes, log_count[kind[nodes]])
 
 
 class MeanHead(nn.Module):

@@ -29,6 +29,7 @@ from ceiba.tree.label_tree import LabelTree
 
 # of a text's tokens, what is read before fine-tuning: heads and negatives need no more to begin with
 _FIRST_SHARE, _FIRST_TOKENS = 0.25, 32
+_FEW_NODES = 2048  # up to so many a softmax over all takes less time than matchers that choose some
 _NO_MATCHES = InstanceLists(np.zeros(1, np.int64), np.empty(0, np.int32))
 
 
@@ -50,8 +51,8 @@ def train_matcher(
 ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
     """Fine-tune an encoder level by level against the nodes of a tree.
 
-    At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first,
-    below it the children of the nodes that an instance is matched to. A head begins at what
+    At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first
+    and where they are few, else the children of the nodes that an instance is matched to. A head begins at what
     the newest embedding of each text gives (`bootstrap.py`), the first of which are of how texts begin, unless
     `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level. Where nodes have too few
     positives (`settings.min_positives`) the head follows the embeddings and is not trained (`means.py`).
@@ -161,14 +162,21 @@ class _Beginnings:
         """Return M_t, which a checkpoint keeps, the candidates made of it, and the head."""
         if self._label_tokens is not None and t == self._tree.depth - 1:
             return self._of_texts(self._label_tokens)
-        if kept is not None:
+        if self._all_nodes(t):
+            matched = _NO_MATCHES
+        elif kept is not None:
             parts = kept.named("matched.")
             matched = InstanceLists(parts["ptr"].numpy(), parts["items"].numpy())
-        elif self._rare[t] and self._levels[t].n_nodes <= THIN_DRAW * self._tuner.encoder.nodes_at_once:
-            matched = _NO_MATCHES
         else:
             matched = self._matched(t)
         return (matched, *(self._of_means if self._rare[t] else self._of_weights)(t, matched, kept))
+
+    def _all_nodes(self, t: int) -> bool:
+        """Return whether all nodes of a level, or a draw of all, are candidates: nothing is to be matched then."""
+        n_nodes, settings = self._levels[t].n_nodes, self._tuner.settings
+        if self._rare[t]:
+            return n_nodes <= THIN_DRAW * self._tuner.encoder.nodes_at_once
+        return settings.loss == "softmax" and (t == 0 or n_nodes <= _FEW_NODES)
 
     def _of_texts(self, label_tokens: TokenRows) -> tuple[InstanceLists, BatchLabels, TextHead]:
         tuner = self._tuner
@@ -184,7 +192,9 @@ class _Beginnings:
         head = MeanHead(tuner.embeddings, members, settings.scale, settings.logit_adjustment, sums)
         return BatchNodes(shortlist, self._levels[t], n, tuner.encoder.nodes_at_once, self._seed), head
 
-    def _of_weights(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[Shortlist, LevelHead]:
+    def _of_weights(
+        self, t: int, matched: InstanceLists, kept: checkpoint.State | None
+    ) -> tuple[Shortlist | BatchNodes, LevelHead]:
         settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]
         if kept is not None:
             begun = kept.tensors["head.weight"].numpy(), kept.tensors["head.bias"][:, 0].numpy()
@@ -195,7 +205,10 @@ class _Beginnings:
         else:
             ptr = self._tree.child_ptrs[t]
             begun = linear_head(embeddings, ptr, matched, positives, seed=self._seed, n_threads=self._n_threads)
-        return self._shortlist(t, matched), LevelHead(*begun, t == 0)
+        if self._all_nodes(t):
+            all_nodes = BatchNodes(None, positives, len(embeddings), positives.n_nodes, self._seed)
+            return all_nodes, LevelHead(*begun, everything=True)
+        return self._shortlist(t, matched), LevelHead(*begun, everything=t == 0)
 
     def _shortlist(self, t: int, matched: InstanceLists) -> Shortlist:
         return Shortlist(self._tree.child_ptrs[t], matched, self._levels[t], self._tuner.tokens.n_rows)
