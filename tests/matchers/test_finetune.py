@@ -16,6 +16,7 @@ from ceiba.matchers.head import LevelHead
 from ceiba.matchers.means import MeanHead
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
+from ceiba.matchers.shortlist import Shortlist
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {
@@ -107,6 +108,32 @@ def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus
     assert heads[-1][1] is MeanHead
 
 
+@pytest.mark.parametrize(
+    ("kept", "params", "kinds"),
+    [
+        ({}, {}, "all all all"),
+        ({"_FEW_NODES": 4}, {}, "all near near"),
+        ({"_FEW_NODES": 4}, {"min_positives": 99}, "all all all"),
+        ({"_FEW_NODES": 4, "THIN_DRAW": 0}, {"min_positives": 99}, "all near near"),
+        ({}, {"loss": "squared_hinge"}, "near near near"),
+    ],
+)
+def test_matchers_choose_where_nodes_are_many(tiny_encoder, small_corpus, monkeypatch, kept, params, kinds):
+    found = []
+    run_level = FineTuner.run_level
+
+    def recorded(self, level, shortlist, *args, **kwargs):
+        near = shortlist if isinstance(shortlist, Shortlist) else shortlist._shortlist
+        found.append("all" if near is None else "near")
+        return run_level(self, level, shortlist, *args, **kwargs)
+
+    monkeypatch.setattr(FineTuner, "run_level", recorded)
+    for name, value in kept.items():
+        monkeypatch.setattr(train, name, value)
+    fit(tiny_encoder, small_corpus, **params)
+    assert " ".join(found) == kinds
+
+
 def test_only_beginnings_are_read_before_and_all_after(tiny_encoder, small_corpus, monkeypatch):
     read = []
     embed = Processes.embed
@@ -153,6 +180,7 @@ class Killed(BaseException):
 
 KINDS = {
     "all": {},
+    "shortlists": {},
     "held-out": {"validation_fraction": 0.2},
     "held-out-label-texts": {"validation_fraction": 0.2, "patience": 99},
     "held-out-means": {"validation_fraction": 0.2, "patience": 99, "min_positives": 99},
@@ -170,6 +198,8 @@ def whole(request, tiny_encoder, small_corpus):
     with pytest.MonkeyPatch.context() as patch:
         if "draw" in request.param:
             patch.setattr(Encoder, "nodes_at_once", 4)
+        if request.param == "shortlists":
+            patch.setattr(train, "_FEW_NODES", 0)
         if "near" in request.param:
             patch.setattr(train, "THIN_DRAW", 0)
         yield params, fit(tiny_encoder, small_corpus, **params)
