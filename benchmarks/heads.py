@@ -1,4 +1,4 @@
-"""What a step costs in the head alone: all clusters of one level, or those of a shortlist, as labels grow."""
+"""What a step costs in the head alone, as labels grow: all clusters, a shortlist of them, or a draw of labels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from benchmarks.runner import append, machine
 
 LEAF, CHILDREN, BEAM, BATCH = 16, 32, 10, 32  # as the Transformer models' defaults
+LABELS_OF_A_TEXT = 3
 
 
 def measure(numbers: list[int], out: Path, *, dim: int, threads: int, rounds: int = 7) -> None:
-    """Time forward, backward and optimiser of both heads for each number of labels, and append a row for each."""
+    """Time forward, backward and optimiser of the heads for each number of labels, and append a row for each."""
     import torch
 
     torch.set_num_threads(threads)
@@ -28,8 +29,9 @@ def measure(numbers: list[int], out: Path, *, dim: int, threads: int, rounds: in
             "machine": machine(),
             "all_ms": round(1e3 * step(clusters, dim, True, rounds), 2),
             "shortlist_ms": round(1e3 * step(clusters, dim, False, rounds), 2),
+            "draw_ms": round(1e3 * step_of_means(n_labels, dim, rounds), 2),
         }
-        append(out, row, ("labels", "clusters", "all_ms", "shortlist_ms"))
+        append(out, row, ("labels", "clusters", "all_ms", "shortlist_ms", "draw_ms"))
 
 
 def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
@@ -54,5 +56,41 @@ def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
         ones = torch.ones_like(margins)
         softmax(margins, ones, ones).backward()
         optimizer.step()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
+    """Return the median seconds of a step on labels that are means, of which a Transformer's step draws some.
+
+    There are as many texts as labels, three labels each, which is little beside the labels' means.
+    """
+    import torch
+
+    from ceiba.encoders.encoder import Encoder
+    from ceiba.layers.instances import InstanceLists
+    from ceiba.matchers.head import shared_softmax
+    from ceiba.matchers.means import BatchNodes, MeanHead, members_among
+
+    rng = np.random.default_rng(0)
+    texts = np.arange(n_labels, dtype=np.int32)
+    labels = np.concatenate([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)])
+    order = np.argsort(labels, kind="stable")
+    ptr = np.arange(n_labels + 1, dtype=np.int64) * LABELS_OF_A_TEXT
+    of_label = np.sort(np.tile(texts, LABELS_OF_A_TEXT)[order].reshape(n_labels, -1)).ravel()
+    positives = InstanceLists(ptr, of_label, np.ones(len(order), np.float32))
+    embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
+    sums = rng.standard_normal((n_labels, dim), np.float32)
+    head = MeanHead(embeddings, members_among(texts, positives, n_labels), 20.0, 0.5, sums)
+    nodes_of = BatchNodes(None, positives, n_labels, Encoder.nodes_at_once, 0)
+    times = []
+    for _ in range(rounds):
+        rows = rng.choice(n_labels, BATCH, replace=False)
+        batch = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((BATCH, dim), np.float32)))
+        batch.requires_grad_()
+        started = time.perf_counter()
+        nodes, *places = (torch.from_numpy(array) for array in nodes_of.candidates(rows, rows))
+        shared_softmax(head(batch, nodes, rows), *places).backward()
+        head.moved(rows, batch.detach().numpy())
         times.append(time.perf_counter() - started)
     return float(np.median(times))

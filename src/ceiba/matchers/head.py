@@ -17,8 +17,7 @@ class LevelHead(nn.Module):
         Where training begins.
     bias : ndarray of shape (K,), float32
     everything : bool
-        Every instance is trained on every node (the first level). If not, gradients are kept for the nodes of a batch
-        only.
+        Every instance is trained on every node. If not, gradients are kept for the nodes of a batch only.
     """
 
     def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32], everything: bool):

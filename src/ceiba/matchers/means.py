@@ -14,7 +14,7 @@ from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, p
 THIN_DRAW = 16  # of so many nodes or more one drawn: too few of those near a text, but for a draw among these
 FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
 _FAR, _NEAR, _OWN = 1, 2, 3  # kinds of candidates
-_TINY = 1e-12  # of a squared length, below which a node has no direction
+_TINY = 1e-6  # a length below which a node has no direction
 
 
 class BatchNodes:
@@ -52,10 +52,9 @@ class BatchNodes:
             return same_for_all(self._own, rows, np.arange(self.n_nodes))
         rng = np.random.default_rng([self._seed, 6, *batch])
         near = np.empty(0, np.int64) if self._shortlist is None else self._shortlist.nodes(batch)
+        n_far = self._most - min(len(near), self._most // 2)
         kind = np.zeros(self.n_nodes, np.int8)
-        kind[rng.choice(self.n_nodes, self._most - min(len(near), self._most // 2), replace=False, shuffle=False)] = (
-            _FAR
-        )
+        kind[rng.choice(self.n_nodes, n_far, replace=False, shuffle=False)] = _FAR
         kind[near] = 0
         kind[self._own.indices[stored(self._own, batch)[1]]] = _OWN
         near = near[kind[near] != _OWN]
@@ -138,7 +137,9 @@ class MeanHead(nn.Module):
 
     def _factor_of(self, sums: Tensor) -> Tensor:
         """Return what makes the products with some sums margins: the scale over the sums' lengths."""
-        return self._scale * sums.square().sum(1).clamp(min=_TINY).rsqrt()
+        return self._scale / torch.linalg.vector_norm(sums, dim=1).clamp(
+            min=_TINY
+        )  # no squares of all, K x d once more
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""
