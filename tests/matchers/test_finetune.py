@@ -130,7 +130,7 @@ def test_matchers_choose_where_nodes_are_many(tiny_encoder, small_corpus, monkey
     monkeypatch.setattr(FineTuner, "run_level", recorded)
     for name, value in kept.items():
         monkeypatch.setattr(train, name, value)
-    fit(tiny_encoder, small_corpus, **params)
+    fit(tiny_encoder, small_corpus, steps=[2, 2, 2], **params)
     assert " ".join(found) == kinds
 
 
