@@ -120,7 +120,7 @@ def heads(
     dim: Annotated[int, typer.Option(help="width of the embeddings")] = 384,
     threads: Threads = 2,
 ) -> None:
-    """A step's time in the head alone, X-Transformer's over all clusters and XR-Transformer's over a shortlist."""
+    """A step's time in the head alone: over all clusters, over a shortlist of them, over a draw of labels as means."""
     from benchmarks.heads import measure
 
     measure([int(number) for number in labels.split(",")], json, dim=dim, threads=threads)
