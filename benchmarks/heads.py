@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from benchmarks.runner import append, machine
 
@@ -73,15 +74,13 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     from ceiba.matchers.means import BatchNodes, MeanHead, members_among
 
     rng = np.random.default_rng(0)
-    texts = np.arange(n_labels, dtype=np.int32)
-    labels = np.concatenate([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)])
-    order = np.argsort(labels, kind="stable")
-    ptr = np.arange(n_labels + 1, dtype=np.int64) * LABELS_OF_A_TEXT
-    of_label = np.sort(np.tile(texts, LABELS_OF_A_TEXT)[order].reshape(n_labels, -1)).ravel()
-    positives = InstanceLists(ptr, of_label, np.ones(len(order), np.float32))
+    labels = np.column_stack([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)]).ravel()
+    ptr = np.arange(n_labels + 1) * LABELS_OF_A_TEXT
+    Y = sp.csr_array((np.ones(len(labels), np.float32), labels, ptr), shape=(n_labels, n_labels))
+    positives = InstanceLists.from_columns(Y, weighted=True)
     embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
     sums = rng.standard_normal((n_labels, dim), np.float32)
-    head = MeanHead(embeddings, members_among(texts, positives, n_labels), 20.0, 0.5, sums)
+    head = MeanHead(embeddings, members_among(np.arange(n_labels), positives, n_labels), 20.0, 0.5, sums)
     nodes_of = BatchNodes(None, positives, n_labels, Encoder.nodes_at_once, 0)
     times = []
     for _ in range(rounds):

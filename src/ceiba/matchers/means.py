@@ -137,9 +137,8 @@ class MeanHead(nn.Module):
 
     def _factor_of(self, sums: Tensor) -> Tensor:
         """Return what makes the products with some sums margins: the scale over the sums' lengths."""
-        return self._scale / torch.linalg.vector_norm(sums, dim=1).clamp(
-            min=_TINY
-        )  # no squares of all, K x d once more
+        lengths = torch.linalg.vector_norm(sums, dim=1)  # without squares of all, which are K x d once more
+        return self._scale / lengths.clamp(min=_TINY)
 
     def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
         """Return None: there is nothing to optimise."""

@@ -205,7 +205,7 @@ class _Beginnings:
         else:
             ptr = self._tree.child_ptrs[t]
             begun = linear_head(embeddings, ptr, matched, positives, seed=self._seed, n_threads=self._n_threads)
-        if self._all_nodes(t):
+        if not matched.n_nodes:
             all_nodes = BatchNodes(None, positives, len(embeddings), positives.n_nodes, self._seed)
             return all_nodes, LevelHead(*begun, everything=True)
         return self._shortlist(t, matched), LevelHead(*begun, everything=t == 0)
