@@ -69,19 +69,17 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     import torch
 
     from ceiba.encoders.encoder import Encoder
-    from ceiba.layers.instances import InstanceLists
     from ceiba.matchers.head import shared_softmax
     from ceiba.matchers.means import BatchNodes, MeanHead, members_among
 
     rng = np.random.default_rng(0)
-    labels = np.column_stack([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)]).ravel()
+    labels = np.sort(np.column_stack([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)])).ravel()
     ptr = np.arange(n_labels + 1) * LABELS_OF_A_TEXT
     Y = sp.csr_array((np.ones(len(labels), np.float32), labels, ptr), shape=(n_labels, n_labels))
-    positives = InstanceLists.from_columns(Y, weighted=True)
     embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
     sums = rng.standard_normal((n_labels, dim), np.float32)
-    head = MeanHead(embeddings, members_among(np.arange(n_labels), positives, n_labels), 20.0, 0.5, sums)
-    nodes_of = BatchNodes(None, positives, n_labels, Encoder.nodes_at_once, 0)
+    head = MeanHead(embeddings, members_among(np.arange(n_labels), Y), 20.0, 0.5, sums)
+    nodes_of = BatchNodes(None, Y, Encoder.nodes_at_once, 0)
     times = []
     for _ in range(rounds):
         rows = rng.choice(n_labels, BATCH, replace=False)

@@ -25,11 +25,9 @@ def draw(seed, held_out=2, most=4):
     M = sp.csr_array((rng.random((N, 5)) < 0.4).astype(np.float32))
     E = rng.normal(size=(N, 4)).astype(np.float32)
     E /= np.linalg.norm(E, axis=1, keepdims=True)
-    positives = InstanceLists.from_columns(Y, weighted=True)
     trained_on = np.sort(rng.permutation(N)[held_out:])
-    shortlist = Shortlist(child_ptr, InstanceLists.from_columns(M), positives, N)
-    members = members_among(trained_on, positives, N)
-    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, BatchNodes(shortlist, positives, N, most, seed), members
+    nodes_of = BatchNodes(Shortlist(child_ptr, M, Y), Y, most, seed)
+    return trained_on, E, Y.toarray(), M.toarray(), child_ptr, nodes_of, members_among(trained_on, Y)
 
 
 def others(Y, trained_on, row, node):
@@ -71,13 +69,12 @@ def test_a_draw_meets_the_sum_over_all_nodes_on_average():
     rng = np.random.default_rng(0)
     Y = sp.csr_array((rng.random((40, 60)) < 0.03).astype(np.float32))
     child_ptr = np.arange(0, 61, 6)
-    matched = InstanceLists.from_columns(sp.csr_array((rng.random((40, 10)) < 0.1).astype(np.float32)))
-    positives = InstanceLists.from_columns(Y, weighted=True)
-    shortlist, value, batch = Shortlist(child_ptr, matched, positives, 40), rng.exponential(size=60), np.arange(6)
+    matched = sp.csr_array((rng.random((40, 10)) < 0.1).astype(np.float32))
+    shortlist, value, batch = Shortlist(child_ptr, matched, Y), rng.exponential(size=60), np.arange(6)
     for lists in (None, shortlist):
         sums = []
         for seed in range(2000):
-            found = BatchNodes(lists, positives, 40, 20, seed).candidates(batch, batch)
+            found = BatchNodes(lists, Y, 20, seed).candidates(batch, batch)
             sums.append(float(np.exp(found.log_count) @ value[found.nodes]))
         assert abs(np.mean(sums) - value.sum()) < 4 * np.std(sums) / np.sqrt(len(sums))
         assert np.std(sums) > 1  # a draw that never differs would meet nothing on average
@@ -120,12 +117,10 @@ def test_margins_are_cosines_to_the_mean_of_the_others(seed):
 def test_a_text_alone_in_its_nodes_gives_no_gradient():
     E = np.eye(3, dtype=np.float32)
     Y = sp.csr_array(np.eye(3, dtype=np.float32))
-    positives = InstanceLists.from_columns(Y, weighted=True)
-    shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(3), positives, 3)
-    nodes_of, rows = BatchNodes(shortlist, positives, 3, 3, 0), np.arange(3)
+    nodes_of, rows = BatchNodes(None, Y, 3, 0), np.arange(3)
     nodes, *own = map(torch.from_numpy, nodes_of.candidates(rows, rows))
     leaf = torch.from_numpy(E.copy()).requires_grad_()
-    loss = shared_softmax(MeanHead(E, members_among(rows, positives, 3), SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)
+    loss = shared_softmax(MeanHead(E, members_among(rows, Y), SCALE, ADJUSTMENT)(leaf, nodes, rows), *own)
     loss.backward()
     assert loss.item() == 0
     assert (leaf.grad == 0).all()

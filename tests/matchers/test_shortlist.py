@@ -6,7 +6,6 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.shortlist import Shortlist
 
 
@@ -25,9 +24,7 @@ def test_candidates(seed):
     child_ptr, M, Y = draw(seed)
     if child_ptr[-1] == 0:
         return
-    shortlist = Shortlist(
-        child_ptr, InstanceLists.from_columns(M), InstanceLists.from_columns(Y, weighted=True), M.shape[0]
-    )
+    shortlist = Shortlist(child_ptr, M, Y)
     rows = np.random.default_rng(seed).permutation(M.shape[0])[:7]
     found = shortlist.candidates(rows)
     sizes = shortlist.sizes()
@@ -46,7 +43,7 @@ def test_candidates(seed):
 
 def test_the_first_level_is_everything():
     Y = sp.csr_array(np.eye(4, dtype=np.float32))
-    shortlist = Shortlist(np.array([0, 4]), InstanceLists.everything(4), InstanceLists.from_columns(Y), 4)
+    shortlist = Shortlist(np.array([0, 4]), sp.csr_array(np.ones((4, 1), np.float32)), Y)
     found = shortlist.candidates(np.array([2, 0]))
     assert found.nodes.tolist() == [[0, 1, 2, 3]] * 2
     assert found.sign.tolist() == [[-1, -1, 1, -1], [1, -1, -1, -1]]
@@ -55,5 +52,5 @@ def test_the_first_level_is_everything():
 @pytest.mark.parametrize("rows", [[0], [1, 1]])
 def test_text_without_labels_has_only_negatives(rows):
     Y = sp.csr_array(np.zeros((2, 3), np.float32))
-    shortlist = Shortlist(np.array([0, 3]), InstanceLists.everything(2), InstanceLists.from_columns(Y), 2)
+    shortlist = Shortlist(np.array([0, 3]), sp.csr_array(np.ones((2, 1), np.float32)), Y)
     assert (shortlist.candidates(np.array(rows)).sign == -1).all()

@@ -118,7 +118,7 @@ def test_rows_and_stacks_of_dense_features():
 
 def test_batches_draw_from_their_own_labels():
     Y = sp.csr_array(np.array([[1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
-    drawn = BatchLabels(InstanceLists.from_columns(Y), 4, seed=0)
+    drawn = BatchLabels(Y, seed=0)
     batch = np.array([2, 0, 3])
     nodes, _, row, column, relevance = drawn.candidates(batch, batch)
     assert 3 <= len(nodes) <= 4  # label 0 of row 2, and three of row 0's five

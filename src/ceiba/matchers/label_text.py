@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows, length_groups
-from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.processes import Processes
-from ceiba.matchers.shortlist import SharedCandidates, by_instance, same_for_all, stored
+from ceiba.matchers.shortlist import SharedCandidates, same_for_all, stored
 
 _POSITIVES = 3  # of a text in a batch: those of a text with many labels take their turns
 
@@ -21,15 +21,13 @@ class BatchLabels:
 
     Parameters
     ----------
-    positives : InstanceLists of L lists
-    n_instances : int
-        N.
+    own : csr_array of shape (N, L)
+        The relevance of each text to its labels (`by_instance`).
     seed : int
     """
 
-    def __init__(self, positives: InstanceLists, n_instances: int, seed: int):
-        self.n_nodes, self._seed = positives.n_nodes, seed
-        self._own = by_instance(InstanceLists(positives.ptr, positives.items), n_instances)
+    def __init__(self, own: sp.csr_array, seed: int):
+        self.n_nodes, self._own, self._seed = own.shape[1], own, seed
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
         """Return the candidates of some rows of a batch: the same labels for each, drawn from the whole batch.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.shortlist import SharedCandidates, Shortlist, by_instance, places, same_for_all, stored
+from ceiba.matchers.shortlist import SharedCandidates, Shortlist, places, same_for_all, stored
 
 THIN_DRAW = 16  # of so many nodes or more one drawn: too few of those near a text, but for a draw among these
 FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
@@ -24,10 +24,8 @@ class BatchNodes:
     ----------
     shortlist : Shortlist or None
         Where given, half of those drawn are of the batch's shortlists.
-    positives : InstanceLists of K lists
-        The positives of each node; weights are relevance.
-    n_instances : int
-        N.
+    own : csr_array of shape (N, K)
+        The relevance of each text to its nodes (`by_instance`).
     most : int
         How many are drawn, where the level has more nodes. One that is drawn counts as often as there are nodes for one
         drawn, so that the sum over all nodes is met on average.
@@ -39,9 +37,9 @@ class BatchNodes:
     section 3: a softmax over a sample of the classes, each weighed by how probable it is to be drawn.
     """
 
-    def __init__(self, shortlist: Shortlist | None, positives: InstanceLists, n_instances: int, most: int, seed: int):
-        self.n_nodes, self._shortlist, self._most, self._seed = positives.n_nodes, shortlist, most, seed
-        self._own = by_instance(positives, n_instances)
+    def __init__(self, shortlist: Shortlist | None, own: sp.csr_array, most: int, seed: int):
+        self.n_nodes, self._own = own.shape[1], own
+        self._shortlist, self._most, self._seed = shortlist, most, seed
 
     def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
         """Return the candidates of some rows of a batch: the same nodes for each, drawn for the whole batch.
@@ -150,10 +148,9 @@ def _rows(matrix: Tensor, places: Tensor) -> Tensor:
     return matrix.index_select(0, places)
 
 
-def members_among(rows: NDArray[np.intp], positives: InstanceLists, n_instances: int) -> sp.csr_array:
-    """Return ones at the nodes of some rows: (N, K)."""
-    own = by_instance(positives, n_instances)
-    among = np.zeros(n_instances, bool)
+def members_among(rows: NDArray[np.intp], own: sp.csr_array) -> sp.csr_array:
+    """Return ones at the nodes of some texts, given the nodes of all: (N, K)."""
+    among = np.zeros(own.shape[0], bool)
     among[rows] = True
     sizes = np.diff(own.indptr)
     nodes = own.indices[np.repeat(among, sizes)]

@@ -39,20 +39,15 @@ class Shortlist:
     ----------
     child_ptr : ndarray of shape (K_{t-1} + 1,), int64
         The children of each node above.
-    matched : InstanceLists of K_{t-1} lists
-        M_t: the instances of each node above.
-    positives : InstanceLists of K_t lists
-        The positives of each node; weights are relevance.
-    n_instances : int
-        N.
+    parents : csr_array of shape (N, K_{t-1})
+        M_t: an entry at the nodes above that each instance is matched to.
+    own : csr_array of shape (N, K_t)
+        The relevance of each instance to its nodes (`by_instance`).
     """
 
-    def __init__(
-        self, child_ptr: NDArray[np.int64], matched: InstanceLists, positives: InstanceLists, n_instances: int
-    ):
-        self.child_ptr, self.n_nodes = child_ptr, positives.n_nodes
-        self._parents = by_instance(matched, n_instances)
-        self._own = by_instance(positives, n_instances)
+    def __init__(self, child_ptr: NDArray[np.int64], parents: sp.csr_array, own: sp.csr_array):
+        self.child_ptr, self.n_nodes = child_ptr, own.shape[1]
+        self._parents, self._own = parents, own
 
     def nodes(self, rows: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the nodes that are in the shortlists of any of some instances, ascending."""
@@ -90,7 +85,7 @@ class Shortlist:
 
 
 def by_instance(lists: InstanceLists, n_instances: int) -> sp.csr_array:
-    """Return the nodes of each instance, with the weights of the lists or ones."""
+    """Return the nodes of each instance, with the weights of the lists or ones: (N, K), each row's ascending."""
     values = np.ones(len(lists.items), np.float32) if lists.weight is None else lists.weight
     rows = lists.matrix(n_instances, values).T.tocsr()
     rows.sort_indices()

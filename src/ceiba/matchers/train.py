@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -23,7 +24,7 @@ from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.means import THIN_DRAW, BatchNodes, MeanHead, members_among, teaches
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.matchers.shortlist import Shortlist
+from ceiba.matchers.shortlist import Shortlist, by_instance
 from ceiba.models.partition import Progress, noted, stage
 from ceiba.tree.label_tree import LabelTree
 
@@ -179,18 +180,17 @@ class _Beginnings:
         return settings.loss == "softmax" and (t == 0 or n_nodes <= _FEW_NODES)
 
     def _of_texts(self, label_tokens: TokenRows) -> tuple[InstanceLists, BatchLabels, TextHead]:
-        tuner = self._tuner
-        shortlist = BatchLabels(self._positives, tuner.tokens.n_rows, self._seed)
+        tuner, labels = self._tuner, InstanceLists(self._positives.ptr, self._positives.items)  # all of one relevance
         head = TextHead(tuner.encoder, label_tokens, tuner.settings.scale, tuner.processes)
-        return _NO_MATCHES, shortlist, head
+        return _NO_MATCHES, BatchLabels(by_instance(labels, tuner.tokens.n_rows), self._seed), head
 
     def _of_means(self, t: int, matched: InstanceLists, kept: checkpoint.State | None) -> tuple[BatchNodes, MeanHead]:
-        tuner, settings, n = self._tuner, self._tuner.settings, self._tuner.tokens.n_rows
-        shortlist = self._shortlist(t, matched) if matched.n_nodes else None
-        members = members_among(tuner.trained_on, self._levels[t], n)
+        tuner, settings, own = self._tuner, self._tuner.settings, self._own(t)
+        shortlist = self._shortlist(t, matched, own) if matched.n_nodes else None
+        members = members_among(tuner.trained_on, own)
         sums = None if kept is None else kept.tensors["head.sums"].numpy()
         head = MeanHead(tuner.embeddings, members, settings.scale, settings.logit_adjustment, sums)
-        return BatchNodes(shortlist, self._levels[t], n, tuner.encoder.nodes_at_once, self._seed), head
+        return BatchNodes(shortlist, own, tuner.encoder.nodes_at_once, self._seed), head
 
     def _of_weights(
         self, t: int, matched: InstanceLists, kept: checkpoint.State | None
@@ -205,13 +205,16 @@ class _Beginnings:
         else:
             ptr = self._tree.child_ptrs[t]
             begun = linear_head(embeddings, ptr, matched, positives, seed=self._seed, n_threads=self._n_threads)
+        own = self._own(t)
         if not matched.n_nodes:
-            all_nodes = BatchNodes(None, positives, len(embeddings), positives.n_nodes, self._seed)
-            return all_nodes, LevelHead(*begun, everything=True)
-        return self._shortlist(t, matched), LevelHead(*begun, everything=t == 0)
+            return BatchNodes(None, own, positives.n_nodes, self._seed), LevelHead(*begun, everything=True)
+        return self._shortlist(t, matched, own), LevelHead(*begun, everything=t == 0)
 
-    def _shortlist(self, t: int, matched: InstanceLists) -> Shortlist:
-        return Shortlist(self._tree.child_ptrs[t], matched, self._levels[t], self._tuner.tokens.n_rows)
+    def _own(self, t: int) -> sp.csr_array:
+        return by_instance(self._levels[t], self._tuner.tokens.n_rows)
+
+    def _shortlist(self, t: int, matched: InstanceLists, own: sp.csr_array) -> Shortlist:
+        return Shortlist(self._tree.child_ptrs[t], by_instance(matched, own.shape[0]), own)
 
     def _matched(self, t: int) -> InstanceLists:
         settings = self._tuner.settings
