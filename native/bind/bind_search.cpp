@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "bind/arrays.hpp"
+#include "core/inner_products.hpp"
 #include "core/searcher.hpp"
 
 namespace ceiba::bind {
@@ -214,6 +215,20 @@ void bind_search(nb::module_& m) {
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
              "ptr"_a.noconvert(), "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
+
+    m.def("inner_products",
+          [](Matrix<float> left, Matrix<float> right, Array<int64_t> ptr, Array<int32_t> items, int threads) {
+              const Lists others = lists(ptr, items, right.shape(0));
+              require(others.count == static_cast<int64_t>(left.shape(0)), "inner products: one list per row is needed");
+              require(left.shape(1) == right.shape(1), "inner products: rows of different lengths");
+              require(threads >= 1, "inner products: threads must be at least 1");
+              std::vector<float> products(items.shape(0));
+              Watch(nb::none()).run([&](Monitor& monitor) {
+                  inner_products(left.data(), right.data(), left.shape(1), others, threads, monitor, products.data());
+              });
+              return to_numpy(std::move(products));
+          },
+          "left"_a.noconvert(), "right"_a.noconvert(), "ptr"_a.noconvert(), "items"_a.noconvert(), "threads"_a = 1);
 }
 
 }  // namespace ceiba::bind

@@ -62,6 +62,13 @@ def searcher(**changes):
     return core.Searcher([{"features": features, "layers": [layer | changes], "slot_label": slots}], labels)
 
 
+OF_ROWS = np.array([0, 2, 2, 3], I64), np.array([0, 3, 1], I32)
+
+
+def products(left=(3, 2), right=(4, 2), lists=OF_ROWS, threads=1):
+    return core.inner_products(np.ones(left, F32), np.ones(right, F32), *lists, threads)
+
+
 def test_the_examples_are_sound():
     assert len(pifa()[0]) == 3
     assert sorted(cluster().tolist()) == [0, 1, 2]
@@ -74,6 +81,7 @@ def test_the_examples_are_sound():
     assert len(pifa(DENSE, cols=6)[0]) == 3
     assert len(train(DENSE, 6)[0]["bias"]) == 2
     assert searcher(features=6).top_k(*DENSE, 10, 2, 2)[0].tolist() == [0, 2, 4, 6]
+    assert products().tolist() == [2.0, 2.0, 2.0]
     assert isa in ("v2", "v3", "v4", "base")
 
 
@@ -176,6 +184,8 @@ def test_lists_that_are_not_sound(name):
         with pytest.raises(ValueError, match="lists"):
             call(lists=BAD_LISTS[name])
     with pytest.raises(ValueError, match="lists"):
+        products(left=(2, 2), right=(3, 2), lists=BAD_LISTS[name])
+    with pytest.raises(ValueError, match="lists"):
         train(positives=BAD_LISTS[name])
     with pytest.raises(ValueError):
         train(matched=BAD_LISTS[name], child_ptr=np.array([0, 1, 2], I64))
@@ -228,6 +238,10 @@ def test_lists_that_are_not_sound(name):
         lambda: searcher().beam_nodes(0, 0, *CSR, 10, 2),
         lambda: searcher().score_labels(*CSR, *LISTS, 2),
         lambda: searcher().score_labels(*CSR, np.array([0, 0, 0, 1], I64), np.array([2], I32), 2),
+        lambda: products(left=(2, 2)),
+        lambda: products(left=(3, 3)),
+        lambda: products(right=(3, 2)),  # label 3 is beyond
+        lambda: products(threads=0),
     ],
 )
 def test_arguments_that_do_not_fit(call):

@@ -2,10 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ceiba import XRLinear
+from ceiba._native import core
 from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features
+from ceiba.reference import search as reference
 from ceiba.search.cosine import CosineSearcher
 
 N, L, D = 60, 20, 6
@@ -101,3 +105,15 @@ def test_nothing_reached():
     ids, scores = searcher.rank(X, 2, 1)
     assert (ids == -1).all()
     assert (scores == -np.inf).all()
+
+
+@given(st.integers(0, 10_000), st.integers(0, 70), st.integers(0, 40))
+@settings(deadline=None)
+def test_inner_products_are_their_definition_for_any_number_of_threads(seed, width, n):
+    rng = np.random.default_rng(seed)
+    left, right = (rng.normal(size=(rows, width)).astype(np.float32) for rows in (n, L))
+    ptr = np.concatenate([[0], np.cumsum(rng.integers(0, 6, n))]).astype(np.int64)
+    items = rng.integers(0, L, int(ptr[-1])).astype(np.int32)
+    found = core.inner_products(left, right, ptr, items, 1)
+    np.testing.assert_allclose(found, reference.inner_products(left, right, ptr, items), rtol=1e-5, atol=1e-4)
+    assert (core.inner_products(left, right, ptr, items, 3) == found).all()

@@ -125,6 +125,12 @@ class Searcher:
         return Ranked(ptr, ids, scores if self._logarithms else np.exp(scores))
 
 
+def inner_products(left: NDArray, right: NDArray, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray:
+    """Return the inner products of each row on the left with listed rows on the right, one after the other."""
+    row = np.repeat(np.arange(len(left)), np.diff(ptr))
+    return (left.astype(np.float64)[row] * right[items]).sum(axis=1)
+
+
 def _best(scores: dict[int, float], k: int | None) -> list[tuple[int, float]]:
     """Return the k highest, best first, equal scores by lower number."""
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))[:k]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba.features.matrix import Features
 from ceiba.search.beam import BeamSearcher, Ranked
 
@@ -75,7 +75,7 @@ class CosineSearcher:
                 first, last = filter[0][begin], filter[0][end]
                 excluded = filter[0][begin : end + 1] - first, filter[1][first:last]
             reached = self._searcher.top_k(part, self._asked(k), beam_size, filter=excluded, n_threads=n_threads)
-            ids[begin:end], scores[begin:end] = self._best(part, k, reached, excluded)
+            ids[begin:end], scores[begin:end] = self._best(part, k, reached, excluded, n_threads)
             if progress is not None:
                 progress(end)
         return ids, scores
@@ -95,7 +95,7 @@ class CosineSearcher:
         reached = self._searcher.top_k(X, most, beam_size, filter=filter, n_threads=n_threads, progress=progress)
         if k is None:
             k = int(np.diff(reached.ptr).max(initial=0)) + (_BESIDE_ALL if self._everywhere else 0)
-        ids, scores = self._best(X, k, reached, filter)
+        ids, scores = self._best(X, k, reached, filter, n_threads)
         found = ids >= 0
         ptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))]).astype(np.int64)
         return Ranked(ptr, ids[found], scores[found])
@@ -109,22 +109,31 @@ class CosineSearcher:
     ) -> NDArray[np.float32]:
         """Return the score of given labels, in their order."""
         own = self._searcher.score_labels(X, ptr, labels, n_threads=n_threads)
-        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels)))
+        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels, n_threads)))
 
     def _asked(self, k: int) -> int:
         """Return how many labels of the search count where k are asked for."""
         return max(2 * k, _BESIDE_ALL if self._everywhere else _REACHED)
 
     def _best(
-        self, X: Features, k: int, reached: Ranked, filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None
+        self,
+        X: Features,
+        k: int,
+        reached: Ranked,
+        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None,
+        n_threads: int,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (N, k) ids and scores, given what the search reached."""
-        return self._of_all(X, k, reached, filter) if self._everywhere else self._of_reached(X, k, reached)
+        if self._everywhere:
+            return self._of_all(X, k, reached, filter)
+        return self._of_reached(X, k, reached, n_threads)
 
-    def _of_reached(self, X: Features, k: int, reached: Ranked) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def _of_reached(
+        self, X: Features, k: int, reached: Ranked, n_threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
         row, at = _entries(reached.ptr, 0, X.n_rows)
-        mixed = self._mix(self._plain(reached.scores), self.cosines(X, reached.ptr, reached.ids))
+        mixed = self._mix(self._plain(reached.scores), self.cosines(X, reached.ptr, reached.ids, n_threads))
         order = np.lexsort((reached.ids, -mixed, row))
         place = at - reached.ptr[row]
         kept = place < k
@@ -159,12 +168,12 @@ class CosineSearcher:
             scores[begin:end, :kept] = np.where(value > 0, self._out(value), -np.inf)
         return ids, scores
 
-    def cosines(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    def cosines(
+        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1
+    ) -> NDArray[np.float32]:
         """Return the cosine between each row and its labels."""
-        found, embeddings = np.empty(len(labels), np.float32), self._embeddings(X)
-        for row, (begin, end) in enumerate(itertools.pairwise(ptr.tolist())):
-            found[begin:end] = np.einsum("ij,j->i", self._labels[labels[begin:end]], embeddings[row])
-        return found
+        embeddings = np.ascontiguousarray(self._embeddings(X))
+        return core.inner_products(embeddings, self._labels, ptr, labels, n_threads)
 
     def _embeddings(self, X: Features) -> NDArray[np.float32]:
         assert X.dense is not None  # a model that has label embeddings has the texts' beside the sparse features
