@@ -65,7 +65,7 @@ class XRLinear(Presets, PartitionedClassifier):
     label_documents : bool, default=False
         Whether the text of a label (`label_texts`) is also a training text of it: for labels of few texts whose names
         say what they mean. On 20,000 titles P@1 rose from 12.1 to 20.6, on 10,000 Debian descriptions, whose labels
-        are terse tags, it fell from 87.1 to 84.3 (docs/transformers.md, "Label texts").
+        are terse tags, it fell from 87.1 to 84.3 (docs/transformers-choices.md, "Label texts").
     tree : LabelTree or None, default=None
         A tree of your own, used in place of clustering by every member of the ensemble.
     overlap : int, default=1

@@ -18,7 +18,7 @@ from ceiba.encoders.load import choose_device, load_encoder, require_accelerate,
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import Features, as_features, is_text, stacked
+from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_texts import (
@@ -31,6 +31,7 @@ from ceiba.models.label_texts import (
     rows_to_choose_with,
 )
 from ceiba.models.partition import Progress, stage
+from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.cosine import CosineSearcher
@@ -145,9 +146,52 @@ class XRTransformer(TransformerParameters):
         check_all(self.get_params(deep=False), self._constraints, name)
         require_torch(name)
         require_accelerate("Training in several processes")
-        texts = _texts(texts)
+        given, ranker = self._given(texts, Y, X, classes, label_texts)
+        if self.lora_rank is not None:
+            from ceiba.encoders.lora import require_peft
+
+            require_peft("lora_rank")
+        cache = None
+        if self.cache_dir is not None:
+            from ceiba.encoders.cache import Cache
+
+            cache = Cache(self.cache_dir)
+        n = len(given.texts)
+        every_text = [*given.texts, *(given.names or [])]
+        encoder = self._new_encoder(every_text, stage(progress, "vocabulary", n))
+        clock = _Clock()
+
+        features, vectorizer = self._sparse(every_text, given.X, progress)
+        clock.over("features")
+        told = stage(progress, "tokens", n)
+        tokens = encoder.tokenize(given.texts, told) if cache is None else cache.tokens(encoder, given.texts, told)
+        label_tokens = None if given.names is None else encoder.tokenize(given.names)
+        clock.over("tokens")
+        with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
+            embeddings, levels = self._fine_tune(
+                encoder, tokens, label_tokens, features.part(0, n), given, clock, progress, cache
+            )
+            if label_tokens is not None:
+                embeddings = with_room(embeddings, label_tokens.n_rows)
+                encoder.embed(label_tokens, out=embeddings[n:])
+        clock.over("matcher")
+        weight = self._fit_rankers(ranker, with_dense(features, embeddings), given, encoder.dim, clock, progress)
+
+        self._forget()
+        self.encoder_, self.vectorizer_ = encoder, vectorizer
+        of_texts = None if given.names is None else embeddings[n:]
+        self.label_embeddings_ = embeddings_of_labels(of_texts, embeddings[:n], given.Y) if weight > 0 else None
+        self.cosine_weight_, self.read_label_texts_ = weight, given.names is not None
+        self.n_sparse_, self.own_features_ = features.n_features, given.X is not None
+        self._take(ranker)
+        self.fit_report_ = {"seconds": clock.seconds, "matcher": levels, "ranker": ranker.fit_report_}
+        return self
+
+    def _given(self, texts: Any, Y: Any, X: Any, classes: Any, label_texts: Any) -> tuple[TrainingTexts, XRLinear]:
+        """Check what there is to train on, and return it beside a ranker that is yet to be fitted."""
+        texts = as_texts(texts)
         if Y is None:
-            raise InputError(f"{name} requires y to be passed, but the target y is None.")
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         Y, classes = encode_labels(Y, classes)
         ranker = self._new_ranker()
         check_all(ranker.get_params(deep=False), ranker._constraints, "XRLinear")
@@ -159,65 +203,42 @@ class XRTransformer(TransformerParameters):
         names = in_class_order(label_texts, classes)
         if isinstance(names, Features):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
-        n, n_held_out = len(texts), 0
+        found = TrainingTexts(texts, Y, classes, given, names)
         if names is not None and AUTO in (self.label_documents, self.cosine_weight):
-            # first, so that they and all others are parts of one matrix
-            first = rows_to_choose_with(n, self.random_state)
-            order, n_held_out = np.concatenate([first, np.setdiff1d(np.arange(n), first)]), len(first)
-            texts, Y = [texts[row] for row in order.tolist()], Y[order]
-            given = None if given is None else given.rows(order)
-        if self.lora_rank is not None:
-            from ceiba.encoders.lora import require_peft
+            found = found.with_first(rows_to_choose_with(len(texts), self.random_state))
+        return found, ranker
 
-            require_peft("lora_rank")
-        cache = None
-        if self.cache_dir is not None:
-            from ceiba.encoders.cache import Cache
+    def _fit_rankers(
+        self,
+        ranker: XRLinear,
+        inputs: Features,
+        given: TrainingTexts,
+        dim: int,
+        clock: _Clock,
+        progress: Progress | None,
+    ) -> float:
+        """Fit the rankers on sparse features and embeddings of texts and, below them, of labels' texts.
 
-            cache = Cache(self.cache_dir)
-        encoder = self._new_encoder([*texts, *(names or [])], stage(progress, "vocabulary", len(texts)))
-        seconds: dict[str, float] = {}
-        clock = _Clock(seconds)
-
-        features, vectorizer = self._sparse([*texts, *(names or [])], given, progress)
-        clock.over("features")
-        told = stage(progress, "tokens", len(texts))
-        tokens = encoder.tokenize(texts, told) if cache is None else cache.tokens(encoder, texts, told)
-        label_tokens = None if names is None else encoder.tokenize(names)
-        clock.over("tokens")
-        positives = InstanceLists.from_columns(Y)
-        with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
-            embeddings, levels = self._fine_tune(
-                encoder, tokens, label_tokens, features.part(0, n), positives, n_held_out, seconds, progress, cache
-            )
-            if label_tokens is not None:
-                embeddings = _with_room(embeddings, label_tokens.n_rows)
-                encoder.embed(label_tokens, out=embeddings[n:])
-        clock.over("matcher")
-        inputs = with_dense(features, embeddings)
-        documents, label_rows, of_texts, label_embeddings = False, None, None, None
+        Returns
+        -------
+        float
+            What cosines to the embeddings of labels weigh.
+        """
+        n = len(given.texts)
         without = WITHOUT_TEXTS if self.encoder.startswith(_FROZEN) else TUNED_WITHOUT_TEXTS
         weight = without if self.cosine_weight == AUTO else float(self.cosine_weight)
-        if names is not None:
-            of_texts, label_rows, inputs = embeddings[n:], inputs.part(n, inputs.n_rows), inputs.part(0, n)
-            documents, weight = choose_use(
-                ranker, inputs, Y, label_rows, of_texts, n_held_out, self.label_documents, self.cosine_weight
-            )
+        documents, label_rows = False, None
+        if given.names is not None:
+            label_rows, inputs = inputs.part(n, inputs.n_rows), inputs.part(0, n)
+            assert label_rows.dense is not None
+            of_texts = label_rows.dense[:, -dim:]
+            use = self.label_documents, self.cosine_weight
+            documents, weight = choose_use(ranker, inputs, given.Y, label_rows, of_texts, given.n_held_out, *use)
             clock.over("use of label texts")
-        if weight > 0:
-            label_embeddings = embeddings_of_labels(of_texts, embeddings[:n], Y)
         ranker.set_params(label_documents=documents)
-        ranker.fit(inputs, Y, classes=classes, label_texts=label_rows, progress=progress)
+        ranker.fit(inputs, given.Y, classes=given.classes, label_texts=label_rows, progress=progress)
         clock.over("rankers")
-
-        self._forget()
-        self.encoder_, self.vectorizer_ = encoder, vectorizer
-        self.label_embeddings_, self.cosine_weight_ = label_embeddings, weight
-        self.read_label_texts_ = names is not None
-        self.n_sparse_, self.own_features_ = features.n_features, given is not None
-        self._take(ranker)
-        self.fit_report_ = {"seconds": seconds, "matcher": levels, "ranker": ranker.fit_report_}
-        return self
+        return weight
 
     def _fine_tune(
         self,
@@ -225,11 +246,10 @@ class XRTransformer(TransformerParameters):
         tokens: Any,
         label_tokens: Any,
         X: Features,
-        positives: InstanceLists,
-        n_held_out: int,
-        seconds: dict[str, float],
+        given: TrainingTexts,
+        clock: _Clock,
         progress: Progress | None,
-        cache: Any = None,
+        cache: Any,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
         """Return the embeddings of the texts by the encoder, which is fine-tuned unless it is frozen."""
         if self.encoder.startswith(_FROZEN):
@@ -240,8 +260,7 @@ class XRTransformer(TransformerParameters):
         from ceiba.matchers.checkpoint import fingerprint
         from ceiba.matchers.train import train_matcher
 
-        n_threads = available_threads(self.n_jobs)
-        started = time.perf_counter()
+        n_threads, positives = available_threads(self.n_jobs), InstanceLists.from_columns(given.Y)
         basis = X if len(X.indices) or X.dense is not None else dense_features(encoder.embed(tokens))
         tree = cluster_labels(
             pifa(basis, positives, max_features=PIFA_FEATURES, n_threads=n_threads),
@@ -252,7 +271,7 @@ class XRTransformer(TransformerParameters):
         )
         tree, nodes = self._matcher_tree(tree, positives, tokens.n_rows)
         settings = self._settings(tree.depth)
-        seconds["matcher's tree"] = time.perf_counter() - started
+        clock.over("matcher's tree")
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
         params["encoder"] = Path(self.encoder).name
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
@@ -276,7 +295,7 @@ class XRTransformer(TransformerParameters):
             nodes,
             settings,
             label_tokens=label_tokens if self._reads_labels else None,
-            held_out=np.arange(n_held_out),
+            held_out=np.arange(given.n_held_out),
             seed=self.random_state,
             n_threads=n_threads,
             checkpoint_dir=folder,
@@ -344,9 +363,9 @@ class XRTransformer(TransformerParameters):
     def _sparse(self, texts: list[str], given: Features | None, progress: Progress | None) -> tuple[Features, Any]:
         if given is not None:
             more = len(texts) - given.n_rows  # label texts, of which there are no features
-            return stacked(given, _no_features(more, given.n_features)) if more else given, None
+            return stacked(given, no_features(more, given.n_features)) if more else given, None
         if self.vectorizer is None:
-            return _no_features(len(texts)), None
+            return no_features(len(texts)), None
         stage(progress, "features", len(texts))
         own = isinstance(self.vectorizer, str)
         vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
@@ -376,7 +395,7 @@ class XRTransformer(TransformerParameters):
             Rows of length 1.
         """
         check_is_fitted(self)
-        texts = _texts(texts)
+        texts = as_texts(texts)
         with torch_threads(available_threads(self.n_jobs)):
             tokens = self.encoder_.tokenize(texts)
             return self.encoder_.embed(tokens, progress=stage(progress, "embeddings", len(texts)))
@@ -395,7 +414,7 @@ class XRTransformer(TransformerParameters):
         if own != (given is not None):
             expected = "a pair (texts, X): it was fitted on features" if own else "texts, without features"
             raise InputError(f"The model takes {expected}{' beside the texts' if own else ''}.")
-        texts = _texts(X)
+        texts = as_texts(X)
         if not texts:
             none = as_features(sp.csr_array((0, self.n_sparse_)), allow_empty=True)
             return with_dense(none, np.empty((0, self.encoder_.dim), np.float32))
@@ -403,7 +422,7 @@ class XRTransformer(TransformerParameters):
             sparse = as_features(given, self.n_sparse_, owner=type(self).__name__)
             self._check_rows("X", sparse.n_rows, len(texts))
         elif self.vectorizer_ is None:
-            sparse = _no_features(len(texts))
+            sparse = no_features(len(texts))
         elif isinstance(self.vectorizer_, TfidfVectorizer):
             sparse = self.vectorizer_.features(texts)
         else:
@@ -455,38 +474,10 @@ _NOT_OF_THE_MATCHER = (
 class _Clock:
     """Seconds of one stage after the other."""
 
-    def __init__(self, seconds: dict[str, float]):
-        self._seconds, self._last = seconds, time.perf_counter()
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
 
     def over(self, name: str) -> None:
         now = time.perf_counter()
-        self._seconds[name], self._last = now - self._last, now
-
-
-def _no_features(n: int, n_features: int = 1) -> Features:
-    """Return sparse features of texts without any; a model that never has any has one column, which is empty."""
-    return as_features(sp.csr_array((n, n_features), dtype=np.float32))
-
-
-def _with_room(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    """Return rows with room for `n` more below them, in the same memory where it is theirs."""
-    if not (rows.flags.owndata and rows.flags.writeable):  # of a file, in a cache
-        return np.concatenate([rows, np.empty((n, rows.shape[1]), np.float32)])
-    rows.resize((len(rows) + n, rows.shape[1]), refcheck=False)
-    return rows
-
-
-def _texts(texts: Any) -> list[str]:
-    """Return texts as a list, or say which one is none."""
-    if sp.issparse(texts) or (hasattr(texts, "ndim") and texts.ndim != 1):
-        raise InputTypeError("texts must be a sequence of str; an encoder reads texts, not features.")
-    if isinstance(texts, str):
-        is_text(texts)
-    try:
-        found = list(texts)
-    except TypeError:
-        raise InputTypeError(f"texts must be a sequence of str, not {type(texts).__name__}.") from None
-    for row, text in enumerate(found):
-        if not isinstance(text, str):
-            raise InputTypeError(f"texts, row {row}: expected a str, found {type(text).__name__}.")
-    return [str(text) for text in found]
+        self.seconds[name], self._last = now - self._last, now
