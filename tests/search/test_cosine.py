@@ -11,6 +11,7 @@ from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features
 from ceiba.reference import search as reference
 from ceiba.search.cosine import CosineSearcher
+from ceiba.search.searcher import Ranked
 
 N, L, D = 60, 20, 6
 ALL = 20  # a beam of all nodes
@@ -96,8 +97,6 @@ def test_nothing_reached():
         logarithms = False
 
         def top_k(self, X, *_, **__):
-            from ceiba.search.beam import Ranked
-
             return Ranked(np.zeros(X.n_rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
     X = with_dense(as_features(np.eye(2, dtype=np.float32)), np.ones((2, 1), np.float32))

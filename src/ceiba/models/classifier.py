@@ -18,6 +18,7 @@ from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features, is_text
 from ceiba.features.tfidf import TfidfVectorizer
 from ceiba.search.beam import ALL_NODES, BeamSearcher
+from ceiba.search.searcher import Searcher
 
 if TYPE_CHECKING:
     from ceiba.models.explain import Explanation
@@ -347,7 +348,7 @@ class PartitionedClassifier(BaseEstimator):
             raise InputError("X holds texts, but the model was fitted on features.")
         return as_features(X, self.n_features_in_, allow_empty=True, owner=type(self).__name__)
 
-    def _searcher(self) -> BeamSearcher:
+    def _searcher(self) -> Searcher:
         parameters = tuple(getattr(self, name) for name in _AT_PREDICTION)
         derived = self._derived()
         kept = derived.get("searcher")

@@ -35,6 +35,7 @@ from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, wi
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.cosine import CosineSearcher
+from ceiba.search.searcher import Searcher
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa
 from ceiba.tree.label_tree import LabelTree
@@ -429,7 +430,7 @@ class XRTransformer(TransformerParameters):
             sparse = as_features(self.vectorizer_.transform(texts))
         return with_dense(sparse, self.encode(texts))
 
-    def _searcher(self) -> Any:
+    def _searcher(self) -> Searcher:
         searcher = self.ranker_._searcher()
         if self.label_embeddings_ is None:
             return searcher

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ceiba.features.matrix import Features
 from ceiba.layers.layer import Layer
 from ceiba.reference.weights import unpack
-from ceiba.search.beam import Ranked
+from ceiba.search.searcher import Filter, Ranked
 
 
 def log_score(margin: NDArray, combine: str) -> NDArray:
@@ -63,7 +63,7 @@ class Searcher:
         k: int | None,
         beam_size: int,
         *,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        filter: Filter | None = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the beam reaches."""
         kept = k if k is None or len(self._trees) == 1 else max(2 * k, k + 10)

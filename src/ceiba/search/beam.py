@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +10,13 @@ from numpy.typing import NDArray
 from ceiba._native import core
 from ceiba.features.matrix import Features
 from ceiba.layers.layer import Layer
+from ceiba.search.searcher import Filter, Progress, Ranked
 
 # A node's score from its margin m; "log-" forms return logarithms. The number is the core's.
 COMBINE = {"l1-hinge": 0, "l2-hinge": 1, "l3-hinge": 2, "sigmoid": 3}
 COMBINE_NAMES = (*COMBINE, *(f"log-{name}" for name in COMBINE))
 
 ALL_NODES = 2**31 - 1  # a beam wider than any level: search is exhaustive
-
-
-class Ranked(NamedTuple):
-    """Labels (or nodes) of each row, best first, as CSR-like arrays."""
-
-    ptr: NDArray[np.int64]
-    ids: NDArray[np.int32]
-    scores: NDArray[np.float32]
 
 
 class BeamSearcher:
@@ -73,14 +65,11 @@ class BeamSearcher:
         k: int | None,
         beam_size: int,
         *,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Ranked:
-        """Return the k best labels of each row, or with k None all that the beam reaches.
-
-        `filter` gives, per row, ascending labels that it must not get, as offsets and labels.
-        """
+        """Return the k best labels of each row, or with k None all that the beam reaches."""
         options = beam_size, k or 0, self._combine, filter, n_threads, progress, self.logarithms
         return Ranked(*self._core.top_k(*X.arrays(), *options)[:3])
 
@@ -90,9 +79,9 @@ class BeamSearcher:
         k: int,
         beam_size: int,
         *,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         options = beam_size, k, self._combine, filter, n_threads, progress, self.logarithms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba.features.matrix import Features
-from ceiba.search.beam import BeamSearcher, Ranked
+from ceiba.search.searcher import Filter, Progress, Ranked, Searcher
 
 # the search's best labels whose cosines count, where more are not asked for: with 200 of them alone a text's first five
 # were as good as with all (validation split of titles), with 64 a little worse unless the labels left out count too
@@ -27,7 +26,7 @@ class CosineSearcher:
 
     Parameters
     ----------
-    searcher : BeamSearcher
+    searcher : Searcher
     label_embeddings : ndarray of shape (L, d), float32
         Rows of length 1, or 0; the last d features of a row are its embedding, of length 1 too.
     weight : float
@@ -47,14 +46,14 @@ class CosineSearcher:
 
     def __init__(
         self,
-        searcher: BeamSearcher,
+        searcher: Searcher,
         label_embeddings: NDArray[np.float32],
         weight: float,
         *,
         everywhere: bool,
     ):
         self._searcher, self._labels, self.weight = searcher, label_embeddings, weight
-        self._everywhere = everywhere
+        self._everywhere, self.logarithms = everywhere, searcher.logarithms
 
     def rank(
         self,
@@ -62,11 +61,11 @@ class CosineSearcher:
         k: int,
         beam_size: int,
         *,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the k best labels of each row, as `BeamSearcher.rank` does."""
+        """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
         for begin in range(0, X.n_rows, _ROWS):
             end = min(begin + _ROWS, X.n_rows)
@@ -86,9 +85,9 @@ class CosineSearcher:
         k: int | None,
         beam_size: int,
         *,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None,
+        filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Callable[[int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the beam reaches and the nearest ones."""
         most = None if k is None else self._asked(k)
@@ -100,9 +99,9 @@ class CosineSearcher:
         ptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))]).astype(np.int64)
         return Ranked(ptr, ids[found], scores[found])
 
-    def nodes(self, *arguments: Any, **options: Any) -> Ranked:
+    def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
         """Return the beam of nodes, which have no texts: the search's own."""
-        return self._searcher.nodes(*arguments, **options)
+        return self._searcher.nodes(X, depth, beam_size, tree=tree, n_threads=n_threads)
 
     def score_labels(
         self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
@@ -120,7 +119,7 @@ class CosineSearcher:
         X: Features,
         k: int,
         reached: Ranked,
-        filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None,
+        filter: Filter | None,
         n_threads: int,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (N, k) ids and scores, given what the search reached."""
@@ -143,7 +142,7 @@ class CosineSearcher:
         return ids, scores
 
     def _of_all(
-        self, X: Features, k: int, reached: Ranked, filter: tuple[NDArray[np.int64], NDArray[np.int32]] | None
+        self, X: Features, k: int, reached: Ranked, filter: Filter | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         n_labels = len(self._labels)
         kept = min(k, n_labels)
@@ -183,10 +182,10 @@ class CosineSearcher:
         return (own + np.float32(self.weight) * np.maximum(cosine, 0)) / np.float32(1 + self.weight)
 
     def _plain(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.exp(scores) if self._searcher.logarithms else scores
+        return np.exp(scores) if self.logarithms else scores
 
     def _out(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self._searcher.logarithms:
+        if not self.logarithms:
             return scores
         with np.errstate(divide="ignore"):
             return np.log(scores)

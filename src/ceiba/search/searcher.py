@@ -1,0 +1,64 @@
+"""What a search is asked and what it answers, whatever a score is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.features.matrix import Features
+
+Filter = tuple[NDArray[np.int64], NDArray[np.int32]]  # per row, ascending labels it must not get: offsets and labels
+Progress = Callable[[int], None]  # told now and then how many rows are done
+
+
+class Ranked(NamedTuple):
+    """Labels (or nodes) of each row, best first, as CSR-like arrays."""
+
+    ptr: NDArray[np.int64]
+    ids: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+
+class Searcher(Protocol):
+    """Ranks labels for rows of features."""
+
+    logarithms: bool  # whether scores are logarithms
+
+    def rank(
+        self,
+        X: Features,
+        k: int,
+        beam_size: int,
+        *,
+        filter: Filter | None = None,
+        n_threads: int = 1,
+        progress: Progress | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
+        ...
+
+    def top_k(
+        self,
+        X: Features,
+        k: int | None,
+        beam_size: int,
+        *,
+        filter: Filter | None = None,
+        n_threads: int = 1,
+        progress: Progress | None = None,
+    ) -> Ranked:
+        """Return the k best labels of each row, or with k None all that the search reaches."""
+        ...
+
+    def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
+        """Return the beam of nodes after `depth` levels of one tree."""
+        ...
+
+    def score_labels(
+        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the score of given labels, in their order, whatever a search would reach."""
+        ...
