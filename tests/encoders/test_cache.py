@@ -49,6 +49,17 @@ def test_second_training_computes_nothing(tiny_encoder, small_corpus, tmp_path, 
     assert sorted(path.name.split("-")[0] for path in (tmp_path / "c").iterdir()) == ["embeddings", "tokens"]
 
 
+def test_label_texts_are_kept_too(tiny_encoder, small_corpus, tmp_path, worked):
+    names = {label: f"a {label}" for labels in small_corpus[1] for label in labels}
+    params = {"encoder": f"frozen:{tiny_encoder}", **FAST}
+    plain = XRTransformer(**params).fit(*small_corpus, label_texts=names)
+    models = [XRTransformer(cache_dir=tmp_path, **params).fit(*small_corpus, label_texts=names) for _ in range(2)]
+    assert worked == ["tokenize", "tokenize", "embed", "embed"] * 2  # without a cache, and the first time with one
+    for model in models:
+        assert (model.label_embeddings_ == plain.label_embeddings_).all()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 def test_fine_tuning_keeps_tokens_alone(tiny_encoder, small_corpus, tmp_path):
     params = {"encoder": str(tiny_encoder), **FAST}
     plain = XRTransformer(**params).fit(*small_corpus)

@@ -48,7 +48,10 @@ class Cache:
     def tokens(self, encoder: Encoder, texts: Sequence[str], progress: Callable[[int], Any] | None = None) -> TokenRows:
         """Return the tokens of texts, mapped from the cache where it has them."""
         digest = hashlib.sha256()
-        _add(digest, encoder.tokenizer.backend_tokenizer.to_str(), type(encoder.tokenizer).__name__, encoder.max_length)
+        own = json.loads(encoder.tokenizer.backend_tokenizer.to_str())
+        for name in ("truncation", "padding"):  # of the last call, if there was one
+            own.pop(name, None)
+        _add(digest, json.dumps(own, sort_keys=True), type(encoder.tokenizer).__name__, encoder.max_length)
         for text in texts:
             _add(digest, text)
 

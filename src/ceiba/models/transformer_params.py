@@ -131,7 +131,8 @@ class TransformerParameters(Presets, PartitionedClassifier):
     checkpoint_seconds : float, default=300.0
         Seconds between checkpoints; one is also written after each level.
     cache_dir : str or None, default=None
-        Folder in which tokens, and a frozen encoder's embeddings, are kept for other trainings on the same texts.
+        Folder in which tokens, and a frozen encoder's embeddings, are kept for other trainings on the same texts and
+        label texts.
     random_state : int, default=0
         Seeds everything. The same seed gives the same model on the same machine's CPU.
     n_jobs : int or None, default=None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,9 +165,9 @@ class XRTransformer(TransformerParameters):
 
         features, vectorizer = self._sparse(every_text, given.X, progress)
         clock.over("features")
-        told = stage(progress, "tokens", n)
-        tokens = encoder.tokenize(given.texts, told) if cache is None else cache.tokens(encoder, given.texts, told)
-        label_tokens = None if given.names is None else encoder.tokenize(given.names)
+        read = encoder.tokenize if cache is None else partial(cache.tokens, encoder)
+        tokens = read(given.texts, stage(progress, "tokens", n))
+        label_tokens = None if given.names is None else read(given.names)
         clock.over("tokens")
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
@@ -174,7 +175,10 @@ class XRTransformer(TransformerParameters):
             )
             if label_tokens is not None:
                 embeddings = with_room(embeddings, label_tokens.n_rows)
-                encoder.embed(label_tokens, out=embeddings[n:])
+                if cache is not None and self.encoder.startswith(_FROZEN):
+                    embeddings[n:] = cache.embeddings(encoder, label_tokens)
+                else:
+                    encoder.embed(label_tokens, out=embeddings[n:])
         clock.over("matcher")
         weight = self._fit_rankers(ranker, with_dense(features, embeddings), given, encoder.dim, clock, progress)
 
