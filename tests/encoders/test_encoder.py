@@ -11,7 +11,7 @@ import torch
 from ceiba.encoders import encoder as encoders
 from ceiba.encoders import load_encoder
 from ceiba.encoders.encoder import mean_cosine, pool
-from ceiba.encoders.load import choose_device, choose_precision
+from ceiba.encoders.runtime import choose_device, choose_precision
 from ceiba.errors import InputError
 
 TEXTS = ["the red apple", "a car", "old", "the fast green trees of the new car", ""]

@@ -17,7 +17,8 @@ from ceiba.features.matrix import as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.processes import Processes
-from ceiba.models import label_texts as use
+from ceiba.models import label_text_use as use
+from ceiba.models.label_texts import embeddings_of_labels, with_documents
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
@@ -68,7 +69,7 @@ def test_texts_and_features_learn_the_same(small_corpus):
 
 def test_documents_are_rows_of_their_labels():
     plain = InstanceLists(np.array([0, 2, 2, 3]), np.array([0, 2, 1], np.int32), np.array([1, 3, 2], np.float32))
-    whole = use.with_documents(plain, 3)
+    whole = with_documents(plain, 3)
     assert whole.ptr.tolist() == [0, 3, 4, 6]
     assert whole.items.tolist() == [0, 2, 3, 4, 1, 5]
     assert whole.weight.tolist() == [1, 3, 1, 1, 2, 1]
@@ -149,13 +150,13 @@ def test_labels_move_towards_their_documents():
     rng = np.random.default_rng(0)
     texts, of_names = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in rng.normal(size=(2, 4, 3)))
     Y = sp.csr_array(np.array([[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
-    moved = use.embeddings_of_labels(of_names.astype("f"), texts.astype("f"), Y)
+    moved = embeddings_of_labels(of_names.astype("f"), texts.astype("f"), Y)
     assert np.allclose(np.linalg.norm(moved, axis=1), 1, atol=1e-6)
     assert np.allclose(moved[1], of_names[1], atol=1e-6)  # it has none
     towards = Y.T @ texts
     cosine = [(towards * rows).sum(axis=1)[[0, 2, 3]] for rows in (of_names, moved)]
     assert (cosine[1] > cosine[0]).all()
-    means = use.embeddings_of_labels(None, texts.astype("f"), Y)
+    means = embeddings_of_labels(None, texts.astype("f"), Y)
     assert np.allclose(
         means[[0, 2]], towards[[0, 2]] / np.linalg.norm(towards[[0, 2]], axis=1, keepdims=True), atol=1e-6
     )

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ceiba.encoders.load import quiet
+from ceiba.encoders.runtime import quiet
 from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
 
 CONFIG_FILE = "ceiba_encoder.json"

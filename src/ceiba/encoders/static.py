@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ceiba.encoders.encoder import CONFIG_FILE, Encoder
-from ceiba.encoders.load import quiet
+from ceiba.encoders.runtime import quiet
 from ceiba.encoders.tokens import TokenRows
 from ceiba.errors import InputError
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ceiba.encoders.encoder import Encoder
-from ceiba.encoders.load import require_accelerate
+from ceiba.encoders.runtime import require_accelerate
 from ceiba.encoders.tokens import TokenRows
 
 _ROWS_AT_ONCE = 65_536

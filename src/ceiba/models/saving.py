@@ -148,7 +148,8 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
 
 
 def _read_transformer(model: Any, folder: Path, manifest: dict[str, Any]) -> None:
-    from ceiba.encoders.load import choose_device, load_saved, require_torch
+    from ceiba.encoders.load import load_saved
+    from ceiba.encoders.runtime import choose_device, require_torch
 
     require_torch(f"{folder}: a model with an encoder")
     ranker = load(folder / _RANKER)

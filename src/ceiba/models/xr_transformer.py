@@ -15,22 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
 from ceiba.data.labels import encode_labels
-from ceiba.encoders.load import choose_device, load_encoder, require_accelerate, require_torch, torch_threads
+from ceiba.encoders.load import load_encoder
+from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.models.label_texts import (
-    AUTO,
-    TUNED_WITHOUT_TEXTS,
-    WITHOUT_TEXTS,
-    choose_use,
-    embeddings_of_labels,
-    in_class_order,
-    rows_to_choose_with,
-)
+from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
+from ceiba.models.label_texts import embeddings_of_labels, in_class_order
 from ceiba.models.partition import Progress, stage
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
