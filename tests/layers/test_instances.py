@@ -10,7 +10,7 @@ from ceiba._native import core
 from ceiba.layers.instances import InstanceLists, positives_per_level
 from ceiba.layers.layer import SolverSettings
 from ceiba.layers.negatives import match
-from ceiba.models.partition import train_partition
+from ceiba.layers.partition import train_partition
 from ceiba.reference import search
 from ceiba.reference import tree as reference
 from ceiba.tree.label_tree import LabelTree

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from ceiba import LabelTree, XRLinear, load
+from ceiba._storage import checksum
 from ceiba.errors import CeibaError, ModelFormatError
-from ceiba.models.storage import checksum
 
 LIGHT = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HEAVY = settings(LIGHT, max_examples=5000)

@@ -248,7 +248,7 @@ def test_features_are_no_label_texts(tiny_encoder, small_corpus):
 
 @pytest.mark.parametrize("what", ["shape", "value", "missing"])
 def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
-    from ceiba.models.storage import write_manifest, write_tensors
+    from ceiba._storage import write_manifest, write_tensors
 
     model = fit(tiny_encoder, small_corpus, frozen=True)
     model.save(tmp_path / "m")

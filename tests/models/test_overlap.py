@@ -10,8 +10,8 @@ from ceiba import LabelTree, XRLinear, assign_clusters
 from ceiba.errors import InputError
 from ceiba.layers.instances import positives_per_level
 from ceiba.layers.layer import SolverSettings
+from ceiba.layers.partition import train_partition
 from ceiba.models.disentangle import match_ranks
-from ceiba.models.partition import train_partition
 from ceiba.reference.search import Searcher
 
 SMALL = {"branching_factor": 4, "max_leaf_size": 6, "n_jobs": 1, "overlap": 3, "overlap_capacity": 3.0}

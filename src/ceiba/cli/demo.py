@@ -101,8 +101,8 @@ def _ask(folder: Path, *, seed: int | None, threads: int | None) -> None:
     """Answer texts as they are typed, or piped, until the end of input."""
     import sys
 
+    from ceiba._storage import MODEL_FILE
     from ceiba.cli import folders, icd_demo, inputs, output
-    from ceiba.models.storage import MODEL_FILE
 
     if not (folder / MODEL_FILE).is_file():
         folders.check_target(folder, overwrite=False)

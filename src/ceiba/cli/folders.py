@@ -14,7 +14,7 @@ def check_target(folder: Path, *, overwrite: bool, option: str = "--model-dir") 
     A folder that exists must be empty, or hold a model and `overwrite` be set; a folder of other things is never
     touched. Else the nearest folder above must let a new one be made.
     """
-    from ceiba.models.storage import MODEL_FILE
+    from ceiba._storage import MODEL_FILE
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{option} {folder} is a file; a model is saved to a folder.")

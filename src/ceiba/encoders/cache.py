@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._storage import read_tensors, write_tensors
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows
 from ceiba.errors import InputError, ModelFormatError
-from ceiba.models.storage import read_tensors, write_tensors
 
 _SUM = "checksum"
 

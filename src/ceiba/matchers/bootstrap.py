@@ -13,7 +13,7 @@ from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists
 from ceiba.layers.layer import SolverSettings, train_layer
 from ceiba.layers.negatives import match
-from ceiba.models.partition import train_partition
+from ceiba.layers.partition import train_partition
 from ceiba.tree.label_tree import LabelTree
 
 COMBINE = "l3-hinge"

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from ceiba._progress import Progress, noted, stage
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows
 from ceiba.features.matrix import Features
@@ -25,7 +26,6 @@ from ceiba.matchers.means import THIN_DRAW, BatchNodes, MeanHead, members_among,
 from ceiba.matchers.processes import Processes
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.matchers.shortlist import Shortlist, by_instance
-from ceiba.models.partition import Progress, noted, stage
 from ceiba.tree.label_tree import LabelTree
 
 # of a text's tokens, what is read before fine-tuning: heads and negatives need no more to begin with

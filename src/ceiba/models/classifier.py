@@ -21,8 +21,8 @@ from ceiba.search.beam import ALL_NODES, BeamSearcher
 from ceiba.search.searcher import Searcher
 
 if TYPE_CHECKING:
+    from ceiba.layers.partition import Partition
     from ceiba.models.explain import Explanation
-    from ceiba.models.partition import Partition
 
 # Parameters that count when predicting: whoever sets one after fit gets the same message as at fit.
 _AT_PREDICTION = ("beam_size", "combine", "prediction_threshold", "n_jobs")

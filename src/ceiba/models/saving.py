@@ -12,11 +12,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 from ceiba._params import check_all
-from ceiba.errors import CeibaError, InputError, MissingExtraError, ModelFormatError
-from ceiba.features.store import load_vectorizer, save_vectorizer
-from ceiba.layers.layer import Layer
-from ceiba.models.partition import Partition
-from ceiba.models.storage import (
+from ceiba._storage import (
     MODEL_FILE,
     atomic_folder,
     read_manifest,
@@ -24,6 +20,10 @@ from ceiba.models.storage import (
     write_manifest,
     write_tensors,
 )
+from ceiba.errors import CeibaError, InputError, MissingExtraError, ModelFormatError
+from ceiba.features.store import load_vectorizer, save_vectorizer
+from ceiba.layers.layer import Layer
+from ceiba.layers.partition import Partition
 from ceiba.tree.label_tree import LabelTree
 
 _LABELS_FILE = "labels.json"

@@ -11,8 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
+from ceiba.layers.partition import Partition
 from ceiba.models.explain import feature_names
-from ceiba.models.partition import Partition
 
 
 @dataclass(frozen=True)

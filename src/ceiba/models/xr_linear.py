@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
+from ceiba._progress import Progress, stage
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
@@ -20,11 +21,11 @@ from ceiba.features.matrix import Features, as_features, is_text, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
+from ceiba.layers.partition import Partition, train_partition
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.fit_matrices import matched_instances, relevance_by_row, relevance_of_positives
 from ceiba.models.label_texts import in_class_order, with_documents
-from ceiba.models.partition import Partition, Progress, stage, train_partition
 from ceiba.models.presets import Presets
 from ceiba.search.beam import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels

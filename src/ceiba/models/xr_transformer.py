@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
+from ceiba._progress import Progress, stage
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
@@ -25,7 +26,6 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order
-from ceiba.models.partition import Progress, stage
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear

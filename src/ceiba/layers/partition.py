@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._progress import Progress, stage
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
 from ceiba.layers.layer import Layer, SolverSettings, train_layer
 from ceiba.layers.negatives import match
 from ceiba.tree.label_tree import LabelTree
-
-Progress = Callable[[str, int, int], Any]
 
 
 @dataclass
@@ -34,29 +31,6 @@ class Partition:
             for name, count in layer.work.items():
                 total[name] = total.get(name, 0) + count
         return total
-
-
-def stage(progress: Progress | None, name: str, total: int) -> Callable[[int], None] | None:
-    """Bind a stage's name and size to a progress callable; report its start."""
-    if progress is None:
-        return None
-    progress(name, 0, total)
-    return lambda done: progress(name, min(done, total), total)
-
-
-def noted(progress: Progress | None, name: str, total: int) -> Callable[[int, str], None] | None:
-    """Bind a stage as `stage` does, for work that has more to tell; a progress with a method ``note`` is told it."""
-    report = stage(progress, name, total)
-    if report is None:
-        return None
-    note = getattr(progress, "note", None)
-
-    def told(done: int, words: str) -> None:
-        if note is not None:
-            note(words)
-        report(done)
-
-    return told
 
 
 def train_partition(

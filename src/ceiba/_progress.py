@@ -1,0 +1,31 @@
+"""Stages of long work, told to whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Progress = Callable[[str, int, int], Any]
+
+
+def stage(progress: Progress | None, name: str, total: int) -> Callable[[int], None] | None:
+    """Bind a stage's name and size to a progress callable; report its start."""
+    if progress is None:
+        return None
+    progress(name, 0, total)
+    return lambda done: progress(name, min(done, total), total)
+
+
+def noted(progress: Progress | None, name: str, total: int) -> Callable[[int, str], None] | None:
+    """Bind a stage as `stage` does, for work that has more to tell; a progress with a method ``note`` is told it."""
+    report = stage(progress, name, total)
+    if report is None:
+        return None
+    note = getattr(progress, "note", None)
+
+    def told(done: int, words: str) -> None:
+        if note is not None:
+            note(words)
+        report(done)
+
+    return told
