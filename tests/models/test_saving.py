@@ -13,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer as Theirs
 
 from ceiba import LabelTree, TfidfVectorizer, XRLinear, load
+from ceiba import _storage as storage
 from ceiba.errors import InputError, ModelFormatError
-from ceiba.models import saving, storage
+from ceiba.models import saving
 
 patient = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
