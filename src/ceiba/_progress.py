@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-Progress = Callable[[str, int, int], Any]
+Progress = Callable[[str, int, int], Any]  # told a stage, what is done of it, and all there is to do
+Report = Callable[[int], None]  # told what is done of one stage
 
 
-def stage(progress: Progress | None, name: str, total: int) -> Callable[[int], None] | None:
+def stage(progress: Progress | None, name: str, total: int) -> Report | None:
     """Bind a stage's name and size to a progress callable; report its start."""
     if progress is None:
         return None

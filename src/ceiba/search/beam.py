@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
+from ceiba._progress import Report
 from ceiba.features.matrix import Features
 from ceiba.layers.layer import Layer
-from ceiba.search.searcher import Filter, Progress, Ranked
+from ceiba.search.searcher import Filter, Ranked
 
 # A node's score from its margin m; "log-" forms return logarithms. The number is the core's.
 COMBINE = {"l1-hinge": 0, "l2-hinge": 1, "l3-hinge": 2, "sigmoid": 3}
@@ -67,7 +68,7 @@ class BeamSearcher:
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the beam reaches."""
         options = beam_size, k or 0, self._combine, filter, n_threads, progress, self.logarithms
@@ -81,7 +82,7 @@ class BeamSearcher:
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         options = beam_size, k, self._combine, filter, n_threads, progress, self.logarithms

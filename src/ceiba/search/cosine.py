@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
+from ceiba._progress import Report
 from ceiba.features.matrix import Features
-from ceiba.search.searcher import Filter, Progress, Ranked, Searcher
+from ceiba.search.searcher import Filter, Ranked, Searcher
 
 # the search's best labels whose cosines count, where more are not asked for: with 200 of them alone a text's first five
 # were as good as with all (validation split of titles), with 64 a little worse unless the labels left out count too
@@ -63,7 +64,7 @@ class CosineSearcher:
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
@@ -87,7 +88,7 @@ class CosineSearcher:
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the beam reaches and the nearest ones."""
         most = None if k is None else self._asked(k)

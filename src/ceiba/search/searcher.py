@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._progress import Report
 from ceiba.features.matrix import Features
 
 Filter = tuple[NDArray[np.int64], NDArray[np.int32]]  # per row, ascending labels it must not get: offsets and labels
-Progress = Callable[[int], None]  # told now and then how many rows are done
 
 
 class Ranked(NamedTuple):
@@ -35,7 +34,7 @@ class Searcher(Protocol):
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         ...
@@ -48,7 +47,7 @@ class Searcher(Protocol):
         *,
         filter: Filter | None = None,
         n_threads: int = 1,
-        progress: Progress | None = None,
+        progress: Report | None = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the search reaches."""
         ...
