@@ -1,13 +1,18 @@
 """Texts to embeddings, by any encoder, and one clear error for what cannot be loaded."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import ceiba
 from ceiba.encoders import encoder as encoders
 from ceiba.encoders import load_encoder
 from ceiba.encoders.encoder import mean_cosine, pool
@@ -217,3 +222,18 @@ def test_mean_cosine():
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     assert mean_cosine(rows) == pytest.approx(float((rows @ rows.T).mean()), abs=1e-6)
     assert mean_cosine(np.tile(rows[:1], (9, 1))) == pytest.approx(1, abs=1e-6)
+
+
+def test_without_docstrings_the_cure_is_named(tiny_encoder):
+    """Networks of transformers do not import with -OO: they read their own docstrings."""
+    script = (
+        "import sys; from ceiba.encoders import load_encoder; from ceiba.errors import InputError\n"
+        "try: load_encoder(sys.argv[1]); print('loaded')\n"
+        "except InputError as error: print(error)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(ceiba.__file__).parents[1])}
+    ran = subprocess.run(
+        [sys.executable, "-OO", "-c", script, tiny_encoder], env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == "loaded" or "-OO" in ran.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,11 @@ def _loaded(what: str, name: str, kind: Any, **options: Any) -> Any:
     except CeibaError:
         raise
     except Exception as error:  # from_pretrained raises OSError, ValueError, KeyError and errors of other libraries
+        if sys.flags.optimize > 1:  # transformers reads docstrings while it imports a network
+            raise InputError(
+                f"encoder: {name!r} does not load as {what}: transformers needs docstrings, which python -OO drops. "
+                'Run with -O or without, or use encoder="static".'
+            ) from error
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"encoder: {name!r} does not load as {what}: {reason}") from error
 

@@ -17,10 +17,9 @@ _COUNT = Interval(int, 1, None)
 OVERLAP = ("overlap", "overlap_rounds", "overlap_capacity")  # parameters of the rankers that the models have too
 
 
-class TransformerParameters(Presets, PartitionedClassifier):
-    """Base of the Transformer models; not to be used by itself. The docstrings of the models list the parameters too.
-
-    Parameters
+# The numpydoc section of both models. It is no docstring: Python drops those with -OO, and from 3.13 on strips their
+# indentation.
+PARAMETERS = """Parameters
     ----------
     preset : {"fast", "balanced", "accurate"} or None, default=None
         Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: "fast"
@@ -137,7 +136,11 @@ class TransformerParameters(Presets, PartitionedClassifier):
         Seeds everything. The same seed gives the same model on the same machine's CPU.
     n_jobs : int or None, default=None
         Threads; None and -1 are all cores this process may use.
-    """
+"""
+
+
+class TransformerParameters(Presets, PartitionedClassifier):
+    """Base of the Transformer models; not to be used by itself."""
 
     _presets: ClassVar[dict[str, dict[str, Any]]] = {
         "fast": {"epochs": 0.25},
@@ -279,10 +282,3 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
         self._take_preset()
-
-
-def documented(kind: Any) -> Any:
-    """Put the parameters in the place of "{parameters}" in a model's docstring; a class decorator."""
-    section = str(TransformerParameters.__doc__).split("    Parameters\n")[1].rstrip()
-    kind.__doc__ = str(kind.__doc__).replace("    {parameters}", f"    Parameters\n{section}")
-    return kind

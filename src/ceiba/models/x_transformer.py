@@ -5,21 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from ceiba.layers.instances import InstanceLists, positives_per_level
-from ceiba.models.transformer_params import documented
+from ceiba.models.transformer_params import PARAMETERS
 from ceiba.models.xr_transformer import XRTransformer
 from ceiba.tree.label_tree import LabelTree
 
 
-@documented
 class XTransformer(XRTransformer):
-    """Transformer matcher over one level of clusters, with linear rankers.
+    __doc__ = f"""Transformer matcher over one level of clusters, with linear rankers.
 
     The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
     all bottom clusters of the matcher's tree (of at most `matcher_leaf_size` labels each), every text on every cluster.
     Labels' texts do not take part in fine-tuning, only in ranking.
 
-    {parameters}
-
+    {PARAMETERS}
     References
     ----------
     Chang, Yu, Zhong, Yang and Dhillon, "Taming Pretrained Transformers for Extreme Multi-label Text Classification"

@@ -27,7 +27,7 @@ from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
-from ceiba.models.transformer_params import OVERLAP, TransformerParameters, documented
+from ceiba.models.transformer_params import OVERLAP, PARAMETERS, TransformerParameters
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.search.cosine import CosineSearcher
 from ceiba.search.searcher import Searcher
@@ -38,16 +38,14 @@ from ceiba.tree.label_tree import LabelTree
 _FROZEN = "frozen:"
 
 
-@documented
 class XRTransformer(TransformerParameters):
-    """Recursive Transformer matcher with linear rankers: labels ranked by what a text means as well as by its words.
+    __doc__ = f"""Recursive Transformer matcher with linear rankers: labels ranked by meaning as well as by words.
 
     A label tree is made from TF-IDF features. Level by level, from coarse to fine, an encoder is fine-tuned jointly
     with a linear head over the level's nodes. Its embeddings beside the TF-IDF features then make a new tree, on
     which linear matchers and rankers (`XRLinear`) are trained; these answer.
 
-    {parameters}
-
+    {PARAMETERS}
     Attributes
     ----------
     encoder_ : Encoder
