@@ -21,6 +21,31 @@ class ModelFormatError(CeibaError, ValueError):
     """A model folder is damaged, truncated, foreign, or of a newer format."""
 
 
+class StorageError(CeibaError, OSError):
+    """A file or folder cannot be read or written.
+
+    Parameters
+    ----------
+    message : str
+        What cannot be done, with the path.
+    cause : OSError or None, default=None
+        The system's error: its words end the message, its ``errno`` and ``filename`` are taken over.
+    cure : str, default=""
+        What the user can do about it.
+    """
+
+    def __init__(self, message: str, cause: OSError | None = None, cure: str = ""):
+        if cause is not None:
+            message = f"{message}: {cause.strerror or cause}"
+            message = f"{message} ({cause.filename})." if cause.filename else f"{message}."
+        super().__init__(f"{message} {cure}".strip())
+        if cause is not None:
+            self.errno, self.filename = cause.errno, cause.filename
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # OSError would print the number in place of the message
+
+
 class MissingExtraError(CeibaError, ImportError):
     """An optional dependency is not installed; the message gives the pip command."""
 
