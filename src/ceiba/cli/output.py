@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TextIO
-
-from ceiba.errors import InputError
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def emit_json(content: Mapping[str, Any]) -> None:
@@ -66,28 +60,6 @@ def metric_rows(figures: Mapping[str, float]) -> tuple[list[str], list[list[str]
     ks = list(dict.fromkeys(name.split("@")[1] for name in figures))
     rows = [[name, *(f"{figures[f'{name}@{k}']:.2f}" for k in ks)] for name in names]
     return ["metric (%)", *(f"@{k}" for k in ks)], rows
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Give a file that takes the place of `path` when the block ends well; otherwise nothing changes."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; the answers need a file.")
-    if not path.parent.is_dir():
-        raise InputError(f"{path.parent}: no such folder.")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's file is its maker's alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def printable(text: str) -> str:

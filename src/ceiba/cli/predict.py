@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ceiba.cli import options
+
+if TYPE_CHECKING:
+    from ceiba.cli.answers import Writer
+    from ceiba.cli.targets import Target
 
 Answer = tuple[list[Any], list[float]]
 
@@ -18,24 +22,33 @@ def predict(
     model_dir: options.ModelFolder,
     data: Annotated[str, typer.Argument(metavar="INPUT", help="A file; '-' reads a text per line.")],
     k: Annotated[int, typer.Option("-k", min=1, help="Labels per row.")] = 5,
-    out: Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file, once it is complete.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Write to this .jsonl, .csv, .tsv or .parquet file, once it is complete."),
+    ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Repeat each text beside its labels.")] = False,
     beam_size: options.BeamSize = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
     format: options.Format = None,
     zero_based: options.ZeroBased = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let the output take the place of the input.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines on a terminal too.")] = False,
 ) -> None:
     """Rank the labels of each row of a file, or of typed texts.
 
     The answers are JSON lines, {"labels": [...], "scores": [...]}, one for each row in its order, best label first.
     On a terminal, and without -o, they are shown for people. Standard input is answered line by line as it comes.
+    With -o the suffix tells the format (.gz or .zst may follow it); a cell of a CSV or TSV file holds a JSON list.
+    Devices, pipes and sockets are written into; '-o -' is standard output.
     """
     import sys
 
     from ceiba.cli import inputs, output
 
+    if out == "-":
+        out, json = None, True
+    target = None if out is None else _target(out, data, model_dir, overwrite)
     typed = data == "-" and sys.stdin.isatty()
     if typed:
         output.say("A text per line; Ctrl-D ends.")
@@ -45,36 +58,65 @@ def predict(
         return inputs.ranked(model, rows, k, beam_size)
 
     pretty = not json and out is None and sys.stdout.isatty()
-    target: Any = nullcontext(sys.stdout) if out is None else output.replacing(out)
-    with target as file:
-        write = _writer(file, pretty=pretty, with_text=with_text or (pretty and not typed))
-        if data == "-":
-            _predict_stdin(model, answer, write, file)
+    with_text = with_text or (pretty and not typed)
+    with _writer(target, model, pretty=pretty, with_text=with_text and model.reads_texts) as writer:
+        write = _row_writer(writer, with_text=with_text)
+        if data == "-" and format in (None, "text") and not text_column:
+            _predict_stdin(model, answer, write, writer.flush)
         else:
             given = options.read_options(text_column, None, None, format, zero_based)
             _predict_file(Path(data), model, answer, write, given, quiet=json or (out is None and pretty))
 
 
-def _writer(file: Any, *, pretty: bool, with_text: bool) -> Callable[[Answer, str | None], None]:
-    from json import dumps
+def _target(out: str, data: str, model_dir: Path, overwrite: bool) -> Target:
+    from ceiba.cli.answers import choose_format
+    from ceiba.cli.targets import Target
 
-    def write_json(answer: Answer, text: str | None) -> None:
-        content: dict[str, Any] = {"labels": answer[0], "scores": answer[1]}
-        if with_text and text is not None:
-            content = {"text": text, **content}
-        file.write(dumps(content, ensure_ascii=False) + "\n")
+    target = Target(out, [Path(data)], model=model_dir, overwrite=overwrite)
+    choose_format(target.names)
+    return target
 
-    def write_pretty(answer: Answer, text: str | None) -> None:
+
+@contextmanager
+def _writer(target: Target | None, model: Any, *, pretty: bool, with_text: bool) -> Iterator[Writer]:
+    import sys
+
+    from ceiba.cli.answers import JsonLines, open_writer
+
+    if target is None:
+        yield _Pretty(sys.stdout) if pretty else JsonLines(sys.stdout.write, sys.stdout.flush)
+        return
+    columns = [*(["text"] if with_text else []), "labels", "scores"]
+    with (
+        target.open() as file,
+        open_writer(file, target.names, columns, type(model.classes_[:1].tolist()[0])) as writer,
+    ):
+        yield writer
+
+
+def _row_writer(writer: Writer, *, with_text: bool) -> Callable[[Answer, str | None], None]:
+    def write(answer: Answer, text: str | None) -> None:
+        row: dict[str, Any] = {"labels": answer[0], "scores": answer[1]}
+        writer.write({"text": text, **row} if with_text and text is not None else row)
+
+    return write
+
+
+class _Pretty:
+    """Writes answers for people."""
+
+    def __init__(self, file: Any):
+        self._file, self.flush = file, file.flush
+
+    def write(self, row: dict[str, Any]) -> None:
         from ceiba.cli.output import printable
 
-        if with_text and text is not None:
-            file.write(f"{printable(text)}\n")
-        for label, score in zip(*answer, strict=True):
-            file.write(f"  {score:8.4g}  {printable(str(label))}\n")
-        if not answer[0]:
-            file.write("  no label\n")
-
-    return write_pretty if pretty else write_json
+        if "text" in row:
+            self._file.write(f"{printable(row['text'])}\n")
+        for label, score in zip(row["labels"], row["scores"], strict=True):
+            self._file.write(f"  {score:8.4g}  {printable(str(label))}\n")
+        if not row["labels"]:
+            self._file.write("  no label\n")
 
 
 def _predict_file(
@@ -94,7 +136,7 @@ def _predict_file(
             stages("predicting", done, dataset.n)
 
 
-def _predict_stdin(model: Any, answer: Callable, write: Callable, file: Any) -> None:
+def _predict_stdin(model: Any, answer: Callable, write: Callable, flush: Callable) -> None:
     """Answer every line that has come, as soon as it has come."""
     import sys
 
@@ -107,7 +149,7 @@ def _predict_stdin(model: Any, answer: Callable, write: Callable, file: Any) -> 
         texts = [line for line in lines if line.strip()] if typed else lines
         for found, text in zip(answer(texts), texts, strict=True):
             write(found, text)
-        file.flush()
+        flush()
 
 
 def arriving_lines(stream: Any) -> Iterator[list[str]]:

@@ -30,6 +30,11 @@ def plain_name(path: Path) -> str:
     return path.stem if path.suffix.lower() in _SUFFIX else path.name
 
 
+def compression_of_name(path: Path) -> str | None:
+    """Return "gzip" or "zstd" where a file's name promises it."""
+    return _SUFFIX.get(path.suffix.lower())
+
+
 def suffix(path: Path) -> str:
     """Return the suffix that tells the format, in lower case, below the one of the compression."""
     return Path(plain_name(path)).suffix.lower()
@@ -45,7 +50,7 @@ def compression(path: Path) -> str | None:
     """Return "gzip", "zstd" or None, told by the first bytes; a name that promises otherwise is an error."""
     start = head(path, 4)
     found = next((kind for kind, magic in _MAGIC.items() if start.startswith(magic)), None)
-    promised = _SUFFIX.get(path.suffix.lower())
+    promised = compression_of_name(path)
     if promised is not None and promised != found:
         fail(path, None, f"the name ends in {path.suffix}, but the content is not {promised}.")
     return found
