@@ -93,8 +93,8 @@ def test_equals_scikit_learn_on_any_unicode(texts, unseen, pair):
 
 # context rules, expansions, marks, digits and letters of other scripts, white space, halves of surrogate pairs
 HARD = "aB_9 .-\t\u0130\u03a3\u03c3\u03c2\u00df\u0345\u0301\u1e9e\ufb01\u2126\u0660\u4e00"
-HARD += "\ud83d\ude00\U0001d400\u00a0\u2028\u200b"
-hard_texts = st.lists(st.text(st.one_of(st.sampled_from(HARD), st.characters()), max_size=20), max_size=6)
+HARD += "\U0001f600\U0001d400\u00a0\u2028\u200b"
+hard_texts = st.lists(st.text(st.one_of(st.sampled_from(HARD), st.characters(codec="utf-8")), max_size=20), max_size=6)
 
 
 @settings(max_examples=150, deadline=None)
@@ -130,7 +130,8 @@ def test_counts_are_those_of_the_twin(texts, lowercase, accents, words, characte
 @pytest.mark.parametrize("accents", [None, "unicode", "ascii"])
 def test_every_character_there_is(lowercase, accents):
     """One text per code point, between letters; Python's own functions say what becomes of it."""
-    texts = [f"a{chr(code)}b" for code in range(0x110000) if code < 0x3400 or code % 97 == 0 or code > 0x10FF00]
+    chosen = [code for code in range(0x110000) if code < 0x3400 or code % 97 == 0 or code > 0x10FF00]
+    texts = [f"a{chr(code)}b" for code in chosen if not 0xD800 <= code < 0xE000]  # half a pair is no character
     vectorizer = TfidfVectorizer(lowercase=lowercase, strip_accents=accents, sublinear_tf=False, norm=None)
     X = vectorizer.fit_transform(texts)
     twin = NgramCounter(chars.preprocessor(lowercase, accents), {"word": (1, 1)}, vectorizer.vocabularies_)
@@ -309,10 +310,10 @@ def test_bad_parameters_are_named(params, words):
         (None, "Got NoneType"),
         (7, "Got int"),
         ({"a": 1}, "Got dict"),
-        (["a", None, "b"], "Row 1 of X must be a text \\(str\\). Got None"),
-        (["a", "b", float("nan")], "Row 2 of X .* Got float: nan"),
-        ([["a", "b"]], "Row 0 of X .* Got list"),
-        (np.eye(2), "Row 0 of X .* Got ndarray"),
+        (["a", None, "b"], "X, row 1: expected a str, found a missing value"),
+        (["a", "b", float("nan")], "X, row 2: .* found a missing value"),
+        ([["a", "b"]], "X, row 0: .* found list"),
+        (np.eye(2), "X, row 0: .* found ndarray"),
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "fit_transform", "transform"])

@@ -120,6 +120,16 @@ def compressed_fault(indptr: NDArray, indices: NDArray, data: NDArray, n_major: 
     return None
 
 
+def has_canonical_rows(indptr: NDArray, indices: NDArray) -> bool:
+    """Return whether the columns of each row of a sound CSR ascend without repetition.
+
+    SciPy keeps the answer as a flag, which is out of date once the arrays were changed in place.
+    """
+    falls = np.flatnonzero(indices[1:] <= indices[:-1]) + 1
+    begins = indptr[np.minimum(np.searchsorted(indptr, falls), len(indptr) - 1)]
+    return bool((begins == falls).all())
+
+
 def coordinate_fault(coords: Sequence[NDArray], data: NDArray, shape: Sequence[int]) -> str | None:
     """Return what is wrong with the arrays of a COO matrix, None where they are sound."""
     for part, size in zip(coords, shape, strict=True):

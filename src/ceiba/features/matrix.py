@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._native import core
-from ceiba.data.csr import compressed_fault, coordinate_fault
+from ceiba.data.csr import compressed_fault, coordinate_fault, has_canonical_rows
+from ceiba.data.frames import as_numbers, is_table, numeric_columns
 from ceiba.errors import InputError, InputTypeError
 
 _MOST_FEATURES = np.iinfo(np.int32).max
@@ -132,23 +132,6 @@ def _split_at(X: Features, n_sparse: int) -> Features:
     return Features(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, X.n_features, dense)
 
 
-def is_text(X: Any) -> bool:
-    """Return whether X is a collection of texts rather than numbers; a single str is an error."""
-    if isinstance(X, str):
-        raise InputTypeError("X is a single str; put it into a list: [X]")
-    if sp.issparse(X):
-        return False
-    if isinstance(X, np.ndarray):
-        return X.ndim == 1 and (X.dtype.kind == "U" or (X.dtype == object and all(isinstance(x, str) for x in X)))
-    if isinstance(X, (list, tuple)):
-        return any(isinstance(x, str) for x in X)
-    if hasattr(X, "dtype") and hasattr(X, "__array__"):  # a pandas or arrow column
-        return is_text(np.asarray(X))
-    if hasattr(X, "__array__"):
-        return False
-    return isinstance(X, Iterable)
-
-
 def as_features(
     X: Any,
     n_features: int | None = None,
@@ -265,8 +248,9 @@ def _canonical(X: Any, name: str) -> Any:
     fault = compressed_fault(X.indptr, X.indices, X.data, *X.shape)
     if fault is not None:
         raise InputError(f"{name} is not a valid sparse matrix: {fault}.")
-    if not X.has_canonical_format:
-        X = X.copy()
+    # SciPy's own flag may be out of date: it is kept when the arrays are changed in place
+    if not has_canonical_rows(X.indptr, X.indices):
+        X = sp.csr_array((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
         X.sum_duplicates()
     return X
 
@@ -284,13 +268,30 @@ def _check_values(data: NDArray[np.float32], name: str) -> None:
         )
 
 
+def _table(X: Any, name: str) -> NDArray:
+    """Return a data frame's columns as one array."""
+    columns = list(numeric_columns(X, name))
+    if not columns:
+        raise InputError(f"{name} has 0 feature(s) (shape={X.shape}) while a minimum of 1 is required.")
+    return np.column_stack(columns)
+
+
 def _array(X: Any, name: str) -> NDArray:
+    if is_table(X):
+        return _table(X, name)
     try:
         array = np.asarray(X)
-        if array.dtype == object:
-            array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} cannot be read as numbers: {error}") from error
+    if array.size == 0 and array.ndim == 1:
+        raise InputError(f"{name} is empty: it has no rows.")
+    if array.dtype == object and array.ndim == 2:
+        array = as_numbers(array, lambda row, column: f"{name}, row {row}, column {column}")
+    elif array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(f"{name} cannot be read as numbers: {error}") from error
     if array.dtype.kind == "c":
         raise InputError(f"Complex data not supported in {name}: features must be real numbers.")
     if array.dtype.kind not in "fiub":

@@ -16,7 +16,7 @@ from ceiba._params import Constraint, Exactly, Flag, Interval, JsonList, Options
 from ceiba.errors import InputError
 from ceiba.features.chars import CONTEXTUAL, char_tables
 from ceiba.features.matrix import Features
-from ceiba.features.texts import text_batches
+from ceiba.features.texts import are_plain, text_batches
 
 NgramRange = tuple[int, int]
 
@@ -200,7 +200,7 @@ class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
     def features(self, X: Iterable[str]) -> Features:
         """Return what transform returns, in the form that the models take without another look."""
         ready = self._ready_features()
-        if type(X) is list and len(X) <= _FEW_TEXTS and all(type(text) is str for text in X):
+        if type(X) is list and len(X) <= _FEW_TEXTS and are_plain(X):
             indptr, indices, data = ready.rows(self._lowered(X), 1)
             return Features(indptr, indices, data, self.idf_.size)
         n_threads = available_threads(self.n_jobs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,9 +13,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import Constraints, Exactly, Interval, available_threads, check
+from ceiba.data.frames import is_table
 from ceiba.data.labels import describe, encode_with
 from ceiba.errors import CeibaError, InputError, InputTypeError
-from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.features.matrix import Features, as_features
+from ceiba.features.texts import checked, text_rows
 from ceiba.features.tfidf import TfidfVectorizer
 from ceiba.search.beam import ALL_NODES, BeamSearcher
 from ceiba.search.searcher import Searcher
@@ -338,13 +340,14 @@ class PartitionedClassifier(BaseEstimator):
             check_is_fitted(self)
         vectorizer = self.vectorizer_
         if vectorizer is not None:
-            if isinstance(X, (list, tuple)) and not X:
+            if _is_empty(X):
                 return as_features(sp.csr_array((0, self.n_features_in_)), allow_empty=True)
-            if is_text(X):
+            texts = text_rows(X)
+            if texts is not None:
                 if isinstance(vectorizer, TfidfVectorizer):
-                    return vectorizer.features(X)
-                X = vectorizer.transform(X)
-        elif not sp.issparse(X) and is_text(X):
+                    return vectorizer.features(texts)
+                X = vectorizer.transform(checked(texts))
+        elif not sp.issparse(X) and text_rows(X) is not None:
             raise InputError("X holds texts, but the model was fitted on features.")
         return as_features(X, self.n_features_in_, allow_empty=True, owner=type(self).__name__)
 
@@ -426,6 +429,15 @@ class PartitionedClassifier(BaseEstimator):
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         return tags
+
+
+def _is_empty(X: Any) -> bool:
+    """Return whether X is a list, an array or a column without rows."""
+    if isinstance(X, (list, tuple)):
+        return not X
+    if sp.issparse(X) or not isinstance(X, Sized) or is_table(X):
+        return False
+    return len(X) == 0 and getattr(X, "ndim", 1) == 1
 
 
 def _candidate_rows(candidates: Any) -> list[list[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.errors import InputError, InputTypeError
-from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.features.matrix import Features, as_features
+from ceiba.features.texts import check_texts, text_rows
 from ceiba.layers.instances import InstanceLists
 
 _OF_DOCUMENTS = 0.5  # 0.25 to 1 are alike on a validation split of titles, and better than 0, fine-tuned or frozen
@@ -44,18 +45,15 @@ def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features |
     if isinstance(label_texts, str):
         raise InputTypeError("label_texts is a single str; a text for each label is needed.")
     rows: Any
-    if sp.issparse(label_texts) or not is_text(label_texts):
-        if not sp.issparse(label_texts) and isinstance(label_texts, Sequence) and not len(label_texts):
-            n, rows = 0, []
-        else:
-            rows = as_features(label_texts, name="label_texts")
-            n = rows.n_rows
-    else:
-        rows = list(label_texts)
+    texts = text_rows(label_texts)
+    if texts is not None:
+        rows = check_texts(texts, "label_texts")
         n = len(rows)
-        for number, text in enumerate(rows):
-            if not isinstance(text, str):
-                raise InputTypeError(f"label_texts, row {number}: expected a str, found {type(text).__name__}.")
+    elif not sp.issparse(label_texts) and isinstance(label_texts, (list, tuple)) and not label_texts:
+        n, rows = 0, []
+    else:
+        rows = as_features(label_texts, name="label_texts")
+        n = rows.n_rows
     if n != len(classes):
         raise InputError(f"label_texts must be one for each of the {len(classes)} labels; got {n}.")
     return rows

@@ -10,7 +10,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.errors import InputTypeError
-from ceiba.features.matrix import Features, as_features, is_text
+from ceiba.features.matrix import Features, as_features
+from ceiba.features.texts import check_texts
 
 
 @dataclass
@@ -49,16 +50,7 @@ def as_texts(texts: Any) -> list[str]:
     """Return texts as a list, or say which one is none."""
     if sp.issparse(texts) or (hasattr(texts, "ndim") and texts.ndim != 1):
         raise InputTypeError("texts must be a sequence of str; an encoder reads texts, not features.")
-    if isinstance(texts, str):
-        is_text(texts)
-    try:
-        found = list(texts)
-    except TypeError:
-        raise InputTypeError(f"texts must be a sequence of str, not {type(texts).__name__}.") from None
-    for row, text in enumerate(found):
-        if not isinstance(text, str):
-            raise InputTypeError(f"texts, row {row}: expected a str, found {type(text).__name__}.")
-    return [str(text) for text in found]
+    return check_texts(texts, "texts")
 
 
 def no_features(n: int, n_features: int = 1) -> Features:

@@ -17,7 +17,8 @@ from ceiba._progress import Progress, stage
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
-from ceiba.features.matrix import Features, as_features, is_text, stacked
+from ceiba.features.matrix import Features, as_features, stacked
+from ceiba.features.texts import checked, text_rows
 from ceiba.layers.instances import InstanceLists
 from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
 from ceiba.layers.negatives import NEGATIVES
@@ -316,8 +317,11 @@ class XRLinear(Presets, PartitionedClassifier):
         check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
         if Y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        texts = not isinstance(X, Features) and not sp.issparse(X) and is_text(X)
-        if not texts and not isinstance(X, Features):
+        rows = None if isinstance(X, Features) else text_rows(X)
+        texts = rows is not None
+        if rows is not None:
+            X = checked(rows) if isinstance(rows, (list, tuple)) else rows
+        elif not isinstance(X, Features):
             X = as_features(X)
         Y, classes = encode_labels(Y, classes)
         self._check_labels(Y, classes)
@@ -462,7 +466,8 @@ class XRLinear(Presets, PartitionedClassifier):
         own = isinstance(self.vectorizer, str)
         vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
         stage(progress, "features", n_rows)
-        features = as_features(vectorizer.fit_transform(X))
+        rows = X if isinstance(vectorizer, TfidfVectorizer) else checked(X)
+        features = as_features(vectorizer.fit_transform(rows))
         self._check_rows("Y", n_rows, features.n_rows)
         if progress is not None:
             progress("features", n_rows, n_rows)
