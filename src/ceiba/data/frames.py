@@ -134,10 +134,18 @@ def as_numbers(array: NDArray, where: Any) -> NDArray:
         if is_missing(value):
             raise InputError(f"{where(*index)}: the value is missing ({value}).")
         if not isinstance(value, _NUMBERS):
-            raise InputTypeError(f"{where(*index)}: expected a number, found {_shown(value)}.")
+            raise InputTypeError(f"{where(*index)}: expected a number, found {describe(value)}.")
     return array.astype(np.float64)
 
 
-def _shown(value: Any) -> str:
+def article(word: str) -> str:
+    """Return a word with "a" or "an" before it."""
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def describe(value: Any) -> str:
+    """Return a value's type and the start of its text, for a message."""
+    if value is None:
+        return "None"
     text = repr(value)
-    return f"{type(value).__name__}: {text if len(text) <= 40 else text[:37] + '...'}"
+    return f"{article(type(value).__name__)} ({text if len(text) <= 40 else text[:37] + '...'})"

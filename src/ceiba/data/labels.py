@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
-from ceiba.data.csr import CsrBuilder, as_indicator, compressed_fault, coordinate_fault, index_dtype
+from ceiba.data.csr import CsrBuilder, index_dtype
+from ceiba.data.frames import article, column_values, describe
+from ceiba.data.indicators import Indicator, read_indicator
 from ceiba.errors import CeibaError, InputError, InputTypeError
 
 _ROWS_AT_ONCE = 65_536
@@ -58,7 +60,12 @@ class LabelCollector:
         kinds = set(map(type, flat))
         if flat and (self._kind is None or kinds != {self._kind} or not _fit_in_64_bits(self._kind, flat)):
             flat = self._plain_labels(flat, counts, first)
+        known = len(self._ids)
         self._csr.add(counts, np.fromiter(map(self._ids.__getitem__, flat), np.int32, len(flat)))
+        if self._kind is str:
+            for label in islice(reversed(self._ids), len(self._ids) - known):
+                if not (label.isascii() or _is_unicode(label)):
+                    raise BadLabelRow(_row_at(flat.index(label), counts, first), _half(label), wrong_type=False)
 
     def _plain_labels(self, flat: list[Any], counts: NDArray, first: int) -> list[Any]:
         """Check label by label, and turn NumPy's strings and ints into Python's."""
@@ -67,12 +74,12 @@ class LabelCollector:
             kind, value = _label_kind(label)
             self._kind = self._kind or kind
             if kind is None or kind is not self._kind or not _fit_in_64_bits(kind, (value,)):
-                row = first + int(np.searchsorted(np.cumsum(counts), position, side="right"))
+                row = _row_at(position, counts, first)
                 if kind is None or self._kind is None:
                     raise BadLabelRow(row, f"a label must be a str or an int, not {describe(label)}.")
                 if kind is not self._kind:
                     others = f"among labels of type {self._kind.__name__}"
-                    raise BadLabelRow(row, f"the label {label!r} is {_a(kind.__name__)} {others}.")
+                    raise BadLabelRow(row, f"the label {label!r} is {article(kind.__name__)} {others}.")
                 raise BadLabelRow(row, "a label does not fit in 64 bits.", wrong_type=False)
             plain.append(value)
         return plain
@@ -87,6 +94,22 @@ class LabelCollector:
         return Y, _class_array([names[i] for i in order])
 
 
+def _row_at(position: int, counts: NDArray, first: int) -> int:
+    return first + int(np.searchsorted(np.cumsum(counts), position, side="right"))
+
+
+def _is_unicode(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _half(label: str) -> str:
+    return f"the label {label!r} holds half of a surrogate pair, which is no character; decode it anew, or drop it."
+
+
 def _plain_rows(rows: Sequence[Any], first: int) -> Sequence[Any]:
     if set(map(type, rows)) <= _PLAIN_ROWS:
         return rows
@@ -94,8 +117,9 @@ def _plain_rows(rows: Sequence[Any], first: int) -> Sequence[Any]:
 
 
 def _plain_row(row: Any, number: int) -> list[Any]:
-    if isinstance(row, np.ndarray) and row.ndim == 1:
-        return row.tolist()
+    values = None if isinstance(row, (str, bytes)) else column_values(row)
+    if values is not None:
+        return list(values)
     if isinstance(row, (str, bytes, Mapping, np.ndarray)) or not isinstance(row, Iterable):
         hint = " A row with a single label is a list of one: [['news'], ['sport']], not ['news', 'sport']."
         raise BadLabelRow(number, f"expected a list of labels, found {describe(row)}.", hint=hint)
@@ -114,18 +138,6 @@ def _label_kind(label: Any) -> tuple[type | None, Any]:
     return None, label
 
 
-def _a(word: str) -> str:
-    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
-
-
-def describe(value: Any) -> str:
-    """Return a value's type and the start of its text, for a message."""
-    if value is None:
-        return "None"
-    text = repr(value)
-    return f"{_a(type(value).__name__)} ({text if len(text) <= 40 else text[:37] + '...'})"
-
-
 def _class_array(names: Sequence[Any]) -> NDArray:
     if names and isinstance(names[0], int):
         return np.array(names, np.int64)
@@ -135,39 +147,9 @@ def _class_array(names: Sequence[Any]) -> NDArray:
     return classes
 
 
-def _as_matrix(Y: Any) -> csr_array | None:
-    """Return Y as a CSR where it is an indicator, None where it is a sequence of label lists."""
-    if issparse(Y):
-        sparse: Any = Y
-        if sparse.ndim != 2:
-            raise InputError(f"Y must have two axes (N, L), not {sparse.ndim}.")
-        # before any conversion: an index out of range would end the process in SciPy's native code
-        fault = None
-        if sparse.format == "coo":
-            fault = coordinate_fault(sparse.coords, sparse.data, sparse.shape)
-        elif sparse.format in ("csr", "csc"):
-            sizes = sparse.shape if sparse.format == "csr" else sparse.shape[::-1]
-            fault = compressed_fault(sparse.indptr, sparse.indices, sparse.data, *sizes)
-        if fault is not None:
-            raise InputError(f"Y is not a valid sparse matrix: {fault}.")
-        return as_indicator(csr_array(sparse))
-    if not isinstance(Y, np.ndarray) and hasattr(Y, "to_numpy") and getattr(Y, "ndim", 1) == 2:
-        Y = Y.to_numpy()
-    if isinstance(Y, np.ndarray) and Y.ndim == 2 and Y.dtype.kind in "buifc":
-        if Y.dtype.kind == "c":
-            raise InputTypeError("Y holds complex numbers; a label matrix has 1 for a positive, 0 otherwise.")
-        return as_indicator(csr_array(np.asarray(Y)))
-    if isinstance(Y, np.ndarray) and Y.ndim not in (1, 2):
-        raise InputError(f"Y must be a list of label lists or an (N, L) indicator, not of shape {Y.shape}.")
-    if isinstance(Y, (str, bytes, Mapping)) or not isinstance(Y, Iterable):
-        raise InputTypeError(
-            f"Y must be a list of label lists (str or int) or an (N, L) indicator, dense or sparse, not {describe(Y)}."
-        )
-    return None
-
-
 def _collect(Y: Iterable[Any]) -> tuple[csr_array, NDArray]:
-    collector, rows = LabelCollector(), iter(Y)
+    values = column_values(Y)
+    collector, rows = LabelCollector(), iter(Y if values is None else values)
     try:
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             collector.add(chunk)
@@ -176,24 +158,29 @@ def _collect(Y: Iterable[Any]) -> tuple[csr_array, NDArray]:
     return collector.finish()
 
 
-def check_classes(classes: Any) -> NDArray:
-    """Return the classes as an int64 or an object array of distinct labels."""
+def check_classes(classes: Any, what: str = "classes") -> NDArray:
+    """Return the classes as an int64 or an object array of distinct labels; errors call them `what`."""
     if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
-        raise InputTypeError(f"classes must be a sequence of label names, not {describe(classes)}.")
+        raise InputTypeError(f"{what} must be a sequence of label names, not {describe(classes)}.")
     if isinstance(classes, np.ndarray) and classes.ndim != 1:
-        raise InputError(f"classes must have one axis, not {classes.ndim}.")
-    given = classes.tolist() if isinstance(classes, np.ndarray) else list(classes)
+        raise InputError(f"{what} must have one axis, not {classes.ndim}.")
+    values = column_values(classes)
+    given = list(classes if values is None else values)
     names, first_kind = [], None
     for label in given:
         kind, value = _label_kind(label)
         first_kind = first_kind or kind
         if kind is None or kind is not first_kind:
-            raise InputTypeError(f"classes must be all str or all int, but one is {describe(label)}.")
+            raise InputTypeError(f"{what} must be all str or all int, but one is {describe(label)}.")
+        if kind is str and not _is_unicode(value):
+            raise InputError(f"{what}: {_half(value)}")
+        if kind is int and not _fit_in_64_bits(kind, (value,)):
+            raise InputError(f"{what}: a label does not fit in 64 bits.")
         names.append(value)
     if len(set(names)) != len(names):
         seen: set[Any] = set()
         twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise InputError(f"classes names {twice!r} more than once.")
+        raise InputError(f"{what} names {twice!r} more than once.")
     return _class_array(names)
 
 
@@ -204,11 +191,12 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     ----------
     Y : sequence of N collections of str or int, or (N, L) indicator
         A list (tuple, set, array) of labels per row; or a sparse matrix, a 2-D array of numbers or a data
-        frame of numbers, in which a non-zero is a positive. Rows without labels, labels named twice in a row
-        and stored zeros are legal. A list of lists is always read as labels, even [[0, 1], [1, 0]].
+        frame of numbers (pandas, polars, Arrow), in which a non-zero is a positive. Rows without labels, labels
+        named twice in a row and stored zeros are legal. A list of lists is always read as labels, even
+        [[0, 1], [1, 0]].
     classes : sequence of L str or int, default None
-        The names of the columns, in their order. By default the labels that occur, sorted, or 0 to L - 1 for
-        an indicator.
+        The names of the columns, in their order. By default the labels that occur, sorted. For an indicator,
+        0 to L - 1, or the names of a data frame's columns where they are all str or all int.
 
     Returns
     -------
@@ -223,7 +211,8 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
         If a row is a plain string, a label is neither str nor int, or strings and ints are mixed.
     InputError
         If an indicator holds NaN, infinite or negative values, its width is not that of ``classes``, a label
-        is not among ``classes``, or a class is named twice.
+        is not among ``classes``, a class is named twice, or a data frame's columns have other names than
+        ``classes``.
 
     Examples
     --------
@@ -233,18 +222,32 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     >>> classes.tolist()
     ['fish', 'sea']
     """
-    matrix = _as_matrix(Y)
-    if matrix is None and classes is None:
+    indicator = read_indicator(Y)
+    if indicator is None and classes is None:
         return _collect(Y)
-    if matrix is None:
+    if indicator is None:
         names = check_classes(classes)
         return encode_with(Y, names, unknown="error")[0], names
-    if classes is None:
-        return matrix, np.arange(matrix.shape[1], dtype=np.int64)
-    names = check_classes(classes)
-    if len(names) != matrix.shape[1]:
-        raise InputError(f"Y has {matrix.shape[1]} columns, but classes has {len(names)} names.")
-    return matrix, names
+    return indicator.matrix, _names_of(indicator, classes, "classes")
+
+
+def _names_of(indicator: Indicator, given: Any, argument: str) -> NDArray:
+    """Return the names of an indicator's columns: those given, which must not contradict a data frame's own."""
+    n_columns, own = indicator.matrix.shape[1], indicator.names
+    if given is None:
+        return np.arange(n_columns, dtype=np.int64) if own is None else check_classes(own, "Y's header")
+    names = check_classes(given, argument)
+    if len(names) != n_columns:
+        unit = " names" if argument == "classes" else ""
+        raise InputError(f"Y has {n_columns} columns, but {argument} has {len(names)}{unit}.")
+    if own is not None and len(kinds := {_label_kind(name)[0] for name in own}) == 1 and None not in kinds:
+        for column, (name, other) in enumerate(zip(names.tolist(), own, strict=True)):
+            if name != other:
+                raise InputError(
+                    f"Y's column {column} is named {other!r}, but {argument} calls it {name!r}: rename the column, or "
+                    f"leave {argument} out."
+                )
+    return names
 
 
 def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = None) -> tuple[csr_array, int]:
@@ -259,8 +262,8 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     unknown : {"drop", "error"}, default "drop"
         What to do with a label that is not among ``classes``.
     names : sequence of M str or int, default None
-        The names of an indicator's columns, such as ``dataset.classes``. By default they are ``classes``, so
-        that M must be L.
+        The names of an indicator's columns, such as ``dataset.classes``. By default they are those of a data
+        frame's columns, otherwise ``classes``, so that M must be L.
 
     Returns
     -------
@@ -285,20 +288,17 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     if unknown not in ("drop", "error"):
         raise InputError(f"The 'unknown' parameter must be 'drop' or 'error'. Got {unknown!r} instead.")
     known = check_classes(classes)
-    matrix = _as_matrix(Y)
-    if matrix is None:
+    indicator = read_indicator(Y)
+    if indicator is None:
         if names is not None:
             raise InputError("names is for an indicator Y; labels given as lists carry their own names.")
-        matrix, own = _collect(Y)
-    elif names is not None:
-        own = check_classes(names)
-        if len(own) != matrix.shape[1]:
-            raise InputError(f"Y has {matrix.shape[1]} columns, but names has {len(own)}.")
-    elif matrix.shape[1] != len(known):
+        return _project(*_collect(Y), known, unknown)
+    matrix = indicator.matrix
+    if names is not None or indicator.names is not None:
+        return _project(matrix, _names_of(indicator, names, "names"), known, unknown)
+    if matrix.shape[1] != len(known):
         raise InputError(f"Y has {matrix.shape[1]} columns, but there are {len(known)} classes.")
-    else:
-        return matrix, 0
-    return _project(matrix, own, known, unknown)
+    return matrix, 0
 
 
 def _project(Y: csr_array, own: NDArray, known: NDArray, unknown: str) -> tuple[csr_array, int]:

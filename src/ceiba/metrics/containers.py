@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from ceiba.data.frames import is_table, numeric_columns
+from ceiba.data.indicators import plain_array
 from ceiba.errors import InputError, InputTypeError
 
 IntArray = npt.NDArray[np.integer[Any]]
@@ -88,8 +90,13 @@ def read_positives(Y: Any, name: str) -> Pattern | Rows:
     """Read a container of positives: any sparse or dense indicator, or labels listed row by row."""
     if sp.issparse(Y):
         return _at_least_one_row(_pattern_of_sparse(Y, name))
+    if is_table(Y):
+        columns = list(numeric_columns(Y, name))
+        Y = np.column_stack(columns) if columns else np.zeros((len(Y), 0))
     if hasattr(Y, "__array__"):
         Y = np.asarray(Y)
+        if Y.ndim == 2 and Y.dtype.kind in "OUT":
+            Y = plain_array(Y, name)
         if Y.dtype.kind in "biuf":
             return _at_least_one_row(_pattern_of_dense(Y, name))
         return _at_least_one_row(_rows_of_array(Y, name, ranked=False))

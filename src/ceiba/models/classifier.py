@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import Constraints, Exactly, Interval, available_threads, check
-from ceiba.data.frames import is_table
+from ceiba.data.frames import column_values, is_table
+from ceiba.data.indicators import is_indicator
 from ceiba.data.labels import describe, encode_with
 from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features
@@ -148,7 +149,7 @@ class PartitionedClassifier(BaseEstimator):
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
-        candidates : sequence of N sequences of labels, or (N, L) sparse indicator
+        candidates : sequence of N sequences of labels, or (N, L) indicator (sparse, bool, or a data frame)
             The labels to score for each row.
 
         Returns
@@ -165,7 +166,7 @@ class PartitionedClassifier(BaseEstimator):
         features = self._features(X)
         searcher = self._searcher()
         n_threads = available_threads(self.n_jobs)
-        if sp.issparse(candidates):
+        if is_indicator(candidates, len(self.classes_)):
             wanted = self._encode("candidates", candidates)
             self._check_rows("candidates", wanted.shape[0], features.n_rows)
             ptr, ids = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
@@ -444,7 +445,8 @@ def _candidate_rows(candidates: Any) -> list[list[Any]]:
     if isinstance(candidates, str) or not isinstance(candidates, Iterable):
         raise InputTypeError(f"candidates must be a sequence of label lists, not {describe(candidates)}.")
     rows = []
-    for number, row in enumerate(candidates):
+    given = column_values(candidates)
+    for number, row in enumerate(candidates if given is None else given):
         if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
             raise InputTypeError(f"candidates, row {number}: expected a list of labels, found {describe(row)}.")
         rows.append(list(row))
