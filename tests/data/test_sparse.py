@@ -154,7 +154,7 @@ def test_rows_of_every_shape(tmp_path):
         ("0 99999999999999999999:1", "line 3: the column '99999999999999999999' is not a whole number"),
         ("0,,1 1:1", "line 3: the label '' is not a whole number"),
         ("0,1, 1:1", "line 3: the label '' is not a whole number"),
-        ("0, 1 1:1", "line 3: the label '' is not a whole number"),
+        ("0,, 1 1:1", "line 3: the label '' is not a whole number"),
         ("0.5 1:1", "line 3: the label '0.5' is not a whole number"),
         ("x 1:1", "line 3: the label 'x' is not a whole number"),
         ("0 1:1 # no", "line 3: expected column:value, found '#'"),

@@ -369,6 +369,7 @@ def test_standard_input(monkeypatch):
     feed(b"a\n\xff\n")
     with pytest.raises(DataFormatError, match=r"standard input, line 2: .*UTF-8"):
         read("-")
+    feed(b"a\n")
     with pytest.raises(DataFormatError, match="no labels"):
         read("-", labels=True)
 

@@ -21,19 +21,26 @@ def open_model(folder: Path, threads: int | None = None) -> Any:
 def open_rows(path: Path, model: Any, *, labels: bool, given: dict[str, Any], progress: Any) -> Any:
     """Read a file for a model: with texts where the model was trained on texts, else with its number of features."""
     from ceiba.data import read
-    from ceiba.data.reader import detect
 
-    svmlight = path.is_file() and (given.get("format") or detect(path)) == "svmlight"
-    extra: dict[str, Any] = {"n_features": model.n_features_in_} if svmlight else {}
-    dataset: Any = read(
-        path, split="test" if path.is_dir() else "train", labels=labels, progress=progress, **given, **extra
-    )
+    dataset: Any = read(path, split="test", labels=labels, progress=progress, **given)
+    if dataset.format == "svmlight":
+        dataset.X = _widened(dataset, model.n_features_in_)
     fits = model.vectorizer_ is not None and dataset.texts is None and dataset.X.shape[1] == model.n_features_in_
     if dataset.texts is None and model.reads_texts and not fits:
         raise InputError(f"{dataset.path} holds features, but the model was trained on texts.")
     if dataset.texts is not None and not model.reads_texts:
         raise InputError(f"{dataset.path} holds texts, but the model was trained on features.")
     return dataset
+
+
+def _widened(dataset: Any, n_features: int) -> Any:
+    """Return X with the width of a model: an SVMlight file does not say its own."""
+    from scipy.sparse import csr_array
+
+    X = dataset.X
+    if X.shape[1] > n_features:
+        raise InputError(f"{dataset.path} has a feature {X.shape[1]}, but the model has {n_features} features.")
+    return csr_array((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
 
 
 def batches(dataset: Any) -> Iterator[Any]:

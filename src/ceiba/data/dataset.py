@@ -40,6 +40,8 @@ class TextColumn:
 
     def __init__(self, source: TextSource, n: int):
         self._source, self._n = source, n
+        self.keep: Any = None
+        """What must live as long as the texts are read, such as the copy of a pipe."""
 
     def __len__(self) -> int:
         return self._n

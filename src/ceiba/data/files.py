@@ -42,7 +42,7 @@ def suffix(path: Path) -> str:
 
 def head(path: Path, size: int) -> bytes:
     """Return the first bytes of a file as they are stored."""
-    with _reading(path), path.open("rb") as file:
+    with opening(path), path.open("rb") as file:
         return file.read(size)
 
 
@@ -57,7 +57,8 @@ def compression(path: Path) -> str | None:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def opening(path: Path) -> Iterator[None]:
+    """Let errors of a path that cannot be opened be one line that names it."""
     try:
         yield
     except FileNotFoundError:
@@ -66,6 +67,10 @@ def _reading(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: is a folder, not a file.") from None
     except PermissionError:
         raise InputError(f"{path}: no permission to read it.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror or error}).") from None
+    except ValueError as error:  # a null byte
+        raise InputError(f"{str(path)!r} cannot be a path ({error}).") from None
 
 
 class Stream:
@@ -76,7 +81,7 @@ class Stream:
 
         self.path = path
         self._kind = compression(path)
-        with _reading(path):
+        with opening(path):
             self._file = pa.OSFile(os.fspath(path))
         self.arrow: Any = pa.CompressedInputStream(self._file, self._kind) if self._kind else self._file
         self._size = self._file.size()

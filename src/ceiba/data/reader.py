@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,12 @@ from ceiba.data import layouts, sparse_npz, sparse_text
 from ceiba.data.columns import TableTexts
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.dataset import Dataset, TextColumn
-from ceiba.data.files import Progress, blocks, fail, head, plain_name, suffix
+from ceiba.data.files import Progress, blocks, fail, head, opening, plain_name, suffix
 from ceiba.data.labels import check_classes
 from ceiba.data.records import is_xmc, read_table, read_xmc_table
+from ceiba.data.sources import STANDARD_INPUT, open_source
 from ceiba.data.tables import Csv, JsonLines, Parquet, Table, TextLines
-from ceiba.errors import DataFormatError, InputError
+from ceiba.errors import InputError
 
 _TABLES = ("jsonl", "csv", "tsv", "parquet")
 FORMATS = (*_TABLES, "xmc", "xmc-matrix", "svmlight", "npz", "text")
@@ -88,8 +90,10 @@ def read(
     Parameters
     ----------
     path : str or Path
-        A file; a folder that holds the files of one data set; or "-" for texts on standard input, one per
-        line, which are held in memory.
+        A file; a folder that holds the files of one data set; or "-" for standard input, which holds a text
+        per line unless ``format``, ``text_column`` or ``labels=True`` says otherwise. A pipe (a FIFO,
+        /dev/stdin, a shell's ``<(...)``) is copied to a temporary file, and so is the file in a zip archive of
+        one.
     format : {"jsonl", "csv", "tsv", "parquet", "xmc", "xmc-matrix", "svmlight", "npz", "text"}, default None
         The format, where the file should not decide.
     split : {"train", "test"}, default "train"
@@ -158,68 +162,86 @@ def read(
         check(name, value, _CONSTRAINTS[name], "read")
     if label_separator == "":
         raise InputError("The 'label_separator' parameter of read must not be empty.")
-    if str(path) == "-":
-        return _read_stdin(labels)
+    if str(path) == "-" and not labels and format in (None, "text") and text_column is None:
+        return _read_stdin()
     path = Path(path)
-    if path.is_dir():
+    with opening(path):
+        is_folder = path.is_dir()
+    if is_folder:
         path = layouts.data_file(path, split)
-    format = format or detect(path)
-    given["label_names"] = label_names
-    for name, formats in _ONLY_FOR.items():
-        if given[name] is not None and format not in formats:
-            raise InputError(f"{path} is read as {format}, but {name} is only for: {', '.join(formats)}.")
-    if format in _TABLES:
-        table = _table(path, format)
-        columns = table.columns()
-        if not is_xmc(columns) or text_column is not None or label_column is not None:
-            for name in ("n_labels", "label_names"):
-                if given[name] is not None:
-                    raise InputError(f"{name} is for files that number their labels; those of {path} have names.")
-            return read_table(
-                table,
-                format,
-                columns,
-                labels=labels,
-                text_column=text_column,
-                label_column=label_column,
-                label_separator=label_separator,
-                progress=progress,
-            )
-        data = read_xmc_table(table, "xmc-json", columns, labels=labels, n_labels=n_labels, progress=progress)
-    elif format == "svmlight":
-        X, Y, names = sparse_text.read_svmlight(path, n_features, zero_based, progress)
-        labelled: dict[str, Any] = {} if labels is False else {"Y": Y, "label_names": names}
-        return Dataset(path, format, X.shape[0], X=X, **labelled)
-    else:
-        data = _read_numbered(path, format, labels, progress)
-    if label_names is not None:
-        _name_labels(data, label_names)
+    source = open_source(path, format)
+    with source.naming():
+        format = format or detect(source.path, source.name)
+        given["label_names"] = label_names
+        for name, formats in _ONLY_FOR.items():
+            if given[name] is not None and format not in formats:
+                raise InputError(f"{path} is read as {format}, but {name} is only for: {', '.join(formats)}.")
+        data = _read_file(source.path, format, given, progress)
+        if label_names is not None:
+            _name_labels(data, label_names)
+    data.path = source.shown
+    if data.texts is not None:
+        data.texts.keep = source
     return data
 
 
-def detect(path: Path) -> str:
-    """Return the format of a file, told by its first bytes, its name, and its first lines, in this order."""
+def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progress | None) -> Dataset:
+    """Read a regular file of a known format with the options of `read`."""
+    labels, n_labels = given["labels"], given["n_labels"]
+    if format in _TABLES:
+        table = _table(path, format)
+        columns = table.columns()
+        named = {name: given[name] for name in ("text_column", "label_column", "label_separator")}
+        if is_xmc(columns) and named["text_column"] is None and named["label_column"] is None:
+            return read_xmc_table(table, "xmc-json", columns, labels=labels, n_labels=n_labels, progress=progress)
+        for name in ("n_labels", "label_names"):
+            if given[name] is not None:
+                raise InputError(f"{name} is for files that number their labels; those of {path} have names.")
+        return read_table(table, format, columns, labels=labels, progress=progress, **named)
+    if format == "svmlight":
+        X, Y, names = sparse_text.read_svmlight(path, given["n_features"], given["zero_based"], progress)
+        labelled: dict[str, Any] = {} if labels is False else {"Y": Y, "label_names": names}
+        return Dataset(path, format, X.shape[0], X=X, **labelled)
+    return _read_numbered(path, format, labels, progress)
+
+
+def detect(path: Path, name: Path | None = None) -> str:
+    """Return the format of a file, told by its first bytes, its name, and its first lines, in this order.
+
+    Without a suffix, a first line that is a JSON object tells JSON lines.
+    """
     start = head(path, 4)
     if start.startswith(b"PAR1"):
         return "parquet"
     if start.startswith(b"PK\x03\x04"):
         return "npz"
-    if (known := _BY_SUFFIX.get(suffix(path))) is not None:
+    ending = suffix(name or path)
+    if (known := _BY_SUFFIX.get(ending)) is not None:
         return known
     lines = next((block for _, block in blocks(path)), b"").split(b"\n", 2)
     if not any(lines):
         fail(path, None, "is empty.")
     first, second = lines[0], lines[1] if len(lines) > 1 else b""
-    if re.fullmatch(rb"\d+([ \t]+\d+){1,2}\s*", first) and re.match(rb"[\d,]*\s*(\d+:|$)", second):
+    labels = rb"[-+]?\d+(\.0*)?([ \t]*,[ \t]*[-+]?\d+(\.0*)?)*"
+    if re.fullmatch(rb"\d+([ \t]+\d+){1,2}\s*", first) and re.match(rb"(%b)?,*\s*(\d+:|$)" % labels, second):
         return "xmc" if len(first.split()) == 3 else "xmc-matrix"
-    if re.fullmatch(rb"-?\d+(,-?\d+)*([ \t]+\d+:[-+.\deE]+)+\s*", first):
+    if re.fullmatch(rb"%b([ \t]+\d+:[-+.\deE]+)+\s*(#.*)?" % labels, first):
         return "svmlight"
-    if suffix(path) in (".txt", ".text", ""):
+    if not ending and _is_json_object(first):
+        return "jsonl"
+    if ending in (".txt", ".text", ""):
         return "text"
     if first.startswith(b"{"):
         return "jsonl"
     known_suffixes = ", ".join((*_BY_SUFFIX, ".txt"))
     return fail(path, None, f"of unknown format; give it with format=, or a name that ends in {known_suffixes}.")
+
+
+def _is_json_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _table(path: Path, format: str) -> Table:
@@ -256,7 +278,8 @@ def _read_labels_beside(path: Path, n: int, *, required: bool) -> csr_array | No
     beside = layouts.label_file(path)
     if beside is None and required:
         known = "X.trn.txt and X.trn.npz have theirs in Y.trn.npz, trn_X_Xf.txt in trn_X_Y.txt"
-        fail(path, None, f"no labels beside it; {known}.")
+        hint = "" if suffix(path) else " If it is a table, give its format with format= (--format csv)."
+        fail(path, None, f"no labels beside it; {known}.{hint}")
     if beside is None:
         return None
     npz = plain_name(beside).lower().endswith(".npz")
@@ -269,7 +292,11 @@ def _read_labels_beside(path: Path, n: int, *, required: bool) -> csr_array | No
 def _name_labels(data: Dataset, names: Sequence[Any] | str | Path) -> None:
     if data.Y is None:
         raise InputError(f"label_names is given, but {data.path} has no labels.")
-    known = check_classes(layouts.text_lines(Path(names)) if isinstance(names, (str, Path)) else names).tolist()
+    if isinstance(names, (str, Path)):
+        source = open_source(Path(names))
+        with source.naming():
+            names = layouts.text_lines(source.path)
+    known = check_classes(names).tolist()
     if len(known) != data.Y.shape[1]:
         raise InputError(f"{data.path} has {data.Y.shape[1]} labels, but label_names has {len(known)} names.")
     data.label_names = known
@@ -287,15 +314,13 @@ class _StandardInput:
         yield self._texts
 
 
-def _read_stdin(labels: bool | None) -> Dataset:
-    if labels:
-        raise DataFormatError("Standard input is read as one text per line, which has no labels.")
+def _read_stdin() -> Dataset:
     try:
         text = sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        fail(Path("standard input"), line, "the text is not valid UTF-8.")
+        fail(STANDARD_INPUT, line, "the text is not valid UTF-8.")
     texts = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     if not texts:
-        fail(Path("standard input"), None, "holds no rows.")
+        fail(STANDARD_INPUT, None, "holds no rows.")
     return Dataset(Path("-"), "text", len(texts), texts=TextColumn(_StandardInput(texts), len(texts)))

@@ -39,6 +39,8 @@ def read_table(
 ) -> Dataset:
     """Read a table with named columns; ``labels`` is as in `ceiba.data.read`."""
     path = table.path
+    if not columns:
+        fail(path, None, "holds no rows.")
     text = pick_text(path, columns, text_column)
     label = None
     if labels is not False:

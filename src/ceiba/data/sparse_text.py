@@ -6,6 +6,7 @@ Three formats share the tokens ``column:value``; columns and labels count from 0
 - a matrix: a first line ``N D``, then per row the tokens of one matrix (X in one file, Y in another);
 - SVMlight: no first line; labels and features as in a data file; ``#`` starts a comment.
 
+Spaces may stand around the commas, and a label may be written as ``+1`` or ``1.0``.
 A row without labels begins with a space, or with its first feature. A feature named twice in a row is summed.
 See the README of the Extreme Classification Repository, http://manikvarma.org/downloads/XC/XMLRepository.html.
 """
@@ -21,8 +22,12 @@ from scipy.sparse import coo_array, csr_array
 
 from ceiba.data.csr import MAX_INDEX, CsrBuilder, Growable, as_indicator
 from ceiba.data.files import Progress, blocks, fail
+from ceiba.data.sources import open_source
 from ceiba.data.tokens import Limits, parse_pairs, parse_rows, show
 from ceiba.errors import InputError
+
+# a comma between labels with spaces around it; what follows it is a label and no feature
+_SPACED_COMMA = re.compile(rb" *, *(?=[-+]?\d+(?:\.0*)?(?:[ ,\n]|\Z))")
 
 
 def _header(path: Path, what: str, n_numbers: int) -> list[int]:
@@ -36,7 +41,9 @@ def _header(path: Path, what: str, n_numbers: int) -> list[int]:
     return numbers
 
 
-def _row_blocks(path: Path, progress: Progress | None, *, headed: bool) -> Iterator[tuple[int, list[bytes]]]:
+def _row_blocks(
+    path: Path, progress: Progress | None, *, headed: bool, labelled: bool = False
+) -> Iterator[tuple[int, list[bytes]]]:
     """Yield (number of the first line, rows) with uniform white space, without the header or comments."""
     for first, block in blocks(path, progress):
         if b"\r" in block:
@@ -45,6 +52,8 @@ def _row_blocks(path: Path, progress: Progress | None, *, headed: bool) -> Itera
             block = block.replace(b"\t", b" ")
         if not headed and b"#" in block:
             block = re.sub(rb"#[^\n]*", b"", block)
+        if labelled and (b", " in block or b" ," in block):
+            block = _SPACED_COMMA.sub(b",", block)
         lines = block.split(b"\n")
         if not lines[-1]:
             lines.pop()
@@ -58,7 +67,7 @@ def _collect(
 ) -> tuple[CsrBuilder, CsrBuilder]:
     """Read the rows below a first line that promises ``n``, or all of a file without one (n=None)."""
     features, labels = CsrBuilder(), CsrBuilder(values=False)
-    for first, lines in _row_blocks(path, progress, headed=n is not None):
+    for first, lines in _row_blocks(path, progress, headed=n is not None, labelled=labelled):
         if n is not None:
             left = n - features.n_rows
             extra = next((i for i, line in enumerate(lines[left:], left) if line.strip()), None)
@@ -156,15 +165,16 @@ def read_filter(path: str | Path, n_rows: int, n_labels: int | None = None) -> c
     >>> read_filter(path, n_rows=3, n_labels=4).toarray().tolist()
     [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     """
-    path = Path(path)
     for name, value in (("n_rows", n_rows), ("n_labels", n_labels)):
         if value is not None and not 0 <= value <= MAX_INDEX:
             raise InputError(f"{name} must be an int in [0, {MAX_INDEX}]. Got {value!r} instead.")
+    source = open_source(Path(path), may_be_empty=True)
     pairs = Growable(np.int32), Growable(np.int32)
     limits = n_rows, MAX_INDEX if n_labels is None else n_labels
-    for first, lines in _row_blocks(path, None, headed=False):
-        for column, numbers in zip(pairs, parse_pairs(path, first, lines, limits), strict=True):
-            column.extend(numbers)
+    with source.naming():
+        for first, lines in _row_blocks(source.path, None, headed=False):
+            for column, numbers in zip(pairs, parse_pairs(source.path, first, lines, limits), strict=True):
+                column.extend(numbers)
     rows, labels = (column.finish() for column in pairs)
     width = n_labels if n_labels is not None else int(labels.max()) + 1 if len(labels) else 0
     matrix = coo_array((np.ones(len(rows), np.float32), (rows, labels)), shape=(n_rows, width))

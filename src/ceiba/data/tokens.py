@@ -21,6 +21,8 @@ from ceiba.data.files import fail
 
 _NUMBER_BYTES = b"0123456789+-.eE"
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+# what may be written around the digits of a label without changing it, as in +1 and 1.0
+_PLUS, _ZEROS = re.compile(rb"(?<![^,\n])\+(?=\d)"), re.compile(rb"(?<=\d)\.0*(?![^,\n])")
 _INT = re.compile(rb"-?\d{1,18}")
 _FLOAT = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -117,7 +119,7 @@ def _parse(lines: list[bytes], labelled: bool) -> Block:
             tails.append(rest)
     label_counts = np.fromiter((first.count(b",") + 1 if first else 0 for first in heads), np.int64, len(lines))
     counts = np.fromiter((rest.count(b":") for rest in tails), np.int64, len(lines))
-    label_tokens = b"\n".join(heads)
+    label_tokens = _plain_labels(b"\n".join(heads))
     tokens = b"\n".join(tails)
     if label_tokens.translate(None, b"0123456789-,\n") or tokens.translate(None, _NUMBER_BYTES + b": \n"):
         raise _Suspect
@@ -128,6 +130,13 @@ def _parse(lines: list[bytes], labelled: bool) -> Block:
     return Block(label_counts, labels, counts, indices, values)
 
 
+def _plain_labels(tokens: bytes) -> bytes:
+    """Write labels without a plus sign and a fraction of zeros."""
+    if b"+" in tokens:
+        tokens = _PLUS.sub(b"", tokens)
+    return _ZEROS.sub(b"", tokens) if b"." in tokens else tokens
+
+
 def _explain(path: Path, first: int, lines: list[bytes], labelled: bool, limits: Limits) -> NoReturn:
     """Read a suspect block token by token and raise for the first thing that is wrong."""
     for number, line in enumerate(lines, first):
@@ -135,7 +144,7 @@ def _explain(path: Path, first: int, lines: list[bytes], labelled: bool, limits:
         if not labelled or b":" in head:
             head, rest = b"", line
         for label in head.split(b",") if head else []:
-            _explain_index(path, number, "label", label, limits.low_label, limits.n_labels)
+            _explain_index(path, number, "label", _plain_labels(label), limits.low_label, limits.n_labels)
         for token in filter(None, rest.split(b" ")):
             index, colon, value = token.partition(b":")
             if not colon:
