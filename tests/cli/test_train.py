@@ -134,7 +134,7 @@ def test_other_folders_and_files_are_left_alone(run, tmp_path):
     words = ["train", tmp_path / "no.jsonl", "--overwrite", "--model-dir"]
     assert "holds other files" in run(*words, tmp_path).error()
     assert "is a file" in run(*words, tmp_path / "thesis.tex").error()
-    assert "no folder can be made" in run(*words, tmp_path / "thesis.tex" / "m").error()
+    assert "thesis.tex/m" in run(*words, tmp_path / "thesis.tex" / "m").error()
     assert (tmp_path / "thesis.tex").read_text() == "my only copy"
 
 

@@ -45,7 +45,7 @@ def demo(
 
 
 def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -> None:
-    from ceiba.cli import icd_demo, output
+    from ceiba.cli import folders, icd_demo, output
     from ceiba.cli.progress import Stages
 
     with Stages(quiet=json) as stages:
@@ -55,7 +55,10 @@ def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -
         stages("predicting", 0, 0)
         figures, asked = icd_demo.evaluate(model, coding)
         stages("saving", 0, 0)
-        model.save(folder)
+        saved, error = folders.save(model, folder)
+    if error is not None:
+        folders.report_rescue(folder, saved, error)
+        raise typer.Exit(1)
     found = icd_demo.answer(model, icd_demo.QUESTIONS, coding.descriptions)
     answers = dict(zip(icd_demo.QUESTIONS, found, strict=True))
     if json:
@@ -101,10 +104,10 @@ def _ask(folder: Path, *, seed: int | None, threads: int | None) -> None:
     """Answer texts as they are typed, or piped, until the end of input."""
     import sys
 
-    from ceiba._storage import MODEL_FILE
     from ceiba.cli import folders, icd_demo, inputs, output
+    from ceiba.io import holds_model
 
-    if not (folder / MODEL_FILE).is_file():
+    if not holds_model(folder):
         folders.check_target(folder, overwrite=False)
         output.say(f"There is no model in {folder} yet: training one.")
         _train(folder, seed=seed, threads=threads, json=False)

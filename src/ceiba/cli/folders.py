@@ -1,33 +1,63 @@
-"""The folder of a model that is about to be trained: whether it may be written is settled before the work."""
+"""The folder of a model that is trained: tried before the work; after it the model is never lost."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import Any
 
 from ceiba.errors import InputError
 
 
 def check_target(folder: Path, *, overwrite: bool, option: str = "--model-dir") -> None:
-    """Raise InputError unless a model can be saved to a folder.
+    """Raise an error unless a model can be saved to a folder; to be called before the data is read.
 
-    A folder that exists must be empty, or hold a model and `overwrite` be set; a folder of other things is never
-    touched. Else the nearest folder above must let a new one be made.
+    Raises
+    ------
+    InputError
+        When the folder is a file, holds something else, or a model and `overwrite` is not set.
+    StorageError
+        When it cannot be made or written to.
     """
-    from ceiba._storage import MODEL_FILE
+    from ceiba.io import check_save_target, holds_model
 
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{option} {folder} is a file; a model is saved to a folder.")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / MODEL_FILE).is_file():
-            raise InputError(f"{option} {folder} holds other files and no model; give another folder.")
-        if not overwrite:
-            raise InputError(f"{option} {folder} holds a model already; --overwrite replaces it.")
-    above = folder.absolute().parent
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"{option} {folder}: no folder can be made in {above}.")
+    if not overwrite and holds_model(folder):
+        raise InputError(f"{option} {folder} holds a model already; --overwrite replaces it.")
+    check_save_target(folder, overwrite=overwrite)
+
+
+def save(estimator: Any, folder: Path) -> tuple[Path, Exception | None]:
+    """Save a trained model to its folder, or to another one where that fails.
+
+    Returns
+    -------
+    where : Path
+        The folder that the model is in.
+    error : Exception or None
+        What went wrong with the folder that was asked for.
+    """
+    from ceiba.errors import StorageError
+    from ceiba.io import save_or_rescue
+
+    errors: list[Exception] = []
+
+    def attempt(target: Path) -> None:
+        try:
+            estimator.save(target)
+        except Exception as error:  # whatever it is, the model must not be lost before every folder was tried
+            errors.append(error)
+            if isinstance(error, (OSError, InputError)):
+                raise
+            raise StorageError(f"No model can be saved to {target}: {error}") from error
+
+    where = save_or_rescue(attempt, folder)
+    return where, errors[0] if errors else None
+
+
+def report_rescue(folder: Path, where: Path, error: Exception) -> None:
+    """Tell people that a model is not where it should be."""
+    from ceiba.cli.output import say
+
+    say(f"error: the model could not be saved to {folder} ({error}). It is safe in {where}")
 
 
 def folder_size(folder: Path) -> int:

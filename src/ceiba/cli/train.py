@@ -72,26 +72,29 @@ def train(
         if int(os.environ.get("RANK", "0")) > 0:  # one of several processes, which all have the same model
             return
         stages("saving", 0, 0)
-        estimator.save(model_dir)
+        where, error = folders.save(estimator, model_dir)
     seconds["total"] = time.perf_counter() - started
 
     report: dict[str, Any] = {
         "model": type(estimator).__name__,
-        "model_dir": str(model_dir),
+        "model_dir": str(where),
         "rows": dataset.n,
         "features": estimator.n_features_in_,
         "labels": len(estimator.classes_),
         "positives": int(dataset.Y.nnz),
         "trees": len(estimator.trees_),
-        "bytes": folders.folder_size(model_dir),
+        "bytes": folders.folder_size(where),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
     if json:
         output.emit_json(report)
-        return
-    report["size"] = output.size(report.pop("bytes"))
-    report["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
-    output.print_facts(report)
+    else:
+        report["size"] = output.size(report.pop("bytes"))
+        report["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+        output.print_facts(report)
+    if error is not None:
+        folders.report_rescue(model_dir, where, error)
+        raise typer.Exit(1)
 
 
 def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False) -> None:
