@@ -7,11 +7,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LabelTree",
+    "MultilabelStratifiedKFold",
     "TfidfVectorizer",
     "XRLinear",
     "XRTransformer",
     "XTransformer",
     "assign_clusters",
+    "iterative_train_test_split",
     "load",
     "metrics",
 ]
@@ -19,17 +21,20 @@ __all__ = [
 # Loaded on first use, so that `ceiba --help` does not wait for NumPy, SciPy and scikit-learn.
 _HOMES = {
     "LabelTree": "ceiba.tree",
+    "MultilabelStratifiedKFold": "ceiba.model_selection",
     "TfidfVectorizer": "ceiba.features",
     "XRLinear": "ceiba.models",
     "XRTransformer": "ceiba.models",
     "XTransformer": "ceiba.models",
     "assign_clusters": "ceiba.tree.overlap",
+    "iterative_train_test_split": "ceiba.model_selection",
     "load": "ceiba.models",
 }
 
 if TYPE_CHECKING:
     from ceiba import metrics
     from ceiba.features import TfidfVectorizer
+    from ceiba.model_selection import MultilabelStratifiedKFold, iterative_train_test_split
     from ceiba.models import XRLinear, XRTransformer, XTransformer, load
     from ceiba.tree import LabelTree
     from ceiba.tree.overlap import assign_clusters

@@ -423,7 +423,7 @@ class XRLinear(Presets, PartitionedClassifier):
         if len(empty) and (self.empty_labels == "error" or len(empty) == len(classes)):
             raise InputError(
                 f"{len(empty)} of the {len(classes)} labels in Y are never positive, {classes[empty[0]]!r} for one; "
-                'drop their columns, or set empty_labels="keep".'
+                'drop their columns, set empty_labels="keep", or split Y by ceiba.MultilabelStratifiedKFold.'
             )
         if self.tree is not None and self.tree.n_labels != len(classes):
             raise InputError(f"tree has {self.tree.n_labels} labels, Y has {len(classes)}.")
