@@ -53,5 +53,9 @@ class MissingExtraError(CeibaError, ImportError):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'ceiba[{extra}]'")
 
 
+class DataWarning(UserWarning):
+    """A data file was read, but probably not as it is meant."""
+
+
 class CollapseWarning(UserWarning):
     """Fine-tuning makes the embeddings of all texts alike."""

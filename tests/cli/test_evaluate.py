@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from ceiba import load, metrics
@@ -41,18 +42,65 @@ def test_propensity_of_another_set(run, corpus, model):
     assert default["P@1"] == amazon["P@1"]
 
 
-def test_labels_the_model_does_not_know_are_counted(run, corpus, model, write_jsonl, tmp_path):
-    rows = [
-        {"text": "harbour violin", "labels": ["harbour", "unheard", "harbour"]},
-        {"text": "bakery falcon", "labels": ["unheard", "of", "bakery", "falcon"]},
-        {"text": "glacier", "labels": ["of"]},
-    ]
-    path = write_jsonl(tmp_path / "test.jsonl", rows)
+UNKNOWN = [
+    {"text": "harbour violin", "labels": ["harbour", "unheard", "harbour"]},
+    {"text": "bakery falcon", "labels": ["unheard", "of", "bakery", "falcon"]},
+    {"text": "glacier", "labels": ["of"]},
+    {"text": "lantern", "labels": []},
+]
+
+
+def test_labels_the_model_does_not_know_are_positives_that_are_missed(run, corpus, model, write_jsonl, tmp_path):
+    path = write_jsonl(tmp_path / "test.jsonl", UNKNOWN[:3])
     report = run("evaluate", model, path, "-k", "2", "--json").json
     assert (report["n"], report["unknown_labels"]) == (3, 4)
-    # hits 1, 2 and 0 of 2 places; the third row has no positive left
+    # hits 1, 2 and 0 of 2 places, of 2, 4 and 1 positives
     assert report["P@2"] == 50
-    assert report["R@2"] == 100
+    assert report["R@2"] == pytest.approx(100 * (1 / 2 + 2 / 4 + 0) / 3, abs=1e-4)
+
+
+def test_unknown_labels_count_alike_in_files_lists_and_matrices(run, corpus, model, write_jsonl, tmp_path):
+    path = write_jsonl(tmp_path / "test.jsonl", UNKNOWN)
+    report = run("evaluate", model, path, "-k", "1", "-k", "5", "--json").json
+    figures = {name: value for name, value in report.items() if "@" in name}
+    fitted = load(model)
+    top, _ = fitted.predict_topk([row["text"] for row in UNKNOWN], 5)
+    counts = metrics.LabelCounts(fitted.label_counts_, fitted.n_train_)
+    lists = metrics.evaluate([row["labels"] for row in UNKNOWN], top, (1, 5), counts, classes=fitted.classes_)
+    assert figures == pytest.approx(lists, abs=1e-4)
+    names = [*fitted.classes_, "of", "unheard"]
+    matrix = np.array([[float(name in row["labels"]) for name in names] for row in UNKNOWN])
+    counts = metrics.LabelCounts([*fitted.label_counts_, 0, 0], fitted.n_train_)
+    assert figures == pytest.approx(metrics.evaluate(matrix, top, (1, 5), counts, classes=names), abs=1e-4)
+
+
+def test_unknown_labels_that_are_numbers(run, tmp_path):
+    (tmp_path / "train.svm").write_text("0 1:1\n1 2:1\n2 3:1\n" * 5)
+    (tmp_path / "test.svm").write_text("0,7 1:1\n7,9 2:1\n2 3:1\n")
+    assert run("train", tmp_path / "train.svm", "--model-dir", tmp_path / "m").code == 0
+    report = run("evaluate", tmp_path / "m", tmp_path / "test.svm", "-k", "3", "--json").json
+    fitted = load(tmp_path / "m")
+    X = np.eye(3, dtype=np.float32)
+    expected = metrics.evaluate([[0, 7], [7, 9], [2]], fitted.predict_topk(X, 3)[0], 3, classes=fitted.classes_)
+    assert {name: report[name] for name in expected} == pytest.approx(expected, abs=1e-4)
+    assert report["unknown_labels"] == 3
+    # the filter takes a pair with an unknown label out of the positives too
+    (tmp_path / "filter.txt").write_text("0 2\n")
+    assert (
+        "filter.txt"
+        in run("evaluate", tmp_path / "m", tmp_path / "test.svm", "--filter", tmp_path / "filter.txt").error()
+    )
+
+
+def test_filter_with_unknown_labels(run, tmp_path):
+    (tmp_path / "train.txt").write_text("2 2 2\n0 0:1\n1 1:1\n")
+    (tmp_path / "test.txt").write_text("2 2 4\n0,3 0:1\n1,2 1:1\n")
+    (tmp_path / "filter.txt").write_text("0 3\n1 3\n")
+    assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m").code == 0
+    words = ["evaluate", tmp_path / "m", tmp_path / "test.txt", "-k", "2", "--json"]
+    plain, filtered = run(*words).json, run(*words, "--filter", tmp_path / "filter.txt").json
+    assert (plain["R@2"], plain["unknown_labels"]) == (50, 2)
+    assert (filtered["R@2"], filtered["unknown_labels"]) == (75, 1)
 
 
 def test_table_for_people(run, corpus, model):

@@ -153,3 +153,16 @@ def test_sparse_features_from_training_to_prediction(run, tmp_path):
     assert "wide.svm" in run("predict", folder, tmp_path / "wide.svm").error()
     (tmp_path / "text.jsonl").write_text(json.dumps({"text": "red", "labels": [1]}) + "\n")
     assert "trained on features" in run("predict", folder, tmp_path / "text.jsonl").error()
+
+
+def test_labels_that_look_joined_are_warned_of_in_one_line(run, tmp_path):
+    rows = [{"text": f"{a} {b}", "labels": f"{a} {b}"} for a in ("red", "green", "blue") for b in ("fox", "owl")]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run("train", tmp_path / "a.jsonl", "--model-dir", tmp_path / "m", "--json", *SMALL)
+    assert result.code == 0
+    warning = [line for line in result.err.splitlines() if line.startswith("warning: ")]
+    assert len(warning) == 1
+    assert "--label-separator ' '" in warning[0]
+    words = ["--label-separator", " ", "--overwrite", "--json"]
+    result = run("train", tmp_path / "a.jsonl", "--model-dir", tmp_path / "m", *words, *SMALL)
+    assert (result.json["labels"], result.err) == (5, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 from ceiba.errors import CeibaError
@@ -27,7 +28,9 @@ def main(args: Sequence[str] | None = None) -> None:
         # Answers in a pipe are UTF-8 everywhere; half a surrogate pair, which has no bytes, becomes a JSON escape.
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="backslashreplace")
     try:
-        code = _run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _say_warning(message)
+            code = _run(args)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
@@ -62,6 +65,11 @@ def _run(args: Sequence[str] | None) -> int:
     except OSError as error:
         return _fail(str(error), 1)
     return code if isinstance(code, int) else 0
+
+
+def _say_warning(message: Warning | str) -> None:
+    """Print a warning as one line, without the place in Ceiba's code that a user cannot change."""
+    print("warning:", " ".join(str(message).split()), file=sys.stderr, flush=True)
 
 
 def _fail(message: str, code: int) -> int:

@@ -36,8 +36,8 @@ def evaluate(
 ) -> None:
     """Measure a model on a file with labels.
 
-    Figures are percentages. Propensities are those of the training set. Labels that the model does not know cannot be
-    predicted and are left out of the positives; unknown_labels counts them.
+    Figures are percentages. Propensities are those of the training set. Labels that the model does not know are
+    positives that it cannot find; unknown_labels counts them. `ceiba.metrics` gives the same figures.
     """
     from ceiba.cli import inputs, output
     from ceiba.cli.progress import Stages
@@ -73,15 +73,18 @@ def measure(
     propensity: tuple[float, float] = (0.55, 1.5),
     progress: Any,
 ) -> dict[str, float]:
-    """Return the metrics, ``n`` (rows), ``unknown_labels`` (positives left out) and ``seconds`` (to predict)."""
-    from ceiba.cli import inputs
-    from ceiba.data import encode_with
+    """Return the metrics, ``n`` (rows), ``unknown_labels`` (positives the model cannot find) and ``seconds``.
 
-    Y, unknown = encode_with(dataset.Y, model.classes_, names=dataset.classes)
-    excluded = None if filter is None else _filter(filter, dataset, model)
-    if excluded is not None:
-        Y = Y - Y.multiply(excluded)
-        Y.eliminate_zeros()
+    The figures are those of `ceiba.metrics.evaluate` for the same positives and rankings.
+    """
+    from ceiba.cli import inputs
+
+    positives, excluded = dataset.Y, None
+    if filter is not None:
+        pairs, excluded = _filter(filter, dataset, model)
+        positives = positives - positives.multiply(pairs)
+        positives.eliminate_zeros()
+    Y, classes, unknown = _with_unknown(positives, dataset.classes, model.classes_)
     longest, done, parts = min(max(ks), len(model.classes_)), 0, []
     started = time.perf_counter()
     for rows in inputs.batches(dataset):
@@ -92,33 +95,57 @@ def measure(
         progress("predicting", done, dataset.n)
     seconds = time.perf_counter() - started
     return {
-        **score(model, Y, parts, ks, propensity),
+        **score(model, Y, parts, ks, propensity, classes),
         "n": dataset.n,
         "unknown_labels": unknown,
         "seconds": round(seconds, 3),
     }
 
 
+def _with_unknown(Y: Any, names: Any, known: Any) -> tuple[Any, Any, int]:
+    """Return positives with a column for each label of the model and, after them, each unknown one that occurs.
+
+    Also the labels of these columns, and how many positives are of unknown labels.
+    """
+    import numpy as np
+
+    from ceiba.data import encode_with
+
+    found, n_unknown = encode_with(Y, known, names=names)
+    if not n_unknown:
+        return found, known, 0
+    unknown = sorted(set(names[np.unique(Y.indices)].tolist()) - set(known.tolist()))
+    classes = np.empty(len(known) + len(unknown), known.dtype)
+    classes[: len(known)], classes[len(known) :] = known, unknown
+    return encode_with(Y, classes, names=names)[0], classes, n_unknown
+
+
 def score(
-    model: Any, Y: Any, parts: list[Any], ks: tuple[int, ...], propensity: tuple[float, float]
+    model: Any, Y: Any, parts: list[Any], ks: tuple[int, ...], propensity: tuple[float, float], classes: Any = None
 ) -> dict[str, float]:
-    """Return every metric of ranked labels, the propensities being those of the model's training set."""
+    """Return every metric of ranked labels, the propensities being those of the model's training set.
+
+    Columns of Y after those of the model are labels that training never saw, with propensities of no instances.
+    """
     import numpy as np
 
     from ceiba import metrics
 
-    counts = metrics.LabelCounts(model.label_counts_, model.n_train_)
+    classes = model.classes_ if classes is None else classes
+    trained = np.pad(model.label_counts_, (0, len(classes) - len(model.classes_)))
     A, B = propensity
-    figures = metrics.evaluate(Y, np.concatenate(parts), ks, counts, A=A, B=B, classes=model.classes_)
+    counts = metrics.LabelCounts(trained, model.n_train_)
+    figures = metrics.evaluate(Y, np.concatenate(parts), ks, counts, A=A, B=B, classes=classes)
     return {name: round(value, 4) for name, value in figures.items()}
 
 
-def _filter(path: Path, dataset: Any, model: Any) -> Any:
-    """Return the pairs of a filter file as a matrix with the columns of the model."""
+def _filter(path: Path, dataset: Any, model: Any) -> tuple[Any, Any]:
+    """Return the pairs of a filter file as matrices with the columns of the data set and with those of the model."""
     from ceiba.data import encode_with, read_filter
     from ceiba.errors import InputError
 
     if dataset.label_names is not None:
         raise InputError(f"--filter {path} counts labels from 0, but those of {dataset.path} have names of their own.")
     pairs = read_filter(path, dataset.n)
-    return encode_with(pairs, model.classes_, names=range(pairs.shape[1]))[0]
+    names = range(pairs.shape[1])
+    return encode_with(pairs, dataset.classes, names=names)[0], encode_with(pairs, model.classes_, names=names)[0]

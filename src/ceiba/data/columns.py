@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from ceiba.data.files import fail
 from ceiba.data.labels import describe
 from ceiba.data.tables import Rows, Table
+from ceiba.errors import DataWarning
 
 TEXT_NAMES = (
     *("title", "content", "document", "doc", "body", "abstract", "description", "sentence"),
@@ -22,6 +24,8 @@ LABEL_NAMES = (
 )
 DEFAULT_SEPARATOR = ";"
 _OTHER_SEPARATORS = ("|", ",", "\t")
+# looked for within labels, a sign that also stands within single labels after those that rarely do
+_LIKELY_SEPARATORS = (";", "|", "\t", ",", "/", " ")
 
 
 def _listed(columns: Sequence[str]) -> str:
@@ -119,13 +123,15 @@ class LabelCells:
     def __init__(self, path: Path, name: str, separator: str | None):
         self._path, self._name, self._given = path, name, separator
         self._separator = DEFAULT_SEPARATOR if separator is None else separator
-        self._strings = 0
+        self._strings = self._lists = 0
         self._seen: Counter[str] = Counter()
 
     def rows(self, rows: Rows, cells: list[Any]) -> list[Any]:
         """Return one list of labels per cell."""
         if set(map(type, cells)) <= {list}:
+            self._lists += len(cells)
             return cells
+        self._lists += sum(type(cell) is list for cell in cells)
         return [cell if type(cell) is list else self._cell(cell, rows, i) for i, cell in enumerate(cells)]
 
     def _cell(self, cell: Any, rows: Rows, i: int) -> list[Any]:
@@ -148,19 +154,45 @@ class LabelCells:
             self._seen.update(sign for sign in (self._separator, *_OTHER_SEPARATORS) if sign in cell)
         return [label for part in cell.split(self._separator) if (label := part.strip())]
 
-    def finish(self) -> None:
-        """Raise DataFormatError where the default separator never occurs, but another one in most cells.
+    def finish(self, classes: Sequence[Any], counts: Sequence[int]) -> None:
+        """Raise DataFormatError, or warn, where labels were probably not taken apart.
 
-        Such a file would otherwise train without a word on labels like "sport,news".
+        An error where the default separator never occurs, but another one in most cells. A warning where most labels
+        occur once and hold what could separate labels. Such a file would otherwise train without a word on labels
+        like "sport,news".
+
+        Parameters
+        ----------
+        classes, counts : sequences of L
+            The distinct labels and how often each occurs.
         """
-        if self._given is not None or self._seen[DEFAULT_SEPARATOR]:
+        if self._given is None and not self._seen[DEFAULT_SEPARATOR]:
+            for sign in _OTHER_SEPARATORS:
+                if self._seen[sign] > self._strings / 2:
+                    fail(
+                        self._path,
+                        None,
+                        f"the label column {self._name!r} has no {DEFAULT_SEPARATOR!r} in any cell, but {sign!r} "
+                        f"in most of them; say how to split them with label_separator={sign!r} "
+                        f"(or {DEFAULT_SEPARATOR!r} to keep them whole).",
+                    )
+        self._warn_of_joined(classes, counts)
+
+    def _warn_of_joined(self, classes: Sequence[Any], counts: Sequence[int]) -> None:
+        if self._given == DEFAULT_SEPARATOR or self._seen[self._separator] > self._strings / 2 or len(classes) < 2:
             return
-        for sign in _OTHER_SEPARATORS:
-            if self._seen[sign] > self._strings / 2:
-                fail(
-                    self._path,
-                    None,
-                    f"the label column {self._name!r} has no {DEFAULT_SEPARATOR!r} in any cell, but {sign!r} "
-                    f"in most of them; say how to split them with label_separator={sign!r} "
-                    f"(or {DEFAULT_SEPARATOR!r} to keep them whole).",
+        if self._strings <= self._lists:
+            return
+        once = [name for name, count in zip(classes, counts, strict=True) if count == 1]
+        if len(once) <= len(classes) / 2:
+            return
+        for sign in _LIKELY_SEPARATORS:
+            if sign != self._separator and sum(sign in name for name in once) > len(classes) / 2:
+                warnings.warn(
+                    f"{self._path}: most of the {len(classes):,} labels in the column {self._name!r} occur once and "
+                    f"hold {sign!r}, such as {once[0][:80]!r}. If that separates labels, give label_separator={sign!r} "
+                    f"(--label-separator {sign!r}); {DEFAULT_SEPARATOR!r} says that they are whole.",
+                    DataWarning,
+                    stacklevel=2,
                 )
+                return

@@ -60,9 +60,9 @@ def read_table(
     texts = TextColumn(TableTexts(table, text), n)
     if label is None:
         return Dataset(path, format, n, texts=texts)
-    cells.finish()
     Y, classes = collector.finish()
     names = classes.tolist()
+    cells.finish(names, np.bincount(Y.indices, minlength=len(names)).tolist())
     label_texts = layouts.named_label_texts(path, names)
     return Dataset(path, format, n, texts=texts, Y=Y, label_names=names, label_texts=label_texts)
 

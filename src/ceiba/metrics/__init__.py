@@ -21,8 +21,7 @@ Scores (``Y_score``):
   that stood further up in the same row: both are no hit.
 
 Ints are column numbers beside a matrix, and names of labels where all containers are lists.  Strings beside a
-matrix need ``classes``, the label of each column.  Labels outside ``classes`` are legal: a label of the test
-set that training never saw is a positive that cannot be hit.
+matrix need ``classes``, the label of each column.  Labels outside ``classes`` are legal, see below.
 
 Definitions
 -----------
@@ -50,6 +49,10 @@ What counts in the odd cases:
   either sum of PSP@k and PSnDCG@k.  (pyxclib counts them as zero in R@k and nDCG@k as well.)
 - A quotient whose denominator is 0 is 0: labels that no row returns have precision 0, and a set without
   any positives has all figures 0.
+- A label of the test set that training never saw is a positive that cannot be hit.  It counts in every
+  denominator: in the size of y for R@k and nDCG@k, in the best ranking of PSP@k and PSnDCG@k with the
+  propensity of n_l = 0 training instances, in coverage@k, and as one of the L labels of the macro metrics.
+  `ceiba evaluate` gives the same figures and says how many such positives there are.
 - L, for the macro metrics, is the number of columns of a matrix, else the length of ``classes`` (plus,
   with ``classes``, the listed labels that it lacks), else the number of distinct labels in all containers
   of the call.  So lists give the macro figures of a matrix only with ``classes``; no other figure depends
