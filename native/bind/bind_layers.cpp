@@ -13,7 +13,7 @@ nb::dict to_dict(LayerArrays&& layer) {
     d["bucket"] = to_numpy(std::move(layer.bucket));
     d["stream"] = to_numpy(std::move(layer.stream));
     d["value_type"] = static_cast<int>(layer.value_type);
-    d["scale"] = layer.scale;
+    d["scale"] = to_numpy(std::move(layer.scale));
     d["bias"] = to_numpy(std::move(layer.bias));
     return d;
 }
@@ -23,12 +23,13 @@ nb::dict to_dict(LayerArrays&& layer) {
 void bind_layers(nb::module_& m) {
     using namespace nb::literals;
 
-    m.def("train_layer",
+    m.def("train_parents",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
              Array<int64_t> matched_ptr, Array<int32_t> matched_items, Array<int64_t> positive_ptr,
              Array<int32_t> positive_items, nb::object relevance, Array<int64_t> child_ptr, int loss,
              float cost_positive, float cost_negative, float bias, float tolerance, int max_passes,
-             Array<float> threshold, int value_type, uint64_t seed, int threads, nb::object progress) {
+             Array<float> threshold, int value_type, uint64_t seed, int64_t first_parent, int lanes, int threads,
+             nb::object progress) {
               const Csr x = csr(indptr, indices, data, dense, cols);
               const Lists matched = lists(matched_ptr, matched_items, x.rows);
               Lists positive = lists(positive_ptr, positive_items, x.rows);
@@ -36,6 +37,7 @@ void bind_layers(nb::module_& m) {
               require(static_cast<int64_t>(child_ptr.shape(0)) - 1 == matched.count,
                       "child offsets do not fit the parents");
               require(static_cast<int64_t>(threshold.shape(0)) == positive.count, "thresholds do not fit the children");
+              require(first_parent >= 0 && (lanes == 8 || lanes == 16), "first parent or lanes out of range");
               require(loss >= 0 && loss <= 2 && value_type >= 0 && value_type <= 2, "unknown loss or value type");
               for (int64_t p = 0; p < matched.count; ++p) {
                   for (int64_t i = matched.ptr[p] + 1; i < matched.ptr[p + 1]; ++i) {
@@ -51,13 +53,15 @@ void bind_layers(nb::module_& m) {
               LayerOptions options;
               options.solver = {static_cast<Loss>(loss), cost_positive, cost_negative, bias, tolerance, max_passes};
               options.threshold = threshold.data();
-              options.value_type = static_cast<ValueType>(value_type);
               options.seed = seed;
+              options.first_parent = first_parent;
+              options.lanes = lanes;
               options.threads = std::max(1, threads);
               LayerArrays layer;
               LayerWork work;
               Watch(std::move(progress)).run([&](Monitor& monitor) {
-                  layer = train_layer(x, matched, positive, child_ptr.data(), options, monitor, work);
+                  auto parents = solve_parents(x, matched, positive, child_ptr.data(), options, monitor, work);
+                  layer = pack(parents, x.cols, static_cast<ValueType>(value_type), options.threads, monitor);
               });
               nb::dict counts;
               counts["visits"] = work.visits;
@@ -70,7 +74,7 @@ void bind_layers(nb::module_& m) {
           "dense"_a.noconvert().none(), "cols"_a, "matched_ptr"_a.noconvert(), "matched_items"_a.noconvert(),
           "positive_ptr"_a.noconvert(), "positive_items"_a.noconvert(), "relevance"_a.none(),
           "child_ptr"_a.noconvert(), "loss"_a, "cost_positive"_a, "cost_negative"_a, "bias"_a, "tolerance"_a, "max_passes"_a,
-          "threshold"_a.noconvert(), "value_type"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
+          "threshold"_a.noconvert(), "value_type"_a, "seed"_a, "first_parent"_a, "lanes"_a, "threads"_a, "progress"_a = nb::none());
 }
 
 }  // namespace ceiba::bind

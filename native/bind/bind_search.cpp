@@ -53,7 +53,7 @@ class BoundSearcher {
         const int type = nb::cast<int>(d["value_type"]);
         require(type >= 0 && type <= 2, "damaged model: unknown value type");
         v.value_type = static_cast<ValueType>(type);
-        v.scale = nb::cast<float>(d["scale"]);
+        v.scale = hold_exactly<float>(d["scale"], v.parents);
         return v;
     }
 

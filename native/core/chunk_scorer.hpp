@@ -50,7 +50,7 @@ class ChunkScorer {
     // Spreads a chunk's rows; score() with this chunk then uses the table until unspread().
     void spread(const LayerView& layer, int64_t parent, const Csr& x) {
         Place* table = table_.reserve(layer.features);
-        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
+        const uint8_t* chunk = layer.chunks[parent].bytes;
         const int64_t end = sparse_buckets(layer, parent, x);
         for_each_row(layer, parent, 0, end, [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
             table[feature] = {static_cast<uint32_t>(bytes - chunk), entries};
@@ -68,10 +68,10 @@ class ChunkScorer {
     float* score(const LayerView& layer, int64_t parent, const Csr& x, int64_t row) {
         work.visits += 1;
         work.lookups += x.size(row);
-        const int64_t children = layer.chunk_children(parent);
-        float* margin = margin_.reserve(padded(children));
-        std::copy_n(layer.bias + layer.child_ptr[parent], children, margin);
-        if (layer.wide(parent)) {
+        const Chunk& chunk = layer.chunks[parent];
+        float* margin = margin_.reserve(padded(chunk.children));
+        std::copy_n(layer.bias + chunk.first_child, chunk.children, margin);
+        if (is_wide(chunk.children)) {
             add<true>(layer, parent, x, row, margin);
         } else {
             add<false>(layer, parent, x, row, margin);
@@ -98,7 +98,7 @@ class ChunkScorer {
     // The buckets up to that of the last sparse feature, in which there may be dense ones too.
     static int64_t sparse_buckets(const LayerView& layer, int64_t parent, const Csr& x) {
         if (x.dense_cols == 0) return layer.chunk_buckets(parent);
-        return ((x.sparse_cols() - 1) >> layer.shift[parent]) + 1;
+        return ((x.sparse_cols() - 1) >> layer.chunks[parent].shift) + 1;
     }
 
     template <bool wide>
@@ -114,8 +114,9 @@ class ChunkScorer {
     // are added before lists, so that the processor can guess which kind comes next.
     template <bool wide, class T>
     void add(const LayerView& layer, int64_t parent, const Csr& x, int64_t row, float* margin) {
+        const Chunk chunk = layer.chunks[parent];
         const int64_t begin = x.indptr[row], end = x.indptr[row + 1];
-        const uint32_t mask_bytes = static_cast<uint32_t>(padded(layer.chunk_children(parent)) / 8);
+        const uint32_t mask_bytes = static_cast<uint32_t>(padded(chunk.children) / 8);
         const int64_t most = end - begin + x.dense_cols;
         Found* const found = found_.reserve(most + 1);
         Found* masked = found;
@@ -129,46 +130,44 @@ class ChunkScorer {
             work.rows += 1;
             work.weights += entries;
         };
-        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
         if (spread_) {
             const Place* table = table_.get();
             for (int64_t j = begin; j < end; ++j) {
                 const Place place = table[x.indices[j]];
-                if (place.entries > 0) take(chunk + place.at, place.entries, x.data[j]);
+                if (place.entries > 0) take(chunk.bytes + place.at, place.entries, x.data[j]);
             }
-        } else if (layer.shift[parent] <= 8) {
-            look_up<wide, T, 1>(layer, parent, x, begin, end, mask_bytes, take);
+        } else if (chunk.shift <= 8) {
+            look_up<wide, T, 1>(chunk, x, begin, end, mask_bytes, take);
         } else {
-            look_up<wide, T, 2>(layer, parent, x, begin, end, mask_bytes, take);
+            look_up<wide, T, 2>(chunk, x, begin, end, mask_bytes, take);
         }
         if (x.dense_cols > 0) {
             const int64_t first = x.sparse_cols();
             const float* value = x.dense_row(row);
-            for_each_row(layer, parent, first >> layer.shift[parent], layer.chunk_buckets(parent),
+            for_each_row(layer, parent, first >> chunk.shift, layer.chunk_buckets(parent),
                          [&](int64_t feature, uint32_t entries, const uint8_t* bytes) {
                              if (feature >= first && value[feature - first] != 0.0f) {
                                  take(bytes, entries, value[feature - first]);
                              }
                          });
         }
-        add_all_masked<T>(layer, found, masked, mask_bytes, margin);
+        add_all_masked<T>(chunk.scale, found, masked, mask_bytes, margin);
         using Id = std::conditional_t<wide, uint32_t, uint8_t>;
         for (const Found* f = found + most - 1; f >= listed; --f) {
-            add_listed<Id, T>(layer, f->bytes, f->entries, f->value, margin);
+            add_listed<Id, T>(f->bytes, f->entries, sizeof(T) == 1 ? chunk.scale * f->value : f->value, margin);
         }
     }
 
     template <bool wide, class T, int kKeyBytes, class Take>
-    void look_up(const LayerView& layer, int64_t parent, const Csr& x, int64_t begin, int64_t end, uint32_t mask_bytes,
-                 Take take) {
-        const int shift = layer.shift[parent];
-        const uint32_t* bucket = layer.bucket + layer.chunk_bucket[parent];
-        const uint8_t* chunk = layer.stream + layer.chunk_byte[parent];
+    void look_up(const Chunk& chunk, const Csr& x, int64_t begin, int64_t end, uint32_t mask_bytes, Take take) {
+        const int shift = chunk.shift;  // copies, which no store below can change
+        const uint32_t* const bucket = chunk.bucket;
+        const uint8_t* const bytes = chunk.bytes;
         // Records are asked for before any is read: their cache misses overlap, whichever way the branches below go.
         const uint8_t** records = records_.reserve(end - begin + 1);
         for (int64_t j = begin; j < end; ++j) {
             const uint32_t* place = bucket + (x.indices[j] >> shift);
-            const uint8_t* at = chunk + place[0];
+            const uint8_t* at = bytes + place[0];
             __builtin_prefetch(at);
             records[j - begin] = place[0] == place[1] ? nullptr : at;
         }
@@ -239,49 +238,47 @@ class ChunkScorer {
     }
 
     template <class T>
-    static float decode(const LayerView& layer, const uint8_t* at) {
+    static float decode(const uint8_t* at) {
         T value;
         std::memcpy(&value, at, sizeof(T));
         if constexpr (sizeof(T) == 4) return value;
         if constexpr (sizeof(T) == 2) return half_to_float(value);
-        if constexpr (sizeof(T) == 1) return layer.codes[value];
+        if constexpr (sizeof(T) == 1) return kFloat8Units.value[value];
     }
 
     template <class Id, class T>
-    static void add_listed(const LayerView& layer, const uint8_t* ids, uint32_t entries, float v,
-                           float* __restrict margin) {
+    static void add_listed(const uint8_t* ids, uint32_t entries, float v, float* __restrict margin) {
         const uint8_t* values = ids + entries * sizeof(Id);
         for (uint32_t e = 0; e < entries; ++e) {
             Id child;
             std::memcpy(&child, ids + e * sizeof(Id), sizeof(Id));
-            margin[child] += v * decode<T>(layer, values + e * sizeof(T));
+            margin[child] += v * decode<T>(values + e * sizeof(T));
         }
     }
 
     template <class T>
-    static void add_all_masked(const LayerView& layer, const Found* from, const Found* to, uint32_t mask_bytes,
-                               float* __restrict margin) {
+    static void add_all_masked(float scale, const Found* from, const Found* to, uint32_t mask_bytes, float* __restrict margin) {
 #if defined(__AVX512F__)
         if constexpr (sizeof(T) < 4) {
             switch (mask_bytes / 2) {
-                case 1: return add_in_registers<T, 1>(layer, from, to, margin);
-                case 2: return add_in_registers<T, 2>(layer, from, to, margin);
-                case 3: return add_in_registers<T, 3>(layer, from, to, margin);
-                case 4: return add_in_registers<T, 4>(layer, from, to, margin);
-                case 5: return add_in_registers<T, 5>(layer, from, to, margin);
-                case 6: return add_in_registers<T, 6>(layer, from, to, margin);
-                case 7: return add_in_registers<T, 7>(layer, from, to, margin);
-                case 8: return add_in_registers<T, 8>(layer, from, to, margin);
+                case 1: return add_in_registers<T, 1>(scale, from, to, margin);
+                case 2: return add_in_registers<T, 2>(scale, from, to, margin);
+                case 3: return add_in_registers<T, 3>(scale, from, to, margin);
+                case 4: return add_in_registers<T, 4>(scale, from, to, margin);
+                case 5: return add_in_registers<T, 5>(scale, from, to, margin);
+                case 6: return add_in_registers<T, 6>(scale, from, to, margin);
+                case 7: return add_in_registers<T, 7>(scale, from, to, margin);
+                case 8: return add_in_registers<T, 8>(scale, from, to, margin);
             }
         }
 #endif
-        for (const Found* f = from; f < to; ++f) add_masked<T>(layer, *f, mask_bytes, margin);
+        for (const Found* f = from; f < to; ++f) add_masked<T>(scale, *f, mask_bytes, margin);
     }
 
 #if defined(__AVX512F__)
     // Sums of up to 128 children stay in registers over all rows.
     template <class T, int kGroups>
-    static void add_in_registers(const LayerView& layer, const Found* from, const Found* to, float* __restrict margin) {
+    static void add_in_registers(float scale, const Found* from, const Found* to, float* __restrict margin) {
         __m512 sum[kGroups];
         for (int g = 0; g < kGroups; ++g) sum[g] = _mm512_loadu_ps(margin + 16 * g);
         for (const Found* f = from; f < to; ++f) {
@@ -291,7 +288,7 @@ class ChunkScorer {
             for (int g = 0; g < kGroups; ++g) {
                 uint16_t bits;
                 std::memcpy(&bits, f->bytes + 2 * g, 2);
-                sum[g] = _mm512_fmadd_ps(spread_values<T>(layer, values, bits), v, sum[g]);
+                sum[g] = _mm512_fmadd_ps(spread_values<T>(scale, values, bits), v, sum[g]);
                 values += sizeof(T) * __builtin_popcount(bits);
             }
         }
@@ -300,29 +297,29 @@ class ChunkScorer {
 
     // The next values, spread to the children that `bits` names.
     template <class T>
-    static __m512 spread_values(const LayerView& layer, const uint8_t* values, uint16_t bits) {
+    static __m512 spread_values(float scale, const uint8_t* values, uint16_t bits) {
         if constexpr (sizeof(T) == 2) {
             const auto packed = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
             return _mm512_maskz_expand_ps(bits, packed);
         } else {
             const auto packed = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
-            return decode_float8(_mm512_maskz_expand_epi32(bits, packed), layer.scale);
+            return decode_float8(_mm512_maskz_expand_epi32(bits, packed), scale);
         }
     }
 #endif
 
     // Ends with the last value: frequent labels stand first in a chunk, and rare ones have few features.
     template <class T>
-    static void add_masked(const LayerView& layer, const Found& found, uint32_t mask_bytes, float* __restrict margin) {
+    static void add_masked(float scale, const Found& found, uint32_t mask_bytes, float* __restrict margin) {
         const uint8_t* mask = found.bytes;
         const uint8_t* values = mask + mask_bytes;
         const uint8_t* const end = values + sizeof(T) * found.entries;
-        const float v = found.value;
+        const float v = found.value, scaled = sizeof(T) == 1 ? scale * v : v;  // for weights decoded at a scale of 1
 #if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
         if constexpr (sizeof(T) < 4) {
             const __m256 factor = _mm256_set1_ps(v);
             for (; values < end; ++mask, margin += 8) {
-                const __m256 weight = spread_eight<T>(layer, values, *mask);
+                const __m256 weight = spread_eight<T>(scale, values, *mask);
                 _mm256_storeu_ps(margin, _mm256_fmadd_ps(weight, factor, _mm256_loadu_ps(margin)));
                 values += sizeof(T) * __builtin_popcount(*mask);
             }
@@ -334,19 +331,19 @@ class ChunkScorer {
             std::memcpy(&bits, mask, 2);
 #if defined(__AVX512F__)
             if constexpr (sizeof(T) < 4) {
-                const __m512 weight = spread_values<T>(layer, values, bits);
+                const __m512 weight = spread_values<T>(scale, values, bits);
                 _mm512_storeu_ps(margin, _mm512_fmadd_ps(weight, _mm512_set1_ps(v), _mm512_loadu_ps(margin)));
                 values += sizeof(T) * __builtin_popcount(bits);
                 continue;
             }
 #endif
             if (bits == 0xffff) {
-                for (int l = 0; l < 16; ++l) margin[l] += v * decode<T>(layer, values + l * sizeof(T));
+                for (int l = 0; l < 16; ++l) margin[l] += scaled * decode<T>(values + l * sizeof(T));
                 values += 16 * sizeof(T);
                 continue;
             }
             for (uint32_t left = bits; left != 0; left &= left - 1, values += sizeof(T)) {
-                margin[__builtin_ctz(left)] += v * decode<T>(layer, values);
+                margin[__builtin_ctz(left)] += scaled * decode<T>(values);
             }
         }
     }
@@ -354,7 +351,7 @@ class ChunkScorer {
 #if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
     // The next values, spread to the children that `bits` names; zero for the others.
     template <class T>
-    static __m256 spread_eight(const LayerView& layer, const uint8_t* values, uint8_t bits) {
+    static __m256 spread_eight(float scale, const uint8_t* values, uint8_t bits) {
         const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kPlaces.of[bits]));
         if constexpr (sizeof(T) == 2) {
             const __m128i twice = _mm_unpacklo_epi8(places, places);
@@ -363,11 +360,11 @@ class ChunkScorer {
             return _mm256_cvtph_ps(_mm_shuffle_epi8(packed, bytes));
         } else {
             const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(values));
-            return decode_float8(_mm256_cvtepu8_epi32(_mm_shuffle_epi8(packed, places)), layer.scale);
+            return decode_float8(_mm256_cvtepu8_epi32(_mm_shuffle_epi8(packed, places)), scale);
         }
     }
 
-    // Float8::decode of eight codes.
+    // Float8::decode of eight codes from `scale` up.
     static __m256 decode_float8(__m256i code, float scale) {
         const __m256i magnitude = _mm256_and_si256(code, _mm256_set1_epi32(0x7f));
         const __m256i base = _mm256_castps_si256(_mm256_set1_ps(scale));
@@ -379,7 +376,7 @@ class ChunkScorer {
 #endif
 
 #if defined(__AVX512F__)
-    // Float8::decode of 16 codes.
+    // Float8::decode of 16 codes from `scale` up.
     static __m512 decode_float8(__m512i code, float scale) {
         const __m512i magnitude = _mm512_and_si512(code, _mm512_set1_epi32(0x7f));
         const __m512i base = _mm512_castps_si512(_mm512_set1_ps(scale));

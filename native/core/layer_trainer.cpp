@@ -133,10 +133,7 @@ class Trainer {
    private:
     int64_t children(int64_t parent) const { return child_ptr_[parent + 1] - child_ptr_[parent]; }
 
-    int64_t groups(int64_t parent) const { return (children(parent) + lanes() - 1) / lanes(); }
-
-    // A single parent has every instance and few children: half-size groups let two threads share it.
-    int lanes() const { return matched_.count == 1 ? 8 : 16; }
+    int64_t groups(int64_t parent) const { return (children(parent) + options_.lanes - 1) / options_.lanes; }
 
     std::vector<Task> plan() const {
         std::vector<Task> tasks(matched_.count);
@@ -177,7 +174,7 @@ class Trainer {
     }
 
     void train_group(int64_t parent, int64_t group, const Compact& compact, int thread, GroupWeights& result) {
-        if (lanes() == 8) {
+        if (options_.lanes == 8) {
             train_lanes<8>(parent, group, compact, thread, result);
         } else {
             train_lanes<16>(parent, group, compact, thread, result);
@@ -217,7 +214,7 @@ class Trainer {
         float bias[L];
         const uint32_t lanes_in_use = (1u << used) - 1;
         const SolverReport report = solve<L>(local, targets, lanes_in_use, options_.solver,
-                                             Random(options_.seed, parent, group), space.solver, monitor_, bias);
+                                             Random(options_.seed, options_.first_parent + parent, group), space.solver, monitor_, bias);
         result.bias.assign(bias, bias + used);
         read_out<L>(local, first, used, space, result);
 
@@ -290,7 +287,7 @@ class Trainer {
             for (size_t r = 0; r < groups[g].feature.size(); ++r) {
                 uint32_t& to = at[groups[g].feature[r]];
                 for (uint32_t left = groups[g].lanes[r]; left != 0; left &= left - 1) {
-                    out.child[to] = static_cast<uint32_t>(g * lanes() + __builtin_ctz(left));
+                    out.child[to] = static_cast<uint32_t>(g * options_.lanes + __builtin_ctz(left));
                     out.value[to++] = *value++;
                 }
             }
@@ -311,12 +308,13 @@ class Trainer {
 
 }  // namespace
 
-LayerArrays train_layer(const Csr& x, const Lists& matched, const Lists& positive, const int64_t* child_ptr,
-                        const LayerOptions& options, Monitor& monitor, LayerWork& work) {
+std::vector<ParentWeights> solve_parents(const Csr& x, const Lists& matched, const Lists& positive,
+                                         const int64_t* child_ptr, const LayerOptions& options, Monitor& monitor,
+                                         LayerWork& work) {
     Trainer trainer(x, matched, positive, child_ptr, options, monitor);
     std::vector<ParentWeights> parents = trainer.run();
     work = trainer.work();
-    return pack(parents, x.cols, options.value_type, options.threads, monitor);
+    return parents;
 }
 
 }  // namespace ceiba

@@ -106,11 +106,14 @@ void LayerView::validate() {
     require_offsets(chunk_bucket, parents, buckets_length, "chunk buckets");
     for (int64_t p = 0; p < parents; ++p) check_chunk(*this, p);
     for (int64_t c = 0; c < children; ++c) require(std::isfinite(bias[c]), "intercepts");
-    int exponent = 0;
-    require(std::isnormal(scale) && std::frexp(scale, &exponent) == 0.5f && exponent <= 121, "scale");
-    const Float8 float8(scale);
-    codes.resize(256);
-    for (int c = 0; c < 256; ++c) codes[c] = float8.decode(static_cast<uint8_t>(c));
+    for (int64_t p = 0; p < parents; ++p) {
+        int exponent = 0;
+        require(std::isnormal(scale[p]) && std::frexp(scale[p], &exponent) == 0.5f && exponent <= 121, "scale");
+    }
+    chunks.resize(parents);
+    for (int64_t p = 0; p < parents; ++p) {
+        chunks[p] = {stream + chunk_byte[p], bucket + chunk_bucket[p], child_ptr[p], chunk_children(p), scale[p], shift[p]};
+    }
 }
 
 }  // namespace ceiba

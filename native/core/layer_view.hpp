@@ -8,6 +8,16 @@
 
 namespace ceiba {
 
+// What a visit needs of a chunk, in one cache line.
+struct alignas(64) Chunk {
+    const uint8_t* bytes = nullptr;    // its records
+    const uint32_t* bucket = nullptr;  // where they begin
+    int64_t first_child = 0;
+    int64_t children = 0;
+    float scale = 1.0f;  // of float8 values
+    int shift = 0;
+};
+
 // A layer's arrays as the caller holds them (mapped from disk or fresh from training).
 struct LayerView {
     int64_t parents = 0;
@@ -21,16 +31,15 @@ struct LayerView {
     const uint32_t* bucket = nullptr;
     const uint8_t* stream = nullptr;
     const float* bias = nullptr;
-    float scale = 1.0f;
+    const float* scale = nullptr;  // per parent, of float8 values
     ValueType value_type = ValueType::float32;
     int64_t buckets_length = 0, stream_length = 0;  // array lengths, for the check
 
-    std::vector<float> codes;   // what each float8 stands for; filled by validate()
-
     int64_t chunk_children(int64_t p) const { return child_ptr[p + 1] - child_ptr[p]; }
-    bool wide(int64_t p) const { return is_wide(chunk_children(p)); }
     int64_t chunk_rows(int64_t p) const { return chunk_row[p + 1] - chunk_row[p]; }
     int64_t chunk_buckets(int64_t p) const { return chunk_bucket[p + 1] - chunk_bucket[p] - 1; }
+
+    std::vector<Chunk> chunks;  // per parent; filled by validate()
 
     // Throws std::invalid_argument unless every offset and id is in range, so that search needs no checks.
     void validate();
@@ -64,12 +73,10 @@ struct Record {
 // values.
 template <class Visit>
 void for_each_row(const LayerView& layer, int64_t p, int64_t from, int64_t to, Visit visit) {
-    const int shift = layer.shift[p], key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
-    const int64_t children = layer.chunk_children(p);
+    const auto& [chunk, bucket, first_child, children, scale, shift] = layer.chunks[p];
+    const int key_bytes = key_size(shift), value_bytes = value_size(layer.value_type);
     const bool wide = is_wide(children);
     const int64_t high = ~((int64_t{1} << (8 * key_bytes)) - 1);
-    const uint32_t* bucket = layer.bucket + layer.chunk_bucket[p];
-    const uint8_t* chunk = layer.stream + layer.chunk_byte[p];
     for (int64_t b = from; b < to; ++b) {
         if (bucket[b] == bucket[b + 1]) continue;
         const Record record(chunk + bucket[b], key_bytes, wide);

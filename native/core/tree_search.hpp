@@ -222,7 +222,7 @@ class TreeSearch {
     void offer(int64_t level, int64_t first, const Visit& v, int64_t parent, float* margin, bool labels) {
         using F = Lanes<16>;
         const LayerView& layer = tree_.layers[level];
-        const int64_t children = layer.chunk_children(parent), base = layer.child_ptr[parent];
+        const int64_t children = layer.chunks[parent].children, base = layer.chunks[parent].first_child;
         Best& best = best_[v.row];
         const F zero = F::all(0.0f), one = F::all(1.0f);
         for (int64_t c = 0; c < children; c += 16) {

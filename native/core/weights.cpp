@@ -84,6 +84,12 @@ uint8_t* put(uint8_t* to, T value) {
     return to + sizeof(T);
 }
 
+float largest_magnitude(const std::vector<float>& values) {
+    float largest = 0.0f;
+    for (float v : values) largest = std::max(largest, std::abs(v));
+    return largest;
+}
+
 // Writes the records of one chunk.
 class ChunkWriter {
    public:
@@ -151,10 +157,8 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     LayerArrays layer;
     layer.value_type = type;
     std::vector<ChunkPlan> plans(count);
-    std::vector<float> largest(count, 0.0f);
     parallel_for(count, threads, monitor, [&](int64_t p, int) {
         plans[p] = plan_chunk(parents[p], features, value_size(type));
-        for (float v : parents[p].value) largest[p] = std::max(largest[p], std::abs(v));
     });
 
     std::vector<int64_t> child_start(count + 1, 0);
@@ -162,6 +166,7 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     layer.chunk_byte.assign(count + 1, 0);
     layer.chunk_bucket.assign(count + 1, 0);
     layer.shift.resize(count);
+    layer.scale.assign(count, 1.0f);
     for (int64_t p = 0; p < count; ++p) {
         layer.shift[p] = static_cast<uint8_t>(plans[p].shift);
         layer.chunk_row[p + 1] = layer.chunk_row[p] + static_cast<int64_t>(parents[p].feature.size());
@@ -172,16 +177,13 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     layer.bucket.resize(layer.chunk_bucket[count]);
     layer.stream.resize(layer.chunk_byte[count] + kSlack);
     layer.bias.resize(child_start[count]);
-    if (type == ValueType::float8 && count > 0) {
-        layer.scale = Float8::scale_for(*std::max_element(largest.begin(), largest.end()));
-    }
-    const ChunkWriter writer(type, layer.scale);
     parallel_for(count, threads, monitor, [&](int64_t p, int) {
         const ParentWeights parent = std::move(parents[p]);
         parents[p] = ParentWeights();
         std::copy(parent.bias.begin(), parent.bias.end(), layer.bias.begin() + child_start[p]);
-        writer.write(parent, plans[p], layer.bucket.data() + layer.chunk_bucket[p],
-                     layer.stream.data() + layer.chunk_byte[p]);
+        if (type == ValueType::float8) layer.scale[p] = Float8::scale_for(largest_magnitude(parent.value));
+        ChunkWriter(type, layer.scale[p]).write(parent, plans[p], layer.bucket.data() + layer.chunk_bucket[p],
+                                                layer.stream.data() + layer.chunk_byte[p]);
     });
     return layer;
 }

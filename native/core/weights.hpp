@@ -12,6 +12,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -37,7 +38,7 @@ struct LayerArrays {
     std::vector<uint32_t> bucket;       // where in its chunk the record of each bucket begins; one more than buckets
     std::vector<uint8_t> stream;        // the records of all chunks, and kSlack bytes more
     std::vector<float> bias;            // children: intercepts
-    float scale = 1.0f;                 // of float8 values
+    std::vector<float> scale;           // parents: of float8 values
     ValueType value_type = ValueType::float32;
 };
 
@@ -50,7 +51,8 @@ struct ParentWeights {
     std::vector<float> bias;
 };
 
-// Packs and frees the parents' weights. Throws std::length_error for a chunk of more than 4 GiB.
+// Packs and frees the parents' weights. A chunk depends on its parent alone, so that parents can be packed in any
+// blocks. Throws std::length_error for a chunk of more than 4 GiB.
 LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueType type, int threads, Monitor& monitor);
 
 inline int value_size(ValueType type) { return type == ValueType::float32 ? 4 : type == ValueType::float16 ? 2 : 1; }
@@ -107,5 +109,17 @@ class Float8 {
    private:
     uint32_t base_;  // the bits of the scale
 };
+
+// What each float8 stands for at a scale of 1.
+struct Float8Units {
+    alignas(64) float value[256] = {};
+    constexpr Float8Units() {
+        for (uint32_t code = 1; code < 256; ++code) {
+            const uint32_t magnitude = code & 0x7f, one = 127u << 23;
+            if (magnitude > 0) value[code] = std::bit_cast<float>((one + (magnitude << 19)) | (code & 0x80) << 24);
+        }
+    }
+};
+inline constexpr Float8Units kFloat8Units;
 
 }  // namespace ceiba

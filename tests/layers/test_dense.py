@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import SolverSettings, train_layer
+from ceiba.layers.solve import SolverSettings, train_layer
 from ceiba.reference import layers as reference
 from ceiba.reference.weights import unpack
 

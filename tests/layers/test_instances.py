@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ceiba._native import core
 from ceiba.layers.instances import InstanceLists, positives_per_level
-from ceiba.layers.layer import SolverSettings
 from ceiba.layers.negatives import match
 from ceiba.layers.partition import train_partition
+from ceiba.layers.solve import SolverSettings
 from ceiba.reference import search
 from ceiba.reference import tree as reference
 from ceiba.tree.label_tree import LabelTree

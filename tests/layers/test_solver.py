@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ceiba.features.matrix import as_features
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import SolverSettings, train_layer
+from ceiba.layers.solve import SolverSettings, train_layer, training_cost
 from ceiba.reference import layers as reference
 from ceiba.reference.weights import unpack
 
@@ -313,3 +313,40 @@ def test_random_problems_reach_the_optimum(data):
         problem = reference.problem(X, matched, positives, 0, child, settings)
         at = W[:, child], intercepts[child], *problem, settings.loss, settings.bias
         assert (reference.gradient(*at) ** 2).sum() < 1e-3 * max(reference.objective(*at), 1e-3)
+
+
+@pytest.mark.parametrize("weight_dtype", ["float32", "float8"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shards_of_parents_do_not_change_a_bit(make_problem, weight_dtype, weighted):
+    problem = make_problem(300, 60, 120)
+    settings = SolverSettings(weight_dtype=weight_dtype)
+    child_ptr = np.arange(12) * 120 // 11
+    rng = np.random.default_rng(3)
+    rows = [np.flatnonzero(rng.random(300) < share).astype(np.int32) for share in np.linspace(0, 1, 11)]
+    matched = InstanceLists(np.cumsum([0, *map(len, rows)]), np.concatenate(rows))
+    positives = problem.positives
+    if weighted:
+        weight = rng.uniform(0.5, 2, len(positives.items)).astype(np.float32)
+        positives = InstanceLists(positives.ptr, positives.items, weight)
+    whole, *others = (
+        train_layer(problem.features, child_ptr, matched, positives, settings, n_shards=n, seed=5, n_threads=2)
+        for n in (1, 2, 7, 11, 50)
+    )
+    assert whole.n_weights > 0
+    for layer in others:
+        assert layer.work == whole.work
+        for name, array in whole.arrays.items():
+            assert array.dtype == layer.arrays[name].dtype, name
+            assert array.tobytes() == layer.arrays[name].tobytes(), name
+
+
+def test_progress_over_shards_adds_up(make_problem):
+    problem = make_problem(300, 60, 120)
+    child_ptr = np.arange(11) * 12
+    matched = InstanceLists(np.arange(11) * 300, np.tile(np.arange(300, dtype=np.int32), 10))
+    seen = []
+    train_layer(
+        problem.features, child_ptr, matched, problem.positives, SolverSettings(), n_shards=5, progress=seen.append
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == training_cost(problem.features, child_ptr, matched).sum()

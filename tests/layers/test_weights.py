@@ -9,7 +9,8 @@ import scipy.sparse as sp
 from ceiba._native import core
 from ceiba.features.matrix import as_features
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import SolverSettings, from_float8, train_layer
+from ceiba.layers.layer import from_float8
+from ceiba.layers.solve import SolverSettings, train_layer
 from ceiba.reference.layers import threshold
 from ceiba.reference.weights import pack, unpack
 
@@ -106,16 +107,17 @@ def train_of(kind, weight_dtype):
 
 def test_8_bit_floats_are_the_nearest(kind):
     layer = train_of(kind, "float8")
-    whole, coded = (unpack(each)[0].toarray() for each in (train_of(kind, "float32"), layer))
-    scale = layer.arrays["scale"][0]
-    magnitudes = from_float8(np.arange(128, dtype=np.uint8), scale).astype(np.float64)
-    assert (np.diff(magnitudes) > 0).all()
-    assert (coded[whole == 0] == 0).all()
-    whole, coded = whole[whole != 0], coded[whole != 0]
-    nearest = np.abs(magnitudes - np.abs(whole)[:, None]).min(axis=1)
-    assert (np.abs(whole.astype(np.float64) - coded) == nearest).all()
-    large = np.abs(whole) >= 2 * scale
-    assert (np.abs(coded[large] / whole[large] - 1) <= 1 / 32).all()
+    of_level = [unpack(each)[0].toarray() for each in (train_of(kind, "float32"), layer)]
+    for scale, first, last in zip(layer.arrays["scale"], layer.child_ptr[:-1], layer.child_ptr[1:], strict=True):
+        whole, coded = (weights[:, first:last] for weights in of_level)
+        magnitudes = from_float8(np.arange(128, dtype=np.uint8), scale).astype(np.float64)
+        assert (np.diff(magnitudes) > 0).all()
+        assert (coded[whole == 0] == 0).all()
+        whole, coded = whole[whole != 0], coded[whole != 0]
+        nearest = np.abs(magnitudes - np.abs(whole)[:, None]).min(axis=1)
+        assert (np.abs(whole.astype(np.float64) - coded) == nearest).all()
+        large = np.abs(whole) >= 2 * scale
+        assert (np.abs(coded[large] / whole[large] - 1) <= 1 / 32).all()
 
 
 @pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])

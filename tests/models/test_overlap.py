@@ -9,8 +9,8 @@ import ceiba
 from ceiba import LabelTree, XRLinear, assign_clusters
 from ceiba.errors import InputError
 from ceiba.layers.instances import positives_per_level
-from ceiba.layers.layer import SolverSettings
 from ceiba.layers.partition import train_partition
+from ceiba.layers.solve import SolverSettings
 from ceiba.models.disentangle import match_ranks
 from ceiba.reference.search import Searcher
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from ceiba import LabelTree, XRLinear
-from ceiba.layers.layer import SolverSettings
+from ceiba.layers.solve import SolverSettings
 from ceiba.reference.layers import train_weights
 from ceiba.reference.weights import unpack
 from ceiba.search.beam import COMBINE_NAMES

@@ -38,7 +38,18 @@ def assign(csr=CSR, lists=LISTS, home=HOME, worth=(1.0, 1.0), overlap=2, threads
     return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, 0.0, threads)
 
 
-def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_ptr=CHILD_PTR, threads=1, **options):
+def train(
+    csr=CSR,
+    cols=4,
+    matched=MATCHED,
+    positives=LISTS,
+    weight=None,
+    child_ptr=CHILD_PTR,
+    first_parent=0,
+    lanes=16,
+    threads=1,
+    **options,
+):
     given = {
         "loss": 0,
         "cp": 1.0,
@@ -49,8 +60,18 @@ def train(csr=CSR, cols=4, matched=MATCHED, positives=LISTS, weight=None, child_
         "threshold": NO_THRESHOLD,
         "dtype": 0,
     }
-    return core.train_layer(
-        *csr, cols, *matched, *positives, weight, child_ptr, *(given | options).values(), 0, threads
+    return core.train_parents(
+        *csr,
+        cols,
+        *matched,
+        *positives,
+        weight,
+        child_ptr,
+        *(given | options).values(),
+        0,
+        first_parent,
+        lanes,
+        threads,
     )
 
 
@@ -224,8 +245,11 @@ def test_lists_that_are_not_sound(name):
         lambda: searcher(stream=np.array([], np.uint8)),
         lambda: searcher(bucket=np.array([7], np.uint32)),
         lambda: searcher(value_type=5),
-        lambda: searcher(scale=0.3),
-        lambda: searcher(scale=float("inf")),
+        lambda: searcher(scale=np.full(1, 0.3, F32)),
+        lambda: searcher(scale=np.full(1, np.inf, F32)),
+        lambda: searcher(scale=np.ones(2, F32)),
+        lambda: train(lanes=4),
+        lambda: train(first_parent=-1),
         lambda: core.Searcher([], 2),
         lambda: core.Searcher([{"features": 4, "layers": [], "slot_label": np.array([0], I32)}], 1),
         lambda: searcher().top_k(*CSR, 0, 2, 2),

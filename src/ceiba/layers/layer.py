@@ -1,24 +1,21 @@
-"""One level of the tree: its linear classifiers, trained by dual coordinate descent and kept in chunks."""
+"""The weights of one level of the tree, kept in chunks by parent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba._native import core
 from ceiba.errors import ModelFormatError
-from ceiba.features.matrix import Features
-from ceiba.layers.instances import InstanceLists
 
-LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
 WEIGHT_DTYPES = {"float32": 0, "float16": 1, "float8": 2}
 
 _NARROW = 240  # as in the core's weights.hpp
 _PAD = 16
+_SLACK = 64  # bytes after the last record
 
 # Array name -> the types it may have.
 _ARRAYS: dict[str, tuple[type, ...]] = {
@@ -32,21 +29,6 @@ _ARRAYS: dict[str, tuple[type, ...]] = {
     "scale": (np.float32,),
     "value_type": (np.uint8,),
 }
-
-
-@dataclass(frozen=True)
-class SolverSettings:
-    """How the classifiers of a layer are trained; the estimators document the fields under the same names."""
-
-    loss: str = "squared_hinge"
-    C: float = 1.0
-    cost_positive: float = 1.0
-    cost_negative: float = 1.0
-    bias: float = 1.0
-    tolerance: float = 0.3
-    max_iter: int = 100
-    threshold: float = 0.1
-    weight_dtype: str = "float8"
 
 
 @dataclass
@@ -83,8 +65,7 @@ class Layer:
 
     def for_core(self) -> dict[str, Any]:
         """Return the arrays as the core's searcher takes them."""
-        single = {name: self.arrays[name][0].item() for name in ("scale", "value_type")}
-        return {**self.arrays, **single, "child_ptr": self.child_ptr}
+        return {**self.arrays, "value_type": int(self.arrays["value_type"][0]), "child_ptr": self.child_ptr}
 
     def chunk(self, parent: int) -> tuple[NDArray, NDArray, NDArray]:
         """Return the stored weights of a parent's children as (features, children, values), in row order."""
@@ -131,7 +112,7 @@ class Layer:
             at = ids_end + size * entries
             values = record[ids_end:at].copy().view(value_type)
             if size == 1:
-                values = from_float8(values, self.arrays["scale"][0])
+                values = from_float8(values, self.arrays["scale"][parent])
             yield high | key, children.astype(np.int64), values.astype(np.float32)
 
     def column(self, node: int) -> tuple[NDArray, NDArray, float]:
@@ -149,11 +130,55 @@ class Layer:
                 raise ModelFormatError(f"the array {name!r} is missing")
             if arrays[name].dtype not in types or arrays[name].ndim != 1:
                 raise ModelFormatError(f"the array {name!r} has the wrong type {arrays[name].dtype}")
-        if arrays["scale"].shape != (1,):
-            raise ModelFormatError("the array 'scale' is not one number")
+        n_parents = len(child_ptr) - 1
+        scale = arrays["scale"]
+        if scale.shape not in ((1,), (n_parents,)):
+            raise ModelFormatError("the array 'scale' does not have a number for each parent")
         if arrays["value_type"].shape != (1,) or arrays["value_type"][0] >= len(WEIGHT_DTYPES):
             raise ModelFormatError("the array 'value_type' does not name a known type")
-        return cls(child_ptr, n_features, {name: arrays[name] for name in _ARRAYS})
+        own = {name: arrays[name] for name in _ARRAYS}
+        if len(scale) != n_parents:  # format 2: one scale for the level
+            own["scale"] = np.full(n_parents, scale[0])
+        return cls(child_ptr, n_features, own)
+
+
+class LayerBuilder:
+    """Puts a layer together from the chunks of consecutive parents; a block is freed once it has been added."""
+
+    _OFFSETS = ("chunk_row", "chunk_byte", "chunk_bucket")
+    _BY_PARENT = ("shift", "bucket", "bias", "scale")
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray] = {}
+        self._work: dict[str, int] = {}
+
+    def add(self, block: dict[str, NDArray], work: Mapping[str, int]) -> None:
+        """Append the chunks of the next parents, in the arrays that the core's trainer returns."""
+        for name, count in work.items():
+            self._work[name] = self._work.get(name, 0) + count
+        if not self._arrays:
+            self._arrays = block
+            return
+        kept = self._arrays
+        for name in self._OFFSETS:
+            kept[name] = np.concatenate([kept[name], kept[name][-1] + block[name][1:]])
+        for name in self._BY_PARENT:
+            _extend(kept, name, block[name], len(kept[name]))
+        _extend(kept, "stream", block["stream"], len(kept["stream"]) - _SLACK)
+        block.clear()
+
+    def finish(self, child_ptr: NDArray[np.int64], n_features: int) -> Layer:
+        """Return the layer of all parents added."""
+        return Layer(child_ptr, n_features, self._arrays, self._work)
+
+
+def _extend(arrays: dict[str, NDArray], name: str, more: NDArray, at: int) -> None:
+    """Write `more` from place `at` on, in the same memory where it is the array's own."""
+    array = arrays[name]
+    if not array.flags.owndata:
+        arrays[name] = array = array.copy()
+    array.resize(at + len(more), refcheck=False)
+    array[at:] = more
 
 
 def from_float8(codes: NDArray, scale: float) -> NDArray[np.float32]:
@@ -162,73 +187,3 @@ def from_float8(codes: NDArray, scale: float) -> NDArray[np.float32]:
     bits = (magnitude.astype(np.uint32) << 19) + np.float32(scale).view(np.uint32)
     bits |= (codes & np.uint8(0x80)).astype(np.uint32) << 24
     return np.where(magnitude == 0, np.float32(0), bits.view(np.float32))
-
-
-def train_layer(
-    X: Features,
-    child_ptr: NDArray[np.int64],
-    matched: InstanceLists,
-    positives: InstanceLists,
-    settings: SolverSettings,
-    *,
-    strictness: NDArray | None = None,
-    seed: int = 0,
-    n_threads: int = 1,
-    progress: Callable[[int], None] | None = None,
-) -> Layer:
-    """Train the classifiers of one level.
-
-    Parameters
-    ----------
-    X : Features of N rows
-    child_ptr : ndarray of shape (K_{t-1} + 1,), int64
-        The children of each parent.
-    matched : InstanceLists of K_{t-1} lists
-        M_t: the instances that the children of each parent are trained on.
-    positives : InstanceLists of K_t lists
-        The positives of each child; those not matched to its parent are passed over. Weights multiply costs.
-    settings : SolverSettings
-    strictness : ndarray of shape (K_t,), default=None
-        Multiplies the threshold of each child.
-    seed : int, default=0
-    n_threads : int, default=1
-        The layer does not depend on it, bit for bit.
-    progress : callable or None, default=None
-        Called now and then with the work done, in units of instance features times lane groups.
-
-    Returns
-    -------
-    Layer
-
-    References
-    ----------
-    Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008; Yu, Huang and Lin,
-    "Dual coordinate descent methods for logistic regression and maximum entropy models", Machine Learning 2011.
-    """
-    strict = np.ones(positives.n_nodes) if strictness is None else strictness
-    with np.errstate(over="ignore"):
-        threshold = (float(settings.threshold) * strict).astype(np.float32)
-    arrays, work = core.train_layer(
-        *X.arrays(),
-        X.n_features,
-        matched.ptr,
-        matched.items,
-        positives.ptr,
-        positives.items,
-        positives.weight,
-        child_ptr,
-        LOSSES[settings.loss],
-        settings.C * settings.cost_positive,
-        settings.C * settings.cost_negative,
-        settings.bias,
-        settings.tolerance,
-        settings.max_iter,
-        threshold,
-        WEIGHT_DTYPES[settings.weight_dtype],
-        seed,
-        n_threads,
-        progress,
-    )
-    arrays["value_type"] = np.array([arrays["value_type"]], np.uint8)
-    arrays["scale"] = np.array([arrays["scale"]], np.float32)
-    return Layer(child_ptr, X.n_features, arrays, work)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ceiba._progress import Progress, stage
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
-from ceiba.layers.layer import Layer, SolverSettings, train_layer
+from ceiba.layers.layer import Layer
 from ceiba.layers.negatives import match
+from ceiba.layers.solve import SolverSettings, train_layer, training_cost
 from ceiba.tree.label_tree import LabelTree
 
 
@@ -76,20 +77,14 @@ def train_partition(
     """
     levels = positives_per_level(tree, positives, X.n_rows, n_threads)
     partition = Partition(tree, [])
-    row_sizes = X.row_sizes()
     for t, child_ptr in enumerate(tree.child_ptrs):
         started = time.perf_counter()
         above = levels[t - 1] if t else None
         lists = match(negatives, X, partition.layers, above, beam_size=beam_size, combine=combine, n_threads=n_threads)
         if matched is not None and t == tree.depth - 1:
             lists = lists.union(matched, X.n_rows)
-        lanes = 8 if len(child_ptr) == 2 else 16
-        groups = -(-np.diff(child_ptr) // lanes)
-        per_list = np.add.reduceat(
-            np.append(4 + row_sizes[lists.items], 0), np.minimum(lists.ptr[:-1], len(lists.items))
-        ) * (np.diff(lists.ptr) > 0)
         strictness = _strictness(tree) if t == tree.depth - 1 else None
-        report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", int((per_list * groups).sum()))
+        report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", int(training_cost(X, child_ptr, lists).sum()))
         partition.layers.append(
             train_layer(
                 X, child_ptr, lists, levels[t], settings, strictness=strictness, seed=seed, n_threads=n_threads,

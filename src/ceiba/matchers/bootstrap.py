@@ -11,9 +11,9 @@ from sklearn.preprocessing import normalize
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import SolverSettings, train_layer
 from ceiba.layers.negatives import match
 from ceiba.layers.partition import train_partition
+from ceiba.layers.solve import SolverSettings, train_layer
 from ceiba.tree.label_tree import LabelTree
 
 COMBINE = "l3-hinge"

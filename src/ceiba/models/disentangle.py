@@ -10,8 +10,8 @@ import numpy as np
 from ceiba._progress import Progress, stage
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists, positives_per_level
-from ceiba.layers.layer import SolverSettings
 from ceiba.layers.partition import Partition, train_partition
+from ceiba.layers.solve import SolverSettings
 from ceiba.search.beam import BeamSearcher
 from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.overlap import assign, home_of, with_clusters

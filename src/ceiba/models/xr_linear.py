@@ -20,9 +20,10 @@ from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.features.texts import checked, text_rows
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import LOSSES, WEIGHT_DTYPES, SolverSettings
+from ceiba.layers.layer import WEIGHT_DTYPES
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.layers.partition import Partition, train_partition
+from ceiba.layers.solve import LOSSES, SolverSettings
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.fit_matrices import matched_instances, relevance_by_row, relevance_of_positives

@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 
 from ceiba.features.matrix import Features
 from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import Layer, SolverSettings
+from ceiba.layers.layer import Layer
+from ceiba.layers.solve import SolverSettings
 from ceiba.reference.weights import pack
 
 

@@ -34,22 +34,22 @@ def pack(W: Any, intercepts: NDArray, child_ptr: NDArray[np.int64], weight_dtype
     W.eliminate_zeros()
     n_features = W.shape[0]
     sizes = np.diff(child_ptr)
-    largest = float(np.abs(W.data).max()) if W.nnz else 0.0
-    scale = _scale(largest) if weight_dtype == "float8" else 1.0
 
-    bucket, shift = [], []
+    bucket, shift, scale = [], [], []
     stream = b""
     ends = {"chunk_row": [0], "chunk_byte": [0], "chunk_bucket": [0]}
     for p in range(len(sizes)):
         chunk = W[:, child_ptr[p] : child_ptr[p + 1]]
         features = np.flatnonzero(np.diff(chunk.indptr))
+        largest = float(np.abs(chunk.data).max()) if chunk.nnz else 0.0
+        scale.append(_scale(largest) if weight_dtype == "float8" else 1.0)
         shift.append(_shift(features, n_features))
         records = b""
         for number in range((n_features >> shift[-1]) + 1):
             bucket.append(len(records))
             inside = features[features >> shift[-1] == number].tolist()
             if inside:
-                records += _record(chunk, inside, shift[-1], weight_dtype, scale)
+                records += _record(chunk, inside, shift[-1], weight_dtype, scale[-1])
         bucket.append(len(records))
         stream += records
         ends["chunk_row"].append(ends["chunk_row"][-1] + len(features))
@@ -62,7 +62,7 @@ def pack(W: Any, intercepts: NDArray, child_ptr: NDArray[np.int64], weight_dtype
         "bucket": np.array(bucket, np.uint32),
         "stream": np.frombuffer(stream + bytes(_SLACK), np.uint8),
         "bias": np.asarray(intercepts, np.float32),
-        "scale": np.array([scale], np.float32),
+        "scale": np.array(scale, np.float32),
         "value_type": np.array([WEIGHT_DTYPES[weight_dtype]], np.uint8),
     }
     return Layer(child_ptr, n_features, arrays)
@@ -113,7 +113,7 @@ def _rows(
         values = np.frombuffer(record[at + n_bytes :][: entries * dtype.itemsize], dtype)
         at += n_bytes + values.nbytes
         if dtype == np.uint8:
-            values = np.array([_decode(code, float(layer.arrays["scale"][0])) for code in values.tolist()])
+            values = np.array([_decode(code, float(layer.arrays["scale"][parent])) for code in values.tolist()])
         yield feature, children, values.astype(np.float32)
 
 
