@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 Progress = Callable[[str, int, int], Any]  # told a stage, what is done of it, and all there is to do
 Report = Callable[[int], None]  # told what is done of one stage
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def shows_progress(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Let a method's keyword ``progress`` be a callable, a bool or None; the method itself gets a callable or None.
+
+    None shows bars in a notebook and nothing elsewhere, True shows bars or lines everywhere, False nothing.
+    """
+
+    @functools.wraps(method)
+    def shown(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        from ceiba._progress_display import showing  # not needed to import ceiba
+
+        with showing(kwargs.pop("progress", None)) as progress:
+            kwargs["progress"] = progress
+            return method(*args, **kwargs)
+
+    return shown
 
 
 def stage(progress: Progress | None, name: str, total: int) -> Report | None:

@@ -31,10 +31,15 @@ def test_report(run, corpus, tmp_path):
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_report_for_people_is_silent_on_stderr(run, corpus, tmp_path):
+def test_report_for_people_with_stages_on_stderr(run, corpus, tmp_path):
     result = run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL)
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
     assert "labels     50" in result.out
+    lines = result.err.splitlines()
+    assert "reading" in lines[0]
+    assert "saving" in lines[-1]
+    assert 3 <= len(lines) < 20
+    assert "\r" not in result.err
 
 
 def test_settings_and_seed_reach_the_model(run, corpus, tmp_path):

@@ -64,12 +64,13 @@ def train(
     given = options.read_options(text_column, label_column, label_separator, format, zero_based)
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    with Stages(quiet=json) as stages:
+    first = int(os.environ.get("RANK", "0")) == 0  # of several processes, which all have the same model
+    with Stages(quiet=json or not first, eager=True) as stages:
         dataset: Any = read(data, labels=True, progress=stages, **given)
         seconds["reading"] = time.perf_counter() - started
         fit(estimator, dataset, stages, label_texts=label_texts)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
-        if int(os.environ.get("RANK", "0")) > 0:  # one of several processes, which all have the same model
+        if not first:
             return
         stages("saving", 0, 0)
         where, error = folders.save(estimator, model_dir)

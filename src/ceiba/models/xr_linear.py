@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
-from ceiba._progress import Progress, stage
+from ceiba._progress import Progress, shows_progress, stage
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
@@ -271,6 +271,7 @@ class XRLinear(Presets, PartitionedClassifier):
         self.n_jobs = n_jobs
         self._take_preset()
 
+    @shows_progress
     def fit(
         self,
         X: Any,
@@ -280,7 +281,7 @@ class XRLinear(Presets, PartitionedClassifier):
         relevance: Any = None,
         label_texts: Any = None,
         matched: Any = None,
-        progress: Progress | None = None,
+        progress: Any = None,
     ) -> XRLinear:
         """Train the model.
 
@@ -302,8 +303,9 @@ class XRLinear(Presets, PartitionedClassifier):
         matched : (N, K) sparse matrix, default=None
             With `tree`: instances that the labels of the tree's K bottom clusters also learn from, as negatives or
             positives by Y.
-        progress : callable or None, default=None
-            ``progress(stage, done, total)``, called a few times a second.
+        progress : callable, bool or None, default=None
+            ``progress(stage, done, total)``, called a few times a second. None: a bar in a notebook, silence elsewhere.
+            True: a bar on a terminal too, lines where there is none. False: silence.
 
         Returns
         -------

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
-from ceiba._progress import Progress, stage
+from ceiba._progress import Progress, shows_progress, stage
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
@@ -91,6 +91,7 @@ class XRTransformer(TransformerParameters):
 
     # ------------------------------------------------------------------ training
 
+    @shows_progress
     def fit(
         self,
         texts: Any,
@@ -99,7 +100,7 @@ class XRTransformer(TransformerParameters):
         *,
         classes: Any = None,
         label_texts: Any = None,
-        progress: Progress | None = None,
+        progress: Any = None,
     ) -> XRTransformer:
         """Train the model.
 
@@ -120,9 +121,9 @@ class XRTransformer(TransformerParameters):
             A text per label, in the order of the classes (sorted, where Y is lists) or by label. The encoder is then
             trained to bring a text near its labels' texts, and their cosines count when labels are ranked
             for every label (`cosine_weight`); `label_documents` says what else they are used for.
-        progress : callable or None, default=None
+        progress : callable, bool or None, default=None
             ``progress(stage, done, total)``, called now and then; if it has a method ``note``, that is told loss and
-            speed.
+            speed. None, True, False: as in ``XRLinear.fit``.
 
         Returns
         -------
