@@ -57,5 +57,9 @@ class DataWarning(UserWarning):
     """A data file was read, but probably not as it is meant."""
 
 
+class ForkError(CeibaError, RuntimeError):
+    """The process was forked from one whose threads the work would wait for; the message says how to start it."""
+
+
 class CollapseWarning(UserWarning):
     """Fine-tuning makes the embeddings of all texts alike."""

@@ -1,10 +1,13 @@
 """Fine-tuning: it learns, it repeats, it survives a kill and a full memory."""
 
+import gc
+import shutil
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from ceiba import XRTransformer, XTransformer
 from ceiba.encoders import load_encoder
@@ -94,7 +97,10 @@ def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus
         return run_level(self, level, shortlist, head, *args, **kwargs)
 
     monkeypatch.setattr(FineTuner, "run_level", recorded)
-    reports = fit(tiny_encoder, small_corpus, min_positives=25, epochs=12.0, loss="squared_hinge").fit_report_
+    fit(tiny_encoder, small_corpus, min_positives=25, loss="squared_hinge")
+    assert heads == [(1, LevelHead), (2, LevelHead), (3, LevelHead)]  # means are told apart by a softmax only
+    heads.clear()
+    reports = fit(tiny_encoder, small_corpus, min_positives=25, epochs=12.0).fit_report_
     assert heads == [(1, LevelHead), (2, LevelHead), (3, MeanHead)]
     losses = reports["matcher"][2]["loss"]
     assert np.mean(losses[-5:]) < np.mean(losses[:3])
@@ -347,3 +353,43 @@ def test_gradients_of_a_batchs_rows_are_clipped_as_those_of_the_whole_table():
     for found, expected in zip(gradients(True), gradients(False), strict=True):
         assert torch.allclose(found, expected, rtol=1e-5)
         assert found.abs().max() > 0
+
+
+@pytest.mark.parametrize("level", ["weights", "means", "label texts"])
+def test_every_level_is_trained_by_the_loss_asked_for(tiny_encoder, small_corpus, level):
+    params = {"steps": [0, 0, 3], "min_positives": 99 if level == "means" else 0}
+    if level == "label texts":
+        params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
+    assert not same(*(fit(tiny_encoder, small_corpus, loss=loss, **params) for loss in ("softmax", "squared_hinge")))
+
+
+def test_a_checkpoint_is_of_its_encoder(tiny_encoder, small_corpus, tmp_path):
+    here, moved, other = (tmp_path / place / "encoder" for place in ("here", "moved", "other"))
+    for folder in (here, moved, other):
+        shutil.copytree(tiny_encoder, folder)
+    weights = load_file(other / "model.safetensors")
+    name = next(name for name in weights if name.endswith("query.weight"))
+    weights[name] = weights[name] + 1e-3
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    params = {"checkpoint_dir": str(tmp_path / "checkpoints"), "steps": 3}
+    trained = fit(here, small_corpus, **params)
+    assert same(fit(moved, small_corpus, **params), trained)
+    with pytest.raises(InputError, match="another training"):
+        fit(other, small_corpus, **params)
+
+
+@pytest.mark.parametrize(("averaging", "n_copies"), [(0.0, 0), (0.5, 1)])
+def test_pretrained_weights_are_kept_where_they_count(tiny_encoder, small_corpus, averaging, n_copies):
+    at_start = load_encoder(tiny_encoder).network.encoder.layer[0].intermediate.dense.weight
+    found = []
+
+    def look(stage, done, total):
+        if stage.startswith("fine-tuning") and done:
+            gc.collect()
+            tensors = (one for one in gc.get_objects() if type(one) is torch.Tensor and one.shape == at_start.shape)
+            found.append(sum(torch.equal(one, at_start) for one in tensors))
+
+    XRTransformer(encoder=str(tiny_encoder), **{**FAST, "averaging": averaging, "steps": 3}).fit(
+        *small_corpus, progress=look
+    )
+    assert set(found) == {n_copies}

@@ -340,3 +340,15 @@ def test_one_label_and_one_row():
     assert scores[0, 0] > 0
     explained = XRLinear(vectorizer=TfidfVectorizer()).fit(["one text"], [[7]])
     assert explained.predict_topk(["text"], k=1)[0].tolist() == [[7]]
+
+
+@pytest.mark.parametrize(("combine", "best"), [("l3-hinge", 1.0), ("log-l3-hinge", 0.0)])
+def test_where_all_labels_hang_below_the_root_it_is_the_one_cluster(make_problem, combine, best):
+    problem = make_problem(n=40, d=20, n_labels=8)
+    model = XRLinear(max_leaf_size=100, combine=combine, n_trees=2).fit(problem.X, problem.Y)
+    assert model.trees_[1].depth == 1
+    clusters, scores = model.match(problem.X, k=3, tree=1)
+    assert (clusters == [0, -1, -1]).all()
+    assert (scores == np.float32([best, -np.inf, -np.inf])).all()
+    assert sorted(model.trees_[1].labels_under(model.trees_[1].depth - 1, clusters[0, 0])) == list(range(8))
+    assert [part.shape for part in model.match(problem.X[:0], k=3)] == [(0, 3), (0, 3)]

@@ -302,3 +302,24 @@ def test_without_sparse_features_the_matchers_tree_is_of_embeddings(tiny_encoder
     fit(tiny_encoder, small_corpus, vectorizer=None)
     assert seen[0].dense is not None
     assert seen[0].dense.shape == (90, 16)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "the old \udfff car", "naïve \udc80"])
+@pytest.mark.parametrize("place", ["texts", "label_texts", "predict", "encode"])
+def test_lone_surrogates_are_named_before_work(model, tiny_encoder, small_corpus, text, place):
+    texts, labels = small_corpus
+    names = sorted({label for row in labels for label in row})
+    new = XRTransformer(encoder="nowhere/to-be-found")
+    ask = {
+        "texts": lambda: new.fit([*texts[:2], text, *texts[3:]], labels),
+        "label_texts": lambda: new.fit(texts, labels, label_texts=[*names[:2], text, *names[3:]]),
+        "predict": lambda: model.predict_topk(["the", "old", text]),
+        "encode": lambda: model.encode(["the", "old", text]),
+    }
+    with pytest.raises(InputError, match=r"row 2: .*surrogate") as caught:
+        ask[place]()
+    assert ("label_texts" if place == "label_texts" else "texts") in str(caught.value)
+
+
+def test_pairs_of_surrogates_are_no_fault(model):
+    assert model.predict_topk(["🙂 the old car"], 1)[0].shape == (1, 1)

@@ -69,12 +69,7 @@ class Cache:
     ) -> NDArray[np.float32]:
         """Return the embeddings of tokens, mapped from the cache where it has them."""
         digest = hashlib.sha256()
-        _add(digest, encoder.pooling, encoder.precision, encoder.device.type, type(encoder.network).__name__)
-        config = getattr(encoder.network, "config", None)
-        _add(digest, "" if config is None else json.dumps(config.to_dict(), sort_keys=True, default=str))
-        for name, value in encoder.network.state_dict().items():
-            _add(digest, name)
-            digest.update(np.ascontiguousarray(value.cpu().numpy()).view(np.uint8).data)
+        _add(digest, encoder.precision, encoder.device.type, encoder_fingerprint(encoder))
         for array in tokens:
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
 
@@ -114,6 +109,20 @@ class Cache:
         finally:
             temporary.unlink(missing_ok=True)
         return read_tensors(path)  # mapped: what was made need not stay in memory
+
+
+def encoder_fingerprint(encoder: Encoder) -> str:
+    """Return a digest of what an encoder computes: its network's kind, configuration and weights, and its pooling."""
+    digest = hashlib.sha256()
+    _add(digest, encoder.pooling, type(encoder.network).__name__)
+    config = getattr(encoder.network, "config", None)
+    values = {} if config is None else config.to_dict()
+    values.pop("_name_or_path", None)  # where it was found, which does not matter
+    _add(digest, json.dumps(values, sort_keys=True, default=str))
+    for name, value in encoder.network.state_dict().items():
+        _add(digest, name)
+        digest.update(np.ascontiguousarray(value.cpu().numpy()).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _content(arrays: dict[str, NDArray], parts: Sequence[str]) -> bytes:

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ceiba.encoders.runtime import quiet
-from ceiba.encoders.tokens import TokenRows, encoding_batches, tokenize
+from ceiba.encoders.runtime import quiet, use_one_thread
+from ceiba.encoders.tokens import Chunks, TokenRows, encoding_batches, tokenize, tokenize_chunks
 
 CONFIG_FILE = "ceiba_encoder.json"
 _BACKEND = "inductor"  # of torch.compile
 _TOKENS_AT_ONCE = 4096  # of a batch when encoding: its activations stay in the caches of a CPU, and fill a GPU
+_SHARES = 16  # batches that few texts are divided into, so that several threads have some; not by how many there are
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
@@ -58,6 +59,7 @@ class Encoder(nn.Module):
         What matrix products are made in; weights are always float32.
     """
 
+    fewest_tokens_at_once = 512  # of a batch on a processor; smaller ones take longer a token
     nodes_at_once = 2**15  # a product of a batch with so many nodes takes little time beside its step
 
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
@@ -65,6 +67,9 @@ class Encoder(nn.Module):
         self.network, self.tokenizer = network, tokenizer
         self.pooling, self.max_length, self.precision = pooling, max_length, precision
         self._compiled: Any = None
+        self.eval()  # only fine-tuning trains; a forward pass of several threads could not each choose a mode
+        if tokenizer is not None:  # the first call sets the length in it, which several threads must not do at once
+            tokenize([""], tokenizer, max_length)
 
     @property
     def dim(self) -> int:
@@ -77,8 +82,12 @@ class Encoder(nn.Module):
         return next(self.network.parameters()).device
 
     def tokenize(self, texts: Sequence[str], progress: Callable[[int], Any] | None = None) -> TokenRows:
-        """Return the tokens of texts."""
+        """Return the tokens of texts, of each the first `max_length`."""
         return tokenize(texts, self.tokenizer, self.max_length, progress)
+
+    def tokenize_chunks(self, texts: Sequence[str], progress: Callable[[int], Any] | None = None) -> Chunks:
+        """Return all tokens of texts, in chunks of `max_length`."""
+        return tokenize_chunks(texts, self.tokenizer, self.max_length, progress)
 
     def forward(self, tokens: TokenRows, rows: NDArray[np.intp]) -> Tensor:
         """Return the embeddings of some rows: float32, of length 1, shape (len(rows), d)."""
@@ -134,10 +143,12 @@ class Encoder(nn.Module):
         *,
         out: NDArray[np.float32] | None = None,
         progress: Callable[[int], Any] | None = None,
+        n_threads: int | None = None,
     ) -> NDArray[np.float32]:
         """Embed all rows, longest first, in batches of as many texts as fit.
 
-        On a processor each of torch's threads reads batches of its own: they do not wait for each other then.
+        Several threads may call this at once. On a processor the call's own threads share the batches. One thread
+        computes a batch, so embeddings do not depend on the number of threads, and threads do not wait for each other.
 
         Parameters
         ----------
@@ -146,19 +157,47 @@ class Encoder(nn.Module):
             Written to and returned, where given.
         progress : callable or None, default=None
             ``progress(done)``, called after each batch.
+        n_threads : int or None, default=None
+            Threads on a processor; as many as torch has in the calling thread when None.
         """
         found = np.empty((tokens.n_rows, self.dim), np.float32) if out is None else out
-        training, done = self.training, 0
-        self.eval()
-        batches = list(encoding_batches(tokens.lengths, _TOKENS_AT_ONCE))
-        side_by_side = self.device.type == "cpu" and self._compiled is None and len(batches) > 1
-        read = self._read_side_by_side if side_by_side else self._read
-        for rows in read(tokens, batches, found):
+        done, on_cpu = 0, self.device.type == "cpu"
+        at_once = _TOKENS_AT_ONCE
+        if on_cpu:
+            at_once = min(at_once, max(self.fewest_tokens_at_once, int(tokens.ptr[-1]) // _SHARES))
+        batches = list(encoding_batches(tokens.lengths, at_once))
+        if on_cpu and self._compiled is None:
+            read = self._read_parallel(tokens, batches, found, n_threads or torch.get_num_threads())
+        else:
+            read = self._read(tokens, batches, found)
+        for rows in read:
             done += len(rows)
             if progress is not None:
                 progress(done)
-        self.train(training)
         return found
+
+    def embed_chunks(
+        self, chunks: Chunks, embeddings: NDArray[np.float32], *, n_threads: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the embeddings of texts of several chunks: the means of their chunks', scaled to length 1.
+
+        Parameters
+        ----------
+        chunks : Chunks of N texts
+        embeddings : ndarray of shape (N, d), float32
+            Those of the first chunks; changed in place where it can be. Texts of one chunk keep theirs.
+        n_threads : int or None, default=None
+        """
+        if not len(chunks.text):
+            return embeddings
+        more = self.embed(chunks.more, n_threads=n_threads)
+        texts, begins = np.unique(chunks.text, return_index=True)
+        means = embeddings[texts] + np.add.reduceat(more, begins)
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.float32(1e-12))
+        if not embeddings.flags.writeable:  # of a file, in a cache
+            embeddings = np.array(embeddings)
+        embeddings[texts] = means
+        return embeddings
 
     def _read(
         self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32]
@@ -179,24 +218,25 @@ class Encoder(nn.Module):
                     continue
                 yield rows
 
-    def _read_side_by_side(
-        self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32]
+    def _read_parallel(
+        self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32], n_threads: int
     ) -> Iterator[NDArray[np.intp]]:
-        """Embed batches in as many threads as torch has, each batch in one of them."""
-        n_threads = torch.get_num_threads()
+        """Embed batches in several threads, each batch in one of them.
 
-        def read(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-            torch.set_num_threads(1)  # of this thread
-            with torch.inference_mode():
-                found[rows] = self(tokens, rows).numpy()
-            return rows
+        The threads end with the call: what they set is their own, and none of them is missing after a fork.
+        """
+        if not batches:
+            return
 
-        threads = ThreadPoolExecutor(n_threads)
+        def read(batch: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+            return list(self._read(tokens, [batch], found))
+
+        threads = ThreadPoolExecutor(min(n_threads, len(batches)), initializer=use_one_thread)
         try:
-            yield from threads.map(read, batches)
+            for parts in threads.map(read, batches):
+                yield from parts
         finally:
             threads.shutdown(cancel_futures=True)
-            torch.set_num_threads(n_threads)  # of threads to come, too
 
     def freeze_embeddings(self) -> None:
         """Leave the tokens' own vectors as they are: half of a small encoder's weights, each seen by few texts."""

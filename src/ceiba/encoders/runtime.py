@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
-from ceiba.errors import InputError, MissingExtraError
+from ceiba.errors import ForkError, InputError, MissingExtraError
 
 
 def require_torch(purpose: str) -> None:
@@ -88,7 +92,17 @@ class quiet:
 
 
 class torch_threads:
-    """Gives torch a number of threads for a while."""
+    """Gives torch a number of threads for operations that the calling thread starts, for a while.
+
+    ``torch.set_num_threads`` would also set it for threads that start later, so that a call that overlaps with others
+    leaves its number behind. OpenMP and MKL keep a number per thread; that is set here.
+
+    Raises
+    ------
+    ForkError
+        When a process that used several threads here was forked, and this is the child: OpenMP would wait for threads
+        that the child does not have.
+    """
 
     def __init__(self, n_threads: int):
         self._n_threads = n_threads
@@ -96,10 +110,64 @@ class torch_threads:
     def __enter__(self) -> None:
         import torch
 
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(self._n_threads)
+        if self._n_threads > 1:
+            _Forks.check()
+            _Forks.used_threads = True
+        self._before = torch.get_num_threads()  # also lets torch set this thread up, which would undo what follows
+        self._mkl_before = _set_threads(self._n_threads, self._n_threads)
 
     def __exit__(self, *_: Any) -> None:
-        import torch
+        _set_threads(self._before, self._mkl_before)
 
-        torch.set_num_threads(self._before)
+
+def use_one_thread() -> None:
+    """Make torch compute what the calling thread starts in that thread alone, from now on."""
+    import torch
+
+    torch.get_num_threads()  # lets torch set this thread up, which would undo what follows
+    _set_threads(1, 1)
+
+
+class _Forks:
+    """Whether OpenMP may wait for threads that a fork left behind."""
+
+    used_threads = False
+    left_behind = False
+
+    @classmethod
+    def check(cls) -> None:
+        if cls.left_behind:
+            raise ForkError(
+                "A Transformer model was trained with several threads before this process was forked, and OpenMP does "
+                "not survive a fork. Start the process by 'spawn' or 'forkserver', or set n_jobs=1."
+            )
+
+    @classmethod
+    def forked(cls) -> None:
+        cls.left_behind = cls.used_threads
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_Forks.forked)
+
+
+def _set_threads(n_threads: int, n_mkl: int) -> int:
+    """Set the calling thread's number of threads of OpenMP and of MKL (0: as OpenMP); return MKL's before."""
+    openmp, mkl = _thread_setters()
+    if openmp is not None:
+        openmp(n_threads)
+    return 0 if mkl is None else mkl(n_mkl)
+
+
+@functools.cache
+def _thread_setters() -> tuple[Any, Any]:
+    """Return the functions of torch's own OpenMP and MKL; None where torch is built without."""
+    import torch
+
+    names = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib", "win32": "torch_cpu.dll"}
+    path = Path(torch.__file__).parent / "lib" / names.get(sys.platform, "libtorch_cpu.so")
+    try:
+        library = ctypes.CDLL(str(path))  # loaded already; its symbols include those of the libraries that it needs
+    except OSError:
+        return None, None
+    return getattr(library, "omp_set_num_threads", None), getattr(library, "MKL_Set_Num_Threads_Local", None)

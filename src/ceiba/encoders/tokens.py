@@ -9,9 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.errors import InputError
 from ceiba.layers.instances import ranges
 
-_TEXTS_AT_ONCE = 4096
+_TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 2**23  # of a block
+# of a long text, characters that are read at first: as many for each token that is kept, and so many more
+_CHARACTERS_OF_A_TOKEN, _MORE_CHARACTERS = 8, 512
+_GROWTH = 4  # of the characters that are read, where they were too few
+_WORDS_BEYOND = 16  # words whose tokens may differ from those of the whole text, since they are near the cut
 
 
 class TokenRows(NamedTuple):
@@ -53,6 +58,14 @@ class TokenRows(NamedTuple):
         return ids, real.astype(np.int64)
 
 
+class Chunks(NamedTuple):
+    """All tokens of N texts, in chunks that an encoder can read."""
+
+    first: TokenRows  # a row per text
+    more: TokenRows  # the further chunks
+    text: NDArray[np.intp]  # the text of each further chunk, ascending
+
+
 def tokenize(
     texts: Sequence[str],
     tokenizer: Any,
@@ -60,6 +73,8 @@ def tokenize(
     progress: Callable[[int], Any] | None = None,
 ) -> TokenRows:
     """Tokenize texts into a temporary file that is mapped, so that memory does not grow with their number.
+
+    Of a long text only as much is read as the tokens that are kept can depend on.
 
     Parameters
     ----------
@@ -70,22 +85,131 @@ def tokenize(
     progress : callable or None, default=None
         ``progress(done)``, called now and then.
     """
-    lengths = np.zeros(len(texts), np.int64)
-    with tempfile.TemporaryFile() as file:
-        for begin in range(0, len(texts), _TEXTS_AT_ONCE):
-            block = list(texts[begin : begin + _TEXTS_AT_ONCE])
-            found = tokenizer(
-                block, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
-            )["input_ids"]
-            lengths[begin : begin + len(block)] = [len(row) for row in found]
-            file.write(np.concatenate([np.asarray(row, np.int32) for row in found]).tobytes())
+    with _RowFile() as rows:
+        for begin, block in _blocks(texts):
+            rows.add(_first_tokens(block, tokenizer, max_length))
             if progress is not None:
                 progress(begin + len(block))
-        file.flush()
-        total = int(lengths.sum())
-        # the mapping keeps the file's content for as long as it is used; the file has no name to clean up
-        ids = np.memmap(file, np.int32, mode="r", shape=(total,)) if total else np.empty(0, np.int32)
-    return TokenRows(np.concatenate([[0], np.cumsum(lengths)]), ids)
+        return rows.mapped()
+
+
+def tokenize_chunks(
+    texts: Sequence[str],
+    tokenizer: Any,
+    max_length: int,
+    progress: Callable[[int], Any] | None = None,
+) -> Chunks:
+    """Tokenize whole texts, in chunks of `max_length` tokens, special ones included in each; else as `tokenize`.
+
+    Raises
+    ------
+    InputError
+        When the tokenizer is not one of the library tokenizers, which alone returns what is beyond a length.
+    """
+    if not tokenizer.is_fast:
+        raise InputError("long_texts='chunks' needs a fast tokenizer (tokenizer.json); the encoder has a slow one.")
+    with _RowFile() as first, _RowFile() as more:
+        text_of = [np.empty(0, np.intp)]
+        for begin, block in _blocks(texts):
+            found = tokenizer(
+                block,
+                truncation=True,
+                max_length=max_length,
+                return_overflowing_tokens=True,
+                return_attention_mask=False,
+                verbose=False,
+            )
+            text = np.asarray(found["overflow_to_sample_mapping"], np.intp)
+            is_first = np.diff(text, prepend=-1) > 0
+            first.add([row for row, here in zip(found["input_ids"], is_first, strict=True) if here])
+            more.add([row for row, here in zip(found["input_ids"], is_first, strict=True) if not here])
+            text_of.append(begin + text[~is_first])
+            if progress is not None:
+                progress(begin + len(block))
+        return Chunks(first.mapped(), more.mapped(), np.concatenate(text_of))
+
+
+class _RowFile:
+    """Rows of tokens on their way to a temporary file."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed by __exit__)
+        self._lengths = [np.zeros(1, np.int64)]
+
+    def __enter__(self) -> _RowFile:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._file.close()
+
+    def add(self, rows: Sequence[Sequence[int]]) -> None:
+        self._lengths.append(np.array([len(row) for row in rows], np.int64))
+        for row in rows:
+            self._file.write(np.asarray(row, np.int32).tobytes())
+
+    def mapped(self) -> TokenRows:
+        """Return all rows. The mapping keeps the file's content for as long as it is used; it has no name to remove."""
+        self._file.flush()
+        ptr = np.cumsum(np.concatenate(self._lengths))
+        total = int(ptr[-1])
+        ids = np.memmap(self._file, np.int32, mode="r", shape=(total,)) if total else np.empty(0, np.int32)
+        return TokenRows(ptr, ids)
+
+
+def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Divide texts into blocks of bounded size; yield the place of each block's first text, and its texts."""
+    begin, size, block = 0, 0, []
+    for place, text in enumerate(texts):
+        block.append(text)
+        size += len(text)
+        if len(block) == _TEXTS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
+            yield begin, block
+            begin, size, block = place + 1, 0, []
+    if block:
+        yield begin, block
+
+
+def _first_tokens(texts: list[str], tokenizer: Any, max_length: int) -> list[list[int]]:
+    """Return the tokens of texts that are kept, each as if the whole text had been read.
+
+    A tokenizer divides a text into words and each word by itself into tokens. The beginning of a text is enough when
+    the tokens beyond those kept end several words further on: only words near the cut can differ. Longer beginnings
+    are tried until that is so. Where a tokenizer takes a text as one word, all of it is read.
+    """
+    by_words = (
+        tokenizer.is_fast
+        and tokenizer.truncation_side == "right"
+        and tokenizer.backend_tokenizer.pre_tokenizer is not None
+    )
+    n_characters = _CHARACTERS_OF_A_TOKEN * max_length + _MORE_CHARACTERS
+    kept: list[list[int]] = [[] for _ in texts]
+    waiting = list(range(len(texts)))
+    while waiting:
+        # without white space at the end, of which a special token further on may take all that stands before it
+        begins = [
+            texts[place][:n_characters].rstrip() if by_words and len(texts[place]) > 2 * n_characters else texts[place]
+            for place in waiting
+        ]
+        found = tokenizer(begins, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False)
+        again = []
+        for number, place in enumerate(waiting):
+            if len(begins[number]) == len(texts[place]) or _words_follow(found.encodings[number]):
+                kept[place] = found["input_ids"][number]
+            else:
+                again.append(place)
+        waiting, n_characters = again, _GROWTH * n_characters
+    return kept
+
+
+def _words_follow(encoding: Any) -> bool:
+    """Return whether several words stand between the tokens that are kept and the end."""
+    if not encoding.overflowing:
+        return False
+    last, end = (
+        max((word for word in part.word_ids if word is not None), default=None)
+        for part in (encoding, encoding.overflowing[-1])
+    )
+    return last is not None and end is not None and end - last >= _WORDS_BEYOND
 
 
 def training_batches(

@@ -84,13 +84,16 @@ class FineTuner:
             encoder.freeze_embeddings()
         if settings.lora_rank is not None:
             add_adapters(encoder, settings.lora_rank)
+            encoder.eval()  # the adapters too
         self.parameters = [p for p in encoder.parameters() if p.requires_grad]
         self.processes.same_weights(self.parameters)
         self.optimizers = encoder.optimizers(settings.learning_rate, settings.weight_decay)
         self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=encoder.precision == "float16")
         self._warned = False
         self.best = Best([], settings.patience)
-        self._pretrained = [parameter.detach().clone() for parameter in self.parameters]
+        self._pretrained: list[Tensor] = []  # as much memory as the weights, so only where they count in the end
+        if settings.averaging > 0 and settings.lora_rank is None:
+            self._pretrained = [parameter.detach().clone() for parameter in self.parameters]
         self._epoch: tuple[int, list[NDArray[np.intp]]] | None = None
         rows = np.setdiff1d(np.arange(tokens.n_rows), [] if left_out is None else left_out)
         n_held_out = int(settings.validation_fraction * len(rows))
@@ -161,8 +164,26 @@ class FineTuner:
         self.best = Best([*self.parameters, *head.parameters()], self.settings.patience)
         if restore is not None:
             restore(optimizer, self.best)
-        started, texts, losses, recent = time.perf_counter(), 0, [], []
+        tell = None if after_step is None else lambda done: after_step(done, head, optimizer)
         self.encoder.train()
+        try:
+            self._run_steps(report, shortlist, head, optimizers, n_steps, first, progress, tell)
+        finally:
+            self.encoder.eval()
+        return report
+
+    def _run_steps(
+        self,
+        report: LevelReport,
+        shortlist: Shortlists,
+        head: Head,
+        optimizers: Sequence[torch.optim.Optimizer],
+        n_steps: int,
+        first: int,
+        progress: Callable[[int, str], Any] | None,
+        after_step: Callable[[int], Any] | None,
+    ) -> None:
+        started, texts, losses, recent = time.perf_counter(), 0, [], []
         every = max(1, n_steps // _REPORTS)
         for done in range(first, n_steps):
             rows = self.batch(self.step)
@@ -182,7 +203,7 @@ class FineTuner:
                         self.step += n_steps - done - 1
                         break
             if after_step is not None:
-                after_step(done + 1, head, optimizer)
+                after_step(done + 1)
             if progress is not None:
                 rate = texts / (time.perf_counter() - started)
                 shown = report.loss[-1] if report.loss else float(np.mean(losses))
@@ -190,7 +211,6 @@ class FineTuner:
         self.best.restore()
         report.seconds += time.perf_counter() - started
         report.texts_per_second = texts / max(1e-9, time.perf_counter() - started)
-        return report
 
     def finish(self) -> None:
         """Go part of the way back to the weights that training began with, once it is over, and add in adapters.
@@ -202,6 +222,8 @@ class FineTuner:
         """
         if self.settings.lora_rank is not None:
             merge_adapters(self.encoder, 1 - self.settings.averaging)
+            return
+        if not self._pretrained:
             return
         with torch.no_grad():
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):

@@ -58,6 +58,9 @@ def train_matcher(
     `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level. Where nodes have too few
     positives (`settings.min_positives`) the head follows the embeddings and is not trained (`means.py`).
 
+    Only a softmax trains levels of such heads, or of label texts: cosines have no bias, which a hinge loss needs. With
+    `settings.loss` "squared_hinge" every level has weights of its own, and is trained by that loss.
+
     Parameters
     ----------
     encoder : Encoder
@@ -99,7 +102,12 @@ def train_matcher(
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.items, np.ones(len(positives.items), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
-    rare = [t > 0 and len(level.items) < settings.min_positives * level.n_nodes for t, level in enumerate(levels)]
+    by_softmax = settings.loss == "softmax"
+    label_tokens = label_tokens if by_softmax else None
+    rare = [
+        by_softmax and t > 0 and len(level.items) < settings.min_positives * level.n_nodes
+        for t, level in enumerate(levels)
+    ]
     if label_tokens is not None:
         rare[-1] = False  # a text says what a label of few positives means
     trained = [not few or teaches(level, tokens.n_rows) for few, level in zip(rare, levels, strict=True)]

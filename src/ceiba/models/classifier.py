@@ -248,14 +248,14 @@ class PartitionedClassifier(BaseEstimator):
         -------
         clusters : ndarray of shape (N, k), int32
             Best first; ``trees_[tree].labels_under(depth - 1, c)`` are the labels of cluster c. -1 where there are
-            fewer.
+            fewer. Where all labels hang below the root (one-vs-all), the root is the one cluster, 0.
         scores : ndarray of shape (N, k), float32
             Their scores; -inf where there is no cluster.
 
         Raises
         ------
         InputError
-            When there is no such tree, or it has no clusters (one-vs-all).
+            When there is no such tree.
         """
         check("k", k, _K, "match")
         check("beam_size", beam_size, _BEAM, "match")
@@ -264,7 +264,7 @@ class PartitionedClassifier(BaseEstimator):
             raise InputError(f"The model has {len(self.partitions_)} trees, there is no tree {tree}.")
         depth = self.partitions_[tree].tree.depth - 1
         if depth == 0:
-            raise InputError("The tree has no clusters: all labels hang below the root.")
+            return _only_root(features.n_rows, k, 0.0 if self.combine.startswith("log-") else 1.0)
         beam = max(k, self.beam_size) if beam_size is None else beam_size
         n_threads = available_threads(self.n_jobs)
         found = searcher.nodes(features, depth, min(beam, ALL_NODES), tree=tree, n_threads=n_threads)
@@ -439,6 +439,14 @@ def _is_empty(X: Any) -> bool:
     if sp.issparse(X) or not isinstance(X, Sized) or is_table(X):
         return False
     return len(X) == 0 and getattr(X, "ndim", 1) == 1
+
+
+def _only_root(n: int, k: int, score: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the root as the only cluster that n rows are matched to, with the score that every search begins at."""
+    clusters = np.full((n, k), -1, np.int32)
+    scores = np.full((n, k), -np.inf, np.float32)
+    clusters[:, 0], scores[:, 0] = 0, score
+    return clusters, scores
 
 
 def _candidate_rows(candidates: Any) -> list[list[Any]]:

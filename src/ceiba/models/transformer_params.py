@@ -30,7 +30,11 @@ PARAMETERS = """Parameters
         without pretrained weights; its vectors learn at 400 times `learning_rate`. With "frozen:" before it the
         encoder is used as it is: texts are embedded once and nothing is fine-tuned.
     max_length : int, default=128
-        Tokens read of a text.
+        Tokens read of a text at once.
+    long_texts : {"truncate", "chunks"}, default="truncate"
+        What becomes of a text of more than `max_length` tokens: its beginning stands for it, or it is divided into
+        chunks of that length. Its embedding is then the mean of the chunks', scaled to length 1. Fine-tuning and label
+        texts take the first chunk only.
     pooling : {"auto", "mean", "cls", "last"}, default="auto"
         How the tokens' vectors become one: their mean, the first, or the last. "auto": what a sentence-transformers
         model names, else the last for decoders and the mean for all others.
@@ -40,7 +44,9 @@ PARAMETERS = """Parameters
     steps : int, list of int or None, default=None
         Steps in place of `epochs`: of all levels together, or of each (0: a level is left out).
     loss : {"softmax", "squared_hinge"}, default="softmax"
-        Of the heads: cross-entropy over a text's candidates, or the linear solver's own loss for each of them.
+        Of every level: cross-entropy over a text's candidates, or the linear solver's own loss for each of them. With
+        "squared_hinge" every level has weights of its own, so `min_positives` and `logit_adjustment` do not count, and
+        label texts take part in ranking, not in fine-tuning.
     scale : float, default=20.0
         With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
     bootstrap : bool, default=True
@@ -151,6 +157,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "preset": [Exactly(None), Options(*_presets)],
         "encoder": [Text("a folder, a name on the hub, 'static' or 'static:256', or any of these after 'frozen:'")],
         "max_length": [Interval(int, 4, None)],
+        "long_texts": [Options("truncate", "chunks")],
         "pooling": [Options("auto", "mean", "cls", "last")],
         "epochs": [_POSITIVE],
         "steps": [Exactly(None), _COUNT, JsonList(Interval(int, 0, None))],
@@ -197,6 +204,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         preset: str | None = None,
         encoder: str = "sentence-transformers/all-MiniLM-L6-v2",
         max_length: int = 128,
+        long_texts: str = "truncate",
         pooling: str = "auto",
         epochs: float = 1.0,
         steps: int | Sequence[int] | None = None,
@@ -241,6 +249,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.preset = preset
         self.encoder = encoder
         self.max_length = max_length
+        self.long_texts = long_texts
         self.pooling = pooling
         self.epochs = epochs
         self.steps = steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -159,13 +160,18 @@ class XRTransformer(TransformerParameters):
         features, vectorizer = self._sparse(every_text, given.X, progress)
         clock.over("features")
         read = encoder.tokenize if cache is None else partial(cache.tokens, encoder)
-        tokens = read(given.texts, stage(progress, "tokens", n))
+        chunks, told = None, stage(progress, "tokens", n)
+        if self.long_texts == "chunks":
+            chunks = encoder.tokenize_chunks(given.texts, told)
+        tokens = read(given.texts, told) if chunks is None else chunks.first
         label_tokens = None if given.names is None else read(given.names)
         clock.over("tokens")
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
                 encoder, tokens, label_tokens, features.part(0, n), given, clock, progress, cache
             )
+            if chunks is not None:
+                embeddings = encoder.embed_chunks(chunks, embeddings)
             if label_tokens is not None:
                 embeddings = with_room(embeddings, label_tokens.n_rows)
                 if cache is not None and self.encoder.startswith(_FROZEN):
@@ -255,6 +261,8 @@ class XRTransformer(TransformerParameters):
             return encoder.embed(tokens, progress=told) if cache is None else cache.embeddings(
                 encoder, tokens, told
             ), []
+        from ceiba.encoders.cache import encoder_fingerprint
+        from ceiba.encoders.static import static_dim
         from ceiba.matchers.checkpoint import fingerprint
         from ceiba.matchers.train import train_matcher
 
@@ -271,8 +279,9 @@ class XRTransformer(TransformerParameters):
         settings = self._settings(tree.depth)
         clock.over("matcher's tree")
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
-        params["encoder"] = Path(self.encoder).name
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
+        if folder is not None and static_dim(self.encoder) is None:  # a static one follows from the texts
+            params["encoder"] = encoder_fingerprint(encoder)  # wherever it was loaded from
         of = (
             ""
             if folder is None
@@ -394,9 +403,16 @@ class XRTransformer(TransformerParameters):
         """
         check_is_fitted(self)
         texts = as_texts(texts)
-        with torch_threads(available_threads(self.n_jobs)):
-            tokens = self.encoder_.tokenize(texts)
-            return self.encoder_.embed(tokens, progress=stage(progress, "embeddings", len(texts)))
+        return self._embed(texts, stage(progress, "embeddings", len(texts)))
+
+    def _embed(self, texts: list[str], progress: Callable[[int], Any] | None = None) -> NDArray[np.float32]:
+        """Embed texts that were checked. Nothing of process or encoder changes, so threads may do so at once."""
+        encoder, n_threads = self.encoder_, available_threads(self.n_jobs)
+        if self.long_texts != "chunks":
+            return encoder.embed(encoder.tokenize(texts), progress=progress, n_threads=n_threads)
+        chunks = encoder.tokenize_chunks(texts)
+        first = encoder.embed(chunks.first, progress=progress, n_threads=n_threads)
+        return encoder.embed_chunks(chunks, first, n_threads=n_threads)
 
     @property
     def reads_texts(self) -> bool:
@@ -425,7 +441,7 @@ class XRTransformer(TransformerParameters):
             sparse = self.vectorizer_.features(texts)
         else:
             sparse = as_features(self.vectorizer_.transform(texts))
-        return with_dense(sparse, self.encode(texts))
+        return with_dense(sparse, self._embed(texts))
 
     def _searcher(self) -> Searcher:
         searcher = self.ranker_._searcher()
@@ -466,6 +482,7 @@ _NOT_OF_THE_MATCHER = (
     "checkpoint_seconds",
     "cache_dir",
     "vectorizer",
+    "long_texts",
 )
 
 
