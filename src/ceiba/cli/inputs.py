@@ -54,6 +54,13 @@ def batches(dataset: Any) -> Iterator[Any]:
             yield texts[first : first + ROWS_AT_ONCE]
 
 
+def label_texts(model: Any) -> dict[Any, str] | None:
+    """Return the text of each label, None where the model was trained without."""
+    if model.label_texts_ is None:
+        return None
+    return dict(zip(model.classes_.tolist(), model.label_texts_.tolist(), strict=True))
+
+
 def ranked(model: Any, rows: Any, k: int, beam_size: int | None = None) -> Iterator[tuple[list[Any], list[float]]]:
     """Yield labels and scores of each row, best first, without the empty places of short rows."""
     labels, scores = model.predict_topk(rows, min(k, len(model.classes_)), beam_size=beam_size)

@@ -42,7 +42,8 @@ def inspect(
     if most_overlapped:
         content["most_overlapped"] = spreads(model)
     if tree:
-        content["trees"] = [draw(each, model.classes_, depth) for each in model.trees_]
+        names = shown_labels(model)
+        content["trees"] = [draw(each, names, depth) for each in model.trees_]
     if json:
         output.emit_json(content)
         return
@@ -70,6 +71,7 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
         "labels": len(model.classes_),
         "features": model.n_features_in_,
         "rows_in_training": model.n_train_,
+        "label_texts": model.label_texts_ is not None,
         "bytes": folder_size(folder),
         "trees": [_tree_facts(partition) for partition in model.partitions_],
         "parameters": {name: _plain(value) for name, value in params.items()},
@@ -105,7 +107,7 @@ def find_label(model: Any, name: str) -> tuple[int, Any]:
 
     names = model.classes_.tolist()
     wanted: Any = name
-    if isinstance(names[0], int):
+    if isinstance(names[0], int) and (model.label_texts_ is None or name.isdecimal()):
         try:
             wanted = int(name)
         except ValueError:
@@ -114,9 +116,21 @@ def find_label(model: Any, name: str) -> tuple[int, Any]:
     if columns:
         return columns[0], wanted
     part = name.casefold()
-    similar = [known for known in names if isinstance(known, str) and part in known.casefold()][:5]
+    shown = shown_labels(model)
+    similar = [known for known in map(str, shown) if part in known.casefold()][:5]
     hint = f" Similar: {', '.join(map(repr, similar))}." if similar else ""
     raise InputError(f"The model has no label {name!r}.{hint}")
+
+
+def shown_labels(model: Any) -> Any:
+    """Return the labels as people see them, with their texts where the model knows any."""
+    import numpy as np
+
+    if model.label_texts_ is None:
+        return model.classes_
+    names = np.empty(len(model.classes_), object)
+    names[:] = [f"{label} ({text})" for label, text in zip(model.classes_, model.label_texts_, strict=True)]
+    return names
 
 
 def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
@@ -124,9 +138,11 @@ def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
 
     With a file of texts, also those of the label's rows that the matcher leads to each place.
     """
+    from ceiba.cli.inputs import label_texts
     from ceiba.models.senses import senses
 
     column, label = find_label(model, name)
+    known = label_texts(model)
     positives = () if texts is None else _positives(model, texts, label)
     places = []
     for sense in senses(model, column, n_neighbours=len(model.classes_), texts=positives):
@@ -136,8 +152,11 @@ def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
             "neighbours": [_plain_label(mate) for mate in sense.neighbours],
             "features": {str(feature): round(weight, 4) for feature, weight in sense.features},
         }
+        if known is not None:
+            where["neighbour_texts"] = [known[mate] for mate in where["neighbours"]]
         places.append(where | ({} if texts is None else {"examples": sense.examples}))
-    return {"name": label, "positives_in_training": int(model.label_counts_[column]), "places": places}
+    text = {} if known is None else {"text": known[label]}
+    return {"name": label, **text, "positives_in_training": int(model.label_counts_[column]), "places": places}
 
 
 def _positives(model: Any, path: Path, label: Any) -> Any:
@@ -156,11 +175,14 @@ def _positives(model: Any, path: Path, label: Any) -> Any:
 
 def spreads(model: Any) -> list[dict[str, Any]]:
     """Return the labels whose clusters are farthest apart, as JSON values."""
+    from ceiba.cli.inputs import label_texts
     from ceiba.models.senses import most_overlapped
 
+    known = label_texts(model)
     return [
         {
             "name": _plain_label(spread.label),
+            **({} if known is None else {"text": known[spread.label]}),
             "tree": spread.tree + 1,
             "clusters": list(spread.clusters),
             "distance": round(spread.distance, 4),
@@ -201,17 +223,25 @@ def _print_facts(content: dict[str, Any], folder: Path) -> None:
     output.print_facts({f"  {name}": value for name, value in parameters.items()})
 
 
+def _with_text(label: Any, text: str | None) -> str:
+    from ceiba.cli.output import printable
+
+    return printable(str(label) if text is None else f"{label} ({text})")
+
+
 def _print_place(content: dict[str, Any]) -> None:
     from ceiba.cli.output import printable
 
-    print(f"{printable(str(content['name']))}: {content['positives_in_training']:,} positives in training")
+    name = _with_text(content["name"], content.get("text"))
+    print(f"{name}: {content['positives_in_training']:,} positives in training")
     for where in content["places"]:
         path = " > ".join(["root", *map(str, where["path"])])
         neighbours = where["neighbours"]
         more = f" and {len(neighbours) - _SHOWN:,} more" if len(neighbours) > _SHOWN else ""
         print(f"tree {where['tree']}: {path}, beside {len(neighbours):,} labels")
         if neighbours:
-            print(f"  {', '.join(printable(str(name)) for name in neighbours[:_SHOWN])}{more}")
+            texts = where.get("neighbour_texts", [None] * len(neighbours))
+            print(f"  {', '.join(map(_with_text, neighbours[:_SHOWN], texts))}{more}")
         if where["features"]:
             print(f"  features: {', '.join(printable(name) for name in where['features'])}")
         for text in where.get("examples", ()):
@@ -225,8 +255,13 @@ def _print_spreads(found: list[dict[str, Any]]) -> None:
         print("no label stands in several clusters of a tree")
         return
     rows = [
-        [str(row["name"]), str(row["tree"]), " and ".join(map(str, row["clusters"])), f"{row['distance']:.3f}",
-         str(row["levels"])]
+        [
+            _with_text(row["name"], row.get("text")),
+            str(row["tree"]),
+            " and ".join(map(str, row["clusters"])),
+            f"{row['distance']:.3f}",
+            str(row["levels"]),
+        ]
         for row in found
-    ]  # fmt: skip
+    ]
     output.print_table(["label", "tree", "clusters", "distance", "levels apart"], rows, text=("label",))

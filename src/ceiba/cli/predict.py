@@ -37,7 +37,8 @@ def predict(
 ) -> None:
     """Rank the labels of each row of a file, or of typed texts.
 
-    The answers are JSON lines, {"labels": [...], "scores": [...]}, one for each row in its order, best label first.
+    The answers are JSON lines, {"labels": [...], "scores": [...]}, one for each row in its order, best label first;
+    a model that knows its labels' texts (`ceiba train --label-texts`) has them in "texts", between these two.
     On a terminal, and without -o, they are shown for people. Standard input is answered line by line as it comes.
     With -o the suffix tells the format (.gz or .zst may follow it); a cell of a CSV or TSV file holds a JSON list.
     Devices, pipes and sockets are written into; '-o -' is standard output.
@@ -60,7 +61,7 @@ def predict(
     pretty = not json and out is None and sys.stdout.isatty()
     with_text = with_text or (pretty and not typed)
     with _writer(target, model, pretty=pretty, with_text=with_text and model.reads_texts) as writer:
-        write = _row_writer(writer, with_text=with_text)
+        write = _row_writer(writer, model, with_text=with_text)
         if data == "-" and format in (None, "text") and not text_column:
             _predict_stdin(model, answer, write, writer.flush)
         else:
@@ -86,7 +87,8 @@ def _writer(target: Target | None, model: Any, *, pretty: bool, with_text: bool)
     if target is None:
         yield _Pretty(sys.stdout) if pretty else JsonLines(sys.stdout.write, sys.stdout.flush)
         return
-    columns = [*(["text"] if with_text else []), "labels", "scores"]
+    texts = [] if model.label_texts_ is None else ["texts"]
+    columns = [*(["text"] if with_text else []), "labels", *texts, "scores"]
     with (
         target.open() as file,
         open_writer(file, target.names, columns, type(model.classes_[:1].tolist()[0])) as writer,
@@ -94,10 +96,17 @@ def _writer(target: Target | None, model: Any, *, pretty: bool, with_text: bool)
         yield writer
 
 
-def _row_writer(writer: Writer, *, with_text: bool) -> Callable[[Answer, str | None], None]:
+def _row_writer(writer: Writer, model: Any, *, with_text: bool) -> Callable[[Answer, str | None], None]:
+    from ceiba.cli.inputs import label_texts
+
+    texts = label_texts(model)
+
     def write(answer: Answer, text: str | None) -> None:
-        row: dict[str, Any] = {"labels": answer[0], "scores": answer[1]}
-        writer.write({"text": text, **row} if with_text and text is not None else row)
+        row: dict[str, Any] = {"text": text} if with_text and text is not None else {}
+        row["labels"] = answer[0]
+        if texts is not None:
+            row["texts"] = [texts[label] for label in answer[0]]
+        writer.write({**row, "scores": answer[1]})
 
     return write
 
@@ -113,8 +122,9 @@ class _Pretty:
 
         if "text" in row:
             self._file.write(f"{printable(row['text'])}\n")
-        for label, score in zip(row["labels"], row["scores"], strict=True):
-            self._file.write(f"  {score:8.4g}  {printable(str(label))}\n")
+        texts = row.get("texts") or [""] * len(row["labels"])
+        for label, text, score in zip(row["labels"], texts, row["scores"], strict=True):
+            self._file.write(f"  {score:8.4g}  {printable(f'{label}  {text}'.rstrip())}\n")
         if not row["labels"]:
             self._file.write("  no label\n")
 

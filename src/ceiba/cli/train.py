@@ -31,7 +31,8 @@ def train(
     label_texts: Annotated[
         bool,
         typer.Option(
-            "--label-texts", help="Learn from the labels' texts too, in labels.jsonl or the like beside TRAIN."
+            "--label-texts",
+            help="Learn from the labels' texts, in labels.jsonl or the like beside TRAIN, and show them in answers.",
         ),
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,

@@ -53,6 +53,7 @@ class PartitionedClassifier(BaseEstimator):
     classes_: NDArray
     n_features_in_: int
     vectorizer_: Any
+    label_texts_: NDArray | None = None
 
     # ------------------------------------------------------------------ answers
 

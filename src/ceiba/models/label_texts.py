@@ -59,6 +59,15 @@ def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features |
     return rows
 
 
+def kept_texts(label_texts: list[str] | Features | None) -> NDArray | None:
+    """Return label texts as a model keeps them for its answers: an array of str; None where there are none."""
+    if not isinstance(label_texts, list):
+        return None
+    texts = np.empty(len(label_texts), object)
+    texts[:] = label_texts
+    return texts
+
+
 def with_documents(positives: InstanceLists, n_instances: int) -> InstanceLists:
     """Return the positives where a row per label has been put below the N instances, each its own label's positive."""
     ends, label = positives.ptr[1:], np.arange(positives.n_nodes)

@@ -30,6 +30,7 @@ _LABELS_FILE = "labels.json"
 _COUNTS_FILE = "labels.safetensors"
 _EMBEDDING_FILE = "label_embedding.safetensors"
 _COSINE_FILE = "cosine.safetensors"
+_LABEL_TEXTS_FILE = "label_texts.json"
 _RANKER, _ENCODER = "ranker", "encoder"  # folders of a Transformer model
 
 # parameters that are objects: how each comes back is said where it is read
@@ -40,7 +41,11 @@ def save(model: Any, folder: Path) -> None:
     """Write a fitted model; see `PartitionedClassifier.save`."""
     with atomic_folder(folder) as new:
         write = _write_linear if not hasattr(model, "ranker_") else _write_transformer
-        write_manifest(new, {"class": type(model).__name__, **write(model, new)})
+        texts = model.label_texts_
+        if texts is not None:
+            (new / _LABEL_TEXTS_FILE).write_text(json.dumps(texts.tolist(), ensure_ascii=False), encoding="utf-8")
+        content = {"class": type(model).__name__, "label_texts": texts is not None, **write(model, new)}
+        write_manifest(new, content)
 
 
 def _write_transformer(model: Any, new: Path) -> dict[str, Any]:
@@ -140,6 +145,7 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
     check_all(model.get_params(deep=False), kind._constraints, kind.__name__)
     read = _read_linear if kind is models["XRLinear"] else _read_transformer
     read(model, folder, manifest)
+    model.label_texts_ = _label_texts(folder, len(model.classes_)) if manifest.get("label_texts") else None
     model.vectorizer_ = None
     if manifest["vectorizer"] is not None:
         model.vectorizer_ = load_vectorizer(manifest["vectorizer"], folder, trusted=trusted)
@@ -211,6 +217,13 @@ def _read_linear(model: Any, folder: Path, manifest: dict[str, Any]) -> None:
     model.label_embedding = manifest["label_embedding"]
     if model.label_embedding == "array":
         model.label_embedding = _embedding(read_tensors(folder / _EMBEDDING_FILE))
+
+
+def _label_texts(folder: Path, n_labels: int) -> np.ndarray:
+    texts = _read_json(folder / _LABEL_TEXTS_FILE)
+    if not isinstance(texts, list) or len(texts) != n_labels or not set(map(type, texts)) <= {str}:
+        raise ModelFormatError(f"{folder / _LABEL_TEXTS_FILE} does not have a text for each of {n_labels} labels.")
+    return np.array(texts, dtype=object)
 
 
 def _partition(arrays: dict[str, np.ndarray], n_features: int, n_labels: int) -> Partition:

@@ -27,7 +27,7 @@ from ceiba.layers.solve import LOSSES, SolverSettings
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.fit_matrices import matched_instances, relevance_by_row, relevance_of_positives
-from ceiba.models.label_texts import in_class_order, with_documents
+from ceiba.models.label_texts import in_class_order, kept_texts, with_documents
 from ceiba.models.presets import Presets
 from ceiba.search.beam import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
@@ -136,6 +136,8 @@ class XRLinear(Presets, PartitionedClassifier):
         The fitted vectorizer of a model fitted on texts.
     label_counts_ : ndarray of shape (L,), int64
         Positives of each label in training.
+    label_texts_ : ndarray of shape (L,), str objects, or None
+        The labels' texts, where ``fit`` was given any.
     n_train_ : int
         N, the rows of training.
     fit_report_ : dict
@@ -359,6 +361,7 @@ class XRLinear(Presets, PartitionedClassifier):
         self.partitions_, self.vectorizer_ = partitions, vectorizer
         self.classes_, self.n_features_in_ = classes, features.n_features
         self.label_counts_, self.n_train_ = counts, n_train
+        self.label_texts_ = kept_texts(label_texts)
         for t, partition in enumerate(partitions):
             seconds.update({f"tree {t + 1} {name}": value for name, value in partition.seconds.items()})
         self.fit_report_ = {"seconds": seconds, "work": [partition.work() for partition in partitions]}

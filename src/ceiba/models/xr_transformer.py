@@ -26,7 +26,7 @@ from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
-from ceiba.models.label_texts import embeddings_of_labels, in_class_order
+from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
 from ceiba.models.transformer_params import OVERLAP, PARAMETERS, TransformerParameters
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
@@ -67,6 +67,8 @@ class XRTransformer(TransformerParameters):
         What the cosine to them counts beside the ranker's score.
     read_label_texts_ : bool
         Whether labels had texts of their own.
+    label_texts_ : ndarray of shape (L,), str objects, or None
+        These texts.
     fit_report_ : dict
         Seconds of each stage; per level of fine-tuning the loss, the spread of the embeddings (mean cosine) and texts
         per second; the ranker's own report. Not saved.
@@ -188,6 +190,7 @@ class XRTransformer(TransformerParameters):
         self.cosine_weight_, self.read_label_texts_ = weight, given.names is not None
         self.n_sparse_, self.own_features_ = features.n_features, given.X is not None
         self._take(ranker)
+        self.label_texts_ = kept_texts(given.names)
         self.fit_report_ = {"seconds": clock.seconds, "matcher": levels, "ranker": ranker.fit_report_}
         return self
 
