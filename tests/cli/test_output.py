@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import stat
-import subprocess
 import threading
 
 import numpy as np
@@ -262,18 +261,25 @@ def test_format_of_a_link_is_that_of_its_target(run, model, data, tmp_path):
     assert "table.csv" in run("predict", model, data, "-o", tmp_path / "latest.jsonl").error()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop to another account")
-def test_file_that_may_be_written_in_a_folder_that_may_not(start, model, data, expected, tmp_path):
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    target = folder / "a.jsonl"
+def test_file_that_may_be_written_in_a_folder_that_may_not(run, model, data, expected, tmp_path, monkeypatch):
+    (tmp_path / "shared").mkdir()
+    target = tmp_path / "shared" / "a.jsonl"
     target.write_text("old")
-    target.chmod(0o666)
-    folder.chmod(0o555)
-    for path in (tmp_path, *tmp_path.parents):
-        if not os.stat(path).st_mode & 0o005:
-            pytest.skip("the folder of the tests is closed to other accounts")
-    process = start("predict", model, data, "-k", "2", "-o", target, user=65534, stdin=subprocess.DEVNULL)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
+    before, access = target.stat().st_ino, os.access
+
+    def closed_folder(path, mode, **options):
+        return os.fspath(path) != str(target.parent) and access(path, mode, **options)
+
+    monkeypatch.setattr(os, "access", closed_folder)
+    assert run("predict", model, data, "-k", "2", "-o", target).code == 0
     assert lines(target) == expected
+    assert target.stat().st_ino == before
+    assert "permission" in run("predict", model, data, "-o", target.parent / "new.jsonl").error()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_is_one_line_that_names_the_file(run, model, data):
+    result = run("predict", model, data, "-o", "/dev/full")
+    assert result.code == 1
+    assert "/dev/full" in result.err
+    assert len(result.err.splitlines()) == 1

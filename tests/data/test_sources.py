@@ -169,6 +169,15 @@ def test_empty_below_the_compression(tmp_path, pack):
         read(tmp_path / "a.jsonl.gz")
 
 
+@pytest.mark.parametrize("name", ["labels.jsonl", "lbl.json"])
+def test_empty_file_of_label_texts(tmp_path, name):
+    row = '{"text": "a", "labels": ["x"]}' if name == "labels.jsonl" else '{"title": "a", "target_ind": [0]}'
+    (tmp_path / "train.json").write_text(row + "\n")
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataFormatError, match=f"{name}: holds no rows"):
+        _ = read(tmp_path / "train.json").label_texts
+
+
 # archives and files of other programs
 
 

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from ceiba.errors import InputError
 
 _MAX_LINKS = 40
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # errors of a write, which do not name the file
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self|\d+))/fd/(\d+)")
 _STANDARD = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 
@@ -99,12 +100,13 @@ class Target:
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """Give a file of bytes; a regular target is replaced when the block ends well, otherwise nothing changes."""
-        if self.regular:
-            with self._replacing() as file:
+        try:
+            with self._replacing() if self.regular else self._special() as file:
                 yield file
-        else:
-            with self._special() as file:
-                yield file
+        except OSError as error:
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, self._name) from error
 
     def _special(self) -> BinaryIO:
         if self._descriptor is not None:

@@ -62,7 +62,7 @@ def named_label_texts(path: Path, names: list[Any]) -> Callable[[], list[str]] |
 
 def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
     table = JsonLines(path)
-    columns = table.columns()
+    columns = _columns(table)
     if "label" not in columns:
         fail(path, None, f"expected rows with a label and a text. The columns are: {', '.join(map(repr, columns))}.")
     text = pick_text(path, [name for name in columns if name != "label"], None)
@@ -75,6 +75,13 @@ def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
     return [texts.get(name, str(name)) for name in names]
 
 
+def _columns(table: JsonLines) -> list[str]:
+    columns = table.columns()
+    if not columns:
+        fail(table.path, None, "holds no rows; a row for each label is needed.")
+    return columns
+
+
 def text_lines(path: Path) -> list[str]:
     """Return the lines of a text file."""
     return [line for _, lines in text_blocks(path) for line in lines]
@@ -82,7 +89,7 @@ def text_lines(path: Path) -> list[str]:
 
 def _json_texts(path: Path) -> list[str]:
     table = JsonLines(path)
-    columns = table.columns()
+    columns = _columns(table)
     names = ["title"] if "title" in columns else pick_text(path, columns, None)
     # some labels of the public sets have no title
     return [text for rows in table.batches(names) for text in texts_of(path, rows, names, optional=True)]
