@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ceiba._params import Exactly, Instance, Interval
+from ceiba.errors import InputError
 
 RANDOM_STATE = [
     Interval(int, 0, 2**32 - 1),
@@ -15,7 +16,7 @@ RANDOM_STATE = [
 ]
 
 
-def seed_from(random_state: Any) -> int:
+def seed_from(random_state: Any, *, shared: bool = False) -> int:
     """Return the seed that `random_state` stands for: an int itself, otherwise one that is drawn.
 
     Parameters
@@ -23,9 +24,18 @@ def seed_from(random_state: Any) -> int:
     random_state : int, RandomState, Generator or None
         None draws from NumPy's global random numbers, which differ from run to run unless ``numpy.random.seed`` was
         called.
+    shared : bool, default=False
+        Whether several processes need the same seed, which only an int gives.
+
+    Raises
+    ------
+    InputError
+        When the seed is shared and `random_state` is no int.
     """
     if isinstance(random_state, (int, np.integer)):
         return int(random_state)
+    if shared:
+        raise InputError("random_state must be an int where several processes train: all need the same one.")
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**32))
     from sklearn.utils import check_random_state

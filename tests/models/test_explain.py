@@ -1,11 +1,16 @@
 """Why a label got its score."""
 
+import html
+from html.parser import HTMLParser
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import NotFittedError
 
 from ceiba import LabelTree, XRLinear
 from ceiba.errors import InputError
+from ceiba.models.explain import Explanation
 from ceiba.reference.search import log_score
 from ceiba.reference.weights import unpack
 
@@ -112,3 +117,32 @@ def test_what_cannot_be_explained(problem, model):
         model.explain(None, 1)
     with pytest.raises(NotFittedError):
         XRLinear().explain(x, 1)
+
+
+def test_a_notebook_shows_tables_and_no_markup_of_labels():
+    hostile = "<script>alert('x')</script>&\"<b>"
+    names = [f"{hostile}{name}" for name in ("x", "y", "z")]
+    model = XRLinear(n_jobs=1).fit(pd.DataFrame(np.eye(3), columns=names), [[hostile], ["b"], ["c"]])
+    found = model.explain(pd.DataFrame(np.eye(3)[:1], columns=names), hostile)
+    shown = found._repr_html_()
+    tags = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            tags.append(tag)
+            assert not attrs
+
+    parser = Parser(convert_charrefs=True)
+    parser.feed(shown)
+    parser.close()
+    assert set(tags) <= {"div", "p", "b", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert tags.count("table") == len(found.steps)
+    assert tags.count("b") == 1
+    assert hostile not in shown
+    assert hostile + "x" in html.unescape(shown)
+    assert f"{found.score:.4f}" in shown
+
+
+def test_a_notebook_shows_half_a_surrogate_pair():
+    found = Explanation("\ud800", 0, 0.5, [])
+    found._repr_html_().encode()

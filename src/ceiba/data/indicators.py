@@ -105,7 +105,7 @@ def plain_array(Y: NDArray, name: str) -> NDArray:
         return Y
     numbers = as_numbers(Y, lambda row, column: f"{name}, row {row}, column {column}")
     if not np.isin(numbers, (0, 1)).all():
-        raise InputError(f"{name} is an array of Python objects that holds other numbers than 0 and 1. {_HOW}")
+        raise InputError(f"Unknown label type: {name} is an array of objects with other numbers than 0 and 1. {_HOW}")
     return numbers
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ceiba._params import Constraints, Exactly, Interval, available_threads, check
 from ceiba.data.frames import column_values, is_table
@@ -337,6 +337,19 @@ class PartitionedClassifier(BaseEstimator):
             progress=report,
         )
 
+    def _set_feature_names(self, names: NDArray | None) -> None:
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
+        if names is not None:
+            self.feature_names_in_ = names
+
+    def _check_names(self, X: Any) -> None:
+        """Hold the names of a data frame's columns against those of ``fit``; other names are scikit-learn's error."""
+        try:
+            validate_data(self, X, "no_validation", reset=False, skip_check_array=True, ensure_2d=False)
+        except (TypeError, ValueError) as error:
+            kind = InputTypeError if isinstance(error, TypeError) else InputError
+            raise kind(str(error)) from None
+
     def _features(self, X: Any) -> Features:
         if "partitions_" not in self.__dict__:  # check_is_fitted takes longer than a single text's features
             check_is_fitted(self)
@@ -351,6 +364,8 @@ class PartitionedClassifier(BaseEstimator):
                 X = vectorizer.transform(checked(texts))
         elif not sp.issparse(X) and text_rows(X) is not None:
             raise InputError("X holds texts, but the model was fitted on features.")
+        if is_table(X) or "feature_names_in_" in self.__dict__:
+            self._check_names(X)
         return as_features(X, self.n_features_in_, allow_empty=True, owner=type(self).__name__)
 
     def _searcher(self) -> Searcher:
@@ -431,6 +446,24 @@ class PartitionedClassifier(BaseEstimator):
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
         return tags
+
+
+def feature_names(X: Any) -> NDArray | None:
+    """Return the names of a data frame's columns; None for other containers and where the names are no str.
+
+    Raises
+    ------
+    InputTypeError
+        When some names are str and others are not.
+    """
+    if not is_table(X):
+        return None
+    reader = BaseEstimator()
+    try:
+        validate_data(reader, X, reset=True, skip_check_array=True, ensure_2d=False)
+    except TypeError as error:
+        raise InputTypeError(str(error)) from None
+    return getattr(reader, "feature_names_in_", None)
 
 
 def _is_empty(X: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,27 @@ class Explanation:
             for part in step.contributions:
                 lines.append(f"    {part.amount:+.3f}  {part.feature} ({part.value:.3f} x {part.weight:+.3f})")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the explanation as a notebook shows it: a table per node. Names are text, never markup."""
+        heading = str(self).split("\n", 1)[0]
+        parts = [f"<p><b>{_shown(heading)}</b></p>"]
+        for step in self.steps:
+            what = "label" if step is self.steps[-1] else f"cluster of {step.n_labels} labels"
+            rows = [f"<tr><td>{step.bias:+.3f}</td><td>(bias)</td><td></td><td></td></tr>"]
+            for part in step.contributions:
+                numbers = f"<td>{part.value:.3f}</td><td>{part.weight:+.3f}</td>"
+                rows.append(f"<tr><td>{part.amount:+.3f}</td><td>{_shown(part.feature)}</td>{numbers}</tr>")
+            caption = f"level {step.level}, node {step.node} ({what}): margin {step.margin:+.3f}"
+            header = "<tr><th>contribution</th><th>feature</th><th>value</th><th>weight</th></tr>"
+            parts.append(
+                f"<table><caption>{caption}</caption><thead>{header}</thead><tbody>{''.join(rows)}</tbody></table>"
+            )
+        return f"<div>{''.join(parts)}</div>"
+
+
+def _shown(name: Any) -> str:
+    return escape(str(name), quote=True)
 
 
 def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None) -> Explanation:
@@ -126,4 +148,5 @@ def feature_names(model: Any) -> Any:
     if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
         names = model.vectorizer_.get_feature_names_out()
         return lambda feature: names[feature] if feature < len(names) else f"embedding[{feature - len(names)}]"
-    return lambda feature: feature
+    names = getattr(model, "feature_names_in_", None)
+    return lambda feature: feature if names is None else names[feature]

@@ -13,6 +13,15 @@ from ceiba.layers.instances import InstanceLists
 from ceiba.tree.label_tree import LabelTree
 
 
+def weighted_positives(Y: sp.csr_array, relevance: Any, norm: str | None) -> InstanceLists:
+    """Return the positives of each label, with what they weigh: by `relevance`, else by `norm`, else all the same."""
+    if relevance is not None:
+        return InstanceLists.from_columns(relevance_of_positives(relevance, Y), weighted=True)
+    if norm is not None:
+        return InstanceLists.from_columns(relevance_by_row(Y, norm), weighted=True)
+    return InstanceLists.from_columns(Y)
+
+
 def relevance_of_positives(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
     """Return the relevance at the positives of Y, in Y's pattern."""
     if not sp.issparse(relevance):

@@ -81,6 +81,7 @@ def _write_linear(model: Any, new: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = {
         "params": {name: _written(value) for name, value in params.items() if name not in _OBJECTS},
         "n_features": model.n_features_in_,
+        "feature_names": model.feature_names_in_.tolist() if hasattr(model, "feature_names_in_") else None,
         "n_labels": len(model.classes_),
         "n_train": model.n_train_,
         "n_trees": len(model.partitions_),
@@ -195,6 +196,11 @@ def _read_linear(model: Any, folder: Path, manifest: dict[str, Any]) -> None:
     model.label_counts_ = np.array(read_tensors(folder / _COUNTS_FILE)["counts"])
     model.n_train_ = int(manifest["n_train"])
     model.n_features_in_ = int(manifest["n_features"])
+    names_of_features = manifest.get("feature_names")
+    if names_of_features is not None:
+        if len(names_of_features) != model.n_features_in_:
+            raise ModelFormatError(f"{folder / MODEL_FILE} names {len(names_of_features)} features.")
+        model.feature_names_in_ = np.array(names_of_features, dtype=object)
     n_labels = int(manifest["n_labels"])
     if not 1 <= model.n_features_in_ < 2**31:
         raise ModelFormatError(f"{folder / MODEL_FILE} names {model.n_features_in_} features.")
@@ -251,6 +257,8 @@ def _written(value: Any) -> Any:
     """Return a parameter as JSON has it."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, (np.random.RandomState, np.random.Generator)):
+        return None  # it has moved on since
     return str(value) if isinstance(value, Path) else value
 
 

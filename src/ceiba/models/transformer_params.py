@@ -138,8 +138,9 @@ PARAMETERS = """Parameters
     cache_dir : str or None, default=None
         Folder in which tokens, and a frozen encoder's embeddings, are kept for other trainings on the same texts and
         label texts.
-    random_state : int, default=0
-        Seeds everything. The same seed gives the same model on the same machine's CPU.
+    random_state : int, RandomState, Generator or None, default=0
+        Seeds everything. The same seed gives the same model on the same machine's CPU. None: another model each time,
+        so no training goes on from a checkpoint, and several processes refuse it.
     n_jobs : int or None, default=None
         Threads; None and -1 are all cores this process may use.
 """
@@ -243,7 +244,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         checkpoint_dir: str | Path | None = None,
         checkpoint_seconds: float = 300.0,
         cache_dir: str | Path | None = None,
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
     ):
         self.preset = preset

@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
+from ceiba._random import RANDOM_STATE, seed_from
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
@@ -24,9 +25,9 @@ from ceiba.layers.layer import WEIGHT_DTYPES
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.layers.partition import Partition, train_partition
 from ceiba.layers.solve import LOSSES, SolverSettings
-from ceiba.models.classifier import PartitionedClassifier
+from ceiba.models.classifier import PartitionedClassifier, feature_names
 from ceiba.models.disentangle import OverlapSettings, disentangle
-from ceiba.models.fit_matrices import matched_instances, relevance_by_row, relevance_of_positives
+from ceiba.models.fit_matrices import matched_instances, weighted_positives
 from ceiba.models.label_texts import in_class_order, kept_texts, with_documents
 from ceiba.models.presets import Presets
 from ceiba.search.beam import COMBINE_NAMES
@@ -118,8 +119,8 @@ class XRLinear(Presets, PartitionedClassifier):
     empty_labels : {"error", "keep"}, default="error"
         What to do about a column of an indicator Y that is never positive: refuse it, or keep it as a label that is
         practically never predicted (for splits of a set that as a whole has positives, in a grid search for example).
-    random_state : int, default=0
-        Seeds the clustering and the solver. The same seed gives the same model, bit for bit, for any `n_jobs`.
+    random_state : int, RandomState, Generator or None, default=0
+        Seeds clustering and solver. The same seed gives the same model, bit for bit, for any `n_jobs`; None: no seed.
     n_jobs : int or None, default=None
         Threads for training and batches; None and -1 are all cores this process may use.
 
@@ -129,6 +130,8 @@ class XRLinear(Presets, PartitionedClassifier):
         The labels, in the order of columns; int64, or str objects.
     n_features_in_ : int
         D.
+    feature_names_in_ : ndarray of shape (D,), str objects
+        The names of X's columns, where X is a data frame and all are str. Answers need the same in the same order.
     partitions_ : list of Partition
         Each tree with its layers.
     trees_ : list of LabelTree
@@ -207,7 +210,7 @@ class XRLinear(Presets, PartitionedClassifier):
             Instance("a transformer with fit and transform", methods=("fit", "transform")),
         ],
         "empty_labels": [Options("error", "keep")],
-        "random_state": [Interval(int, 0, 2**32 - 1)],
+        "random_state": RANDOM_STATE,
         "n_jobs": [Exactly(None), Interval(int, -1, -1), _COUNT],
     }
 
@@ -240,7 +243,7 @@ class XRLinear(Presets, PartitionedClassifier):
         prediction_threshold: float = 0.5,
         vectorizer: Any = "tfidf",
         empty_labels: str = "error",
-        random_state: int = 0,
+        random_state: Any = 0,
         n_jobs: int | None = None,
     ):
         self.preset = preset
@@ -323,6 +326,7 @@ class XRLinear(Presets, PartitionedClassifier):
         if Y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         rows = None if isinstance(X, Features) else text_rows(X)
+        names = feature_names(X)
         texts = rows is not None
         if rows is not None:
             X = checked(rows) if isinstance(rows, (list, tuple)) else rows
@@ -333,12 +337,7 @@ class XRLinear(Presets, PartitionedClassifier):
         label_texts = in_class_order(label_texts, classes)
         self._check_embedding(len(classes), texts, label_texts)
         self._check_documents(texts, label_texts)
-        if relevance is not None:
-            positives = InstanceLists.from_columns(relevance_of_positives(relevance, Y), weighted=True)
-        elif self.relevance_norm is not None:
-            positives = InstanceLists.from_columns(relevance_by_row(Y, self.relevance_norm), weighted=True)
-        else:
-            positives = InstanceLists.from_columns(Y)
+        positives = weighted_positives(Y, relevance, self.relevance_norm)
         extra = None if matched is None else matched_instances(matched, self.tree, Y.shape[0])
         seconds: dict[str, float] = {}
         started = time.perf_counter()
@@ -353,7 +352,7 @@ class XRLinear(Presets, PartitionedClassifier):
 
         embeddings = None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
         partitions = []
-        for t, seed in enumerate(np.random.SeedSequence(self.random_state).generate_state(self.n_trees)):
+        for t, seed in enumerate(np.random.SeedSequence(seed_from(self.random_state)).generate_state(self.n_trees)):
             name = "tree" if self.n_trees == 1 else f"tree {t + 1}/{self.n_trees}"
             partitions.append(self._fit_tree(features, positives, embeddings, extra, int(seed), name, progress))
 
@@ -362,6 +361,7 @@ class XRLinear(Presets, PartitionedClassifier):
         self.classes_, self.n_features_in_ = classes, features.n_features
         self.label_counts_, self.n_train_ = counts, n_train
         self.label_texts_ = kept_texts(label_texts)
+        self._set_feature_names(names)
         for t, partition in enumerate(partitions):
             seconds.update({f"tree {t + 1} {name}": value for name, value in partition.seconds.items()})
         self.fit_report_ = {"seconds": seconds, "work": [partition.work() for partition in partitions]}

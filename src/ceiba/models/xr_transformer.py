@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._params import available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
+from ceiba._random import seed_from
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
@@ -143,7 +144,7 @@ class XRTransformer(TransformerParameters):
         name = type(self).__name__
         check_all(self.get_params(deep=False), self._constraints, name)
         require_torch(name)
-        require_accelerate("Training in several processes")
+        self._seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
         given, ranker = self._given(texts, Y, X, classes, label_texts)
         if self.lora_rank is not None:
             from ceiba.encoders.lora import require_peft
@@ -212,7 +213,7 @@ class XRTransformer(TransformerParameters):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
         found = TrainingTexts(texts, Y, classes, given, names)
         if names is not None and AUTO in (self.label_documents, self.cosine_weight):
-            found = found.with_first(rows_to_choose_with(len(texts), self.random_state))
+            found = found.with_first(rows_to_choose_with(len(texts), self._seed))
         return found, ranker
 
     def _fit_rankers(
@@ -275,28 +276,21 @@ class XRTransformer(TransformerParameters):
             pifa(basis, positives, max_features=PIFA_FEATURES, n_threads=n_threads),
             branching_factor=self.matcher_branching_factor,
             max_leaf_size=self.matcher_leaf_size,
-            random_state=self.random_state,
+            random_state=self._seed,
             n_threads=n_threads,
         )
         tree, nodes = self._matcher_tree(tree, positives, tokens.n_rows)
         settings = self._settings(tree.depth)
         clock.over("matcher's tree")
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
+        params["random_state"] = self._seed
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
-        if folder is not None and static_dim(self.encoder) is None:  # a static one follows from the texts
-            params["encoder"] = encoder_fingerprint(encoder)  # wherever it was loaded from
-        of = (
-            ""
-            if folder is None
-            else fingerprint(
-                type(self).__name__,
-                params,
-                *(array for rows in (tokens, label_tokens or ()) for array in rows),
-                positives.ptr,
-                positives.items,
-                *(part for part in X.arrays() if part is not None),
-            )
-        )
+        of = ""
+        if folder is not None:
+            if static_dim(self.encoder) is None:  # a static one follows from the texts
+                params["encoder"] = encoder_fingerprint(encoder)  # wherever it was loaded from
+            parts: Any = (tokens, label_tokens or (), (positives.ptr, positives.items), X.arrays())
+            of = fingerprint(type(self).__name__, params, *(a for part in parts for a in part if a is not None))
         return train_matcher(
             encoder,
             tokens,
@@ -306,7 +300,7 @@ class XRTransformer(TransformerParameters):
             settings,
             label_tokens=label_tokens if self._reads_labels else None,
             held_out=np.arange(given.n_held_out),
-            seed=self.random_state,
+            seed=self._seed,
             n_threads=n_threads,
             checkpoint_dir=folder,
             of=of,
@@ -358,7 +352,7 @@ class XRTransformer(TransformerParameters):
             if self.pooling not in ("auto", "mean"):
                 raise InputError(f"pooling={self.pooling!r}, but a static encoder has no order of tokens: use 'auto'.")
             encoder = learn_static(
-                texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self.random_state, progress=progress
+                texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self._seed, progress=progress
             )
             return encoder.to(device)
         return load_encoder(
