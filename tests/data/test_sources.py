@@ -10,6 +10,7 @@ import lzma
 import os
 import tarfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import scipy.sparse as sp
 
 from ceiba.data import read, read_filter
 from ceiba.data.reader import FORMATS, detect
-from ceiba.errors import CeibaError, DataFormatError, InputError
+from ceiba.errors import CeibaError, DataFormatError, DataWarning, InputError
 
 JSONL = b'{"text": "a red fox", "labels": ["fox"]}\n{"text": "two seals", "labels": ["seal", "fox"]}\n'
 CSV = b"text,labels\na red fox,fox\ntwo seals,seal;fox\n"
@@ -77,6 +78,37 @@ def test_descriptor_is_read():
         assert list(read(f"/dev/fd/{inner}").texts) == ["a red fox", "two seals"]
     finally:
         os.close(inner)
+
+
+def test_pipe_that_nothing_writes_to_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("ceiba.data.sources.PATIENCE", 0.05)
+    os.mkfifo(tmp_path / "fifo")
+    timer = threading.Timer(0.5, (tmp_path / "fifo").write_bytes, [JSONL])
+    timer.start()
+    with pytest.warns(DataWarning, match="waiting"):
+        data = read(tmp_path / "fifo")
+    assert data.n == 2
+    timer.join()
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [JSONL[:20], JSONL[20:]]])
+def test_writer_that_takes_its_time(tmp_path, pieces):
+    os.mkfifo(tmp_path / "fifo")
+
+    def write():
+        with (tmp_path / "fifo").open("wb", buffering=0) as file:
+            for piece in pieces:
+                time.sleep(0.1)
+                file.write(piece)
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    if any(pieces):
+        assert read(tmp_path / "fifo").n == 2
+    else:
+        with pytest.raises(DataFormatError, match="is empty"):
+            read(tmp_path / "fifo")
+    thread.join()
 
 
 def test_fault_in_a_pipe_names_it(tmp_path):

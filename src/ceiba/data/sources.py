@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ceiba.data.files import Stream, compression, fail, head, opening
-from ceiba.errors import DataFormatError, InputError
+from ceiba.errors import DataFormatError, DataWarning, InputError
 
 STANDARD_INPUT = Path("standard input")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
 _HEAD = 512  # tar has its magic bytes at 257
+PATIENCE = 5  # seconds to wait for a pipe's writer without a word
 _CURE = "unpack it and name the file"
 _DEVICES = ((stat.S_ISBLK, "a block device"), (stat.S_ISSOCK, "a socket"))
 # how files of other programs begin: (offset, bytes, what it is, what to do)
@@ -114,11 +116,31 @@ def _read_pipe(path: Path, mode: int) -> Source:
             raise InputError(f"{path} is {what}, not a regular file; copy what it holds to a file.")
     with opening(path):
         # standard input by its number: a socket there cannot be opened by name
-        file = os.fdopen(os.dup(0), "rb") if str(path) == "/dev/stdin" else path.open("rb")
+        file = os.fdopen(os.dup(0) if str(path) == "/dev/stdin" else _open_pipe(path, mode), "rb")
     with file:
         if stat.S_ISCHR(mode) and not file.isatty() and path.resolve() != Path(os.devnull):
             raise InputError(f"{path} is a device, not a regular file; copy what it holds to a file.")
         return _copy(file, path)
+
+
+def _open_pipe(path: Path, mode: int) -> int:
+    """Open a pipe, and say so where nothing writes to it for a while."""
+    if not stat.S_ISFIFO(mode) or sys.platform != "linux":  # elsewhere a pipe without a writer looks closed
+        return os.open(path, os.O_RDONLY)
+    import select
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        if not poll.poll(1000 * PATIENCE):
+            warnings.warn(f"{path} is a pipe that nothing has written to yet; waiting.", DataWarning, stacklevel=2)
+            poll.poll()
+        os.set_blocking(descriptor, True)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _copy(file: BinaryIO | Any, name: Path) -> Source:
