@@ -15,8 +15,15 @@ TEXTS = ["red apple", "green pear", "red car", "blue car"] * 4
 LABELS = [["red"], ["fruit"], ["red", "car"], ["car"]] * 4
 
 
-@pytest.fixture
-def notebook(monkeypatch):
+class ZMQInteractiveShell:
+    """What Jupyter's kernel has for a shell, here without any configuration."""
+
+
+SHELLS = types.SimpleNamespace(config={"IPKernelApp": {}}), ZMQInteractiveShell()
+
+
+@pytest.fixture(params=SHELLS)
+def notebook(request, monkeypatch):
     """A notebook kernel as IPython presents it; returns what was displayed, newest version of each display."""
     shown = []
 
@@ -39,7 +46,7 @@ def notebook(monkeypatch):
         return Handle(len(shown) - 1)
 
     ipython, shell = types.ModuleType("IPython"), types.ModuleType("IPython.display")
-    ipython.get_ipython = lambda: types.SimpleNamespace(config={"IPKernelApp": {}})
+    ipython.get_ipython = lambda: request.param
     shell.display, shell.HTML = display, HTML
     ipython.display = shell
     monkeypatch.setitem(sys.modules, "IPython", ipython)
@@ -72,6 +79,14 @@ def test_callable_takes_the_place_of_the_bar(notebook):
 def test_failed_fit_leaves_its_bar_where_it_was(notebook):
     with pytest.raises(ValueError, match="rows"):
         XRLinear().fit(TEXTS, [["red"]] * 3)
+
+
+def test_silent_in_a_terminal_of_ipython(monkeypatch, capfd):
+    ipython = types.ModuleType("IPython")
+    ipython.get_ipython = lambda: types.SimpleNamespace(config={})
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    XRLinear().fit(TEXTS, LABELS)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_silent_in_a_script(capfd):
