@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from benchmarks.data import ICD, matrices
+from benchmarks.estimators import make_estimator
 from benchmarks.runner import append, machine
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
@@ -67,7 +68,7 @@ def measure(
     from ceiba.layers.instances import InstanceLists, positives_per_level
 
     started = time.perf_counter()
-    model = XRLinear(n_jobs=threads, **settings)
+    model = make_estimator(XRLinear, settings, n_jobs=threads)
     model.fit(X, Y, label_texts=of_labels if model.label_documents else None)
     fitted = time.perf_counter() - started
     top, _ = model.predict_topk(X_test, 5)
@@ -199,7 +200,7 @@ def run_homonyms(
     Z = pifa(as_features(X), InstanceLists.from_columns(sp.csr_array(Y)), n_threads=threads).to_scipy()
     merged, senses = merge_labels(Y, lambda a, b: np.asarray(Z[a].multiply(Z[b]).sum(axis=1)).ravel(), pairs, least, 0)
     for overlap in overlaps:
-        model = XRLinear(overlap=overlap, n_jobs=threads, **settings).fit(X, merged)
+        model = make_estimator(XRLinear, settings, overlap=overlap, n_jobs=threads).fit(X, merged)
         row = {
             "homonyms": len(senses),
             "data": folder.name + (f", first {limit:,}" if limit else ""),

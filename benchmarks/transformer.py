@@ -163,6 +163,7 @@ def measure_pecos(task: dict[str, Any], texts: list[str], labels: list[list[str]
 
 def make(task: dict[str, Any]) -> Any:
     """Return the estimator of a system."""
+    from benchmarks.estimators import make_estimator
     from ceiba import XRLinear, XRTransformer, XTransformer
 
     system, threads = task["system"], task["threads"]
@@ -172,7 +173,7 @@ def make(task: dict[str, Any]) -> Any:
     kind = XTransformer if system == "x-transformer" else XRTransformer
     encoder = f"frozen:{task['encoder']}" if system == "frozen" else task["encoder"]
     shared = {"max_length": task["max_length"], "n_jobs": threads, "random_state": task["seed"]}
-    return kind(encoder=encoder, **shared, **task["settings"])
+    return make_estimator(kind, task["settings"], encoder=encoder, **shared)
 
 
 if __name__ == "__main__":

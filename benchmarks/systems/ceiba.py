@@ -20,10 +20,14 @@ def versions():
 
 def fit(X, Y, threads, settings, path, prepared):
     start = time.perf_counter()
-    model = XRLinear(n_jobs=threads, **settings).fit(X, Y, label_texts=prepared)
+    model = _estimator(n_jobs=threads, **settings).fit(X, Y, label_texts=prepared)
     total = time.perf_counter() - start
     tree = sum(s for name, s in model.fit_report_["seconds"].items() if name.endswith("clustering"))
     return model, {"tree": tree, "training": total - tree}
+
+
+def _estimator(preset=None, **params):
+    return XRLinear(**params) if preset is None else XRLinear.from_preset(preset, **params)
 
 
 def save(model, path):

@@ -54,7 +54,7 @@ def test_a_preset_and_what_counts_more(run, corpus, tmp_path):
     words = ["--preset", "balanced", "--set", "overlap=2"]
     assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL, *words).code == 0
     model = load(tmp_path / "m")
-    assert (model.preset, model.n_trees, model.overlap) == ("balanced", XRLinear(preset="balanced").n_trees, 2)
+    assert (model.n_trees, model.overlap) == (XRLinear.from_preset("balanced").n_trees, 2)
     words = ["--preset", "balanced", "--set", "n_trees=1", "--overwrite"]
     assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL, *words).code == 0
     assert load(tmp_path / "m").n_trees == 1

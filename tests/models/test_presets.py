@@ -6,6 +6,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ceiba import XRLinear, XRTransformer, XTransformer, load
 from ceiba._params import defaults
+from ceiba.cli.settings import build
 from ceiba.errors import InputError
 
 MODELS = [XRLinear, XRTransformer, XTransformer]
@@ -15,65 +16,92 @@ MODELS = [XRLinear, XRTransformer, XTransformer]
 def test_presets_are_parameters_the_model_has(kind):
     assert list(kind._presets) == ["fast", "balanced", "accurate"]
     for preset, values in kind._presets.items():
-        model = kind(preset=preset)
-        params = model.get_params(deep=False)
-        assert {name: params[name] for name in values} == values
-        rest = params.keys() - values.keys() - {"preset"}
-        assert {name: params[name] for name in rest} == {name: defaults(kind)[name] for name in rest}
+        model = kind.from_preset(preset)
+        assert type(model) is kind
+        assert model.get_params(deep=False) == {**defaults(kind), **values}
         for name, value in values.items():
             assert any(constraint.accepts(value) for constraint in kind._constraints[name])
 
 
-def test_what_is_given_counts_more():
-    model = XRLinear(preset="accurate", n_trees=7)
-    assert (model.n_trees, model.preset) == (7, "accurate")
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("preset", ["fast", "balanced", "accurate"])
+def test_what_is_written_counts_more(kind, preset):
+    for name, usual in defaults(kind).items():
+        assert getattr(kind.from_preset(preset, **{name: usual}), name) == usual  # even where it is the plain default
+    for name in kind._presets[preset]:
+        model = kind.from_preset(preset, **{name: 7})
+        assert model.get_params(deep=False) == {**defaults(kind), **kind._presets[preset], name: 7}
+
+
+def test_the_plain_default_trains_one_tree(make_problem):
+    problem = make_problem()
+    model = XRLinear.from_preset("accurate", n_trees=1, n_jobs=1).fit(problem.X, problem.Y)
+    assert len(model.trees_) == 1
     assert model.overlap == XRLinear._presets["accurate"]["overlap"]
+
+
+def test_nested_parameters_beside_a_preset():
+    model = XRTransformer.from_preset("fast", ranker__n_trees=5, vectorizer__min_df=2)
+    assert (model.epochs, model.ranker.n_trees, model.vectorizer.min_df) == (0.25, 5, 2)
+
+
+@pytest.mark.parametrize("name", ["xr-linear", "xr-transformer", "x-transformer"])
+def test_the_command_line_does_the_same(name):
+    kind = type(build(name, []))
+    for preset, values in kind._presets.items():
+        assert build(name, [], preset=preset).get_params(False) == kind.from_preset(preset).get_params(False)
+        for each in values:
+            written = build(name, [f"{each}={defaults(kind)[each]}"], preset=preset)
+            assert getattr(written, each) == defaults(kind)[each]
+    with pytest.raises(InputError, match="'fast', 'balanced', 'accurate'"):
+        build(name, [], preset="best")
+    with pytest.raises(InputError, match="--preset"):
+        build(name, ["preset=fast"])
 
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_clones_are_the_same(kind):
     for preset in kind._presets:
-        model = kind(preset=preset, random_state=3)
+        model = kind.from_preset(preset, random_state=3)
         assert clone(model).get_params(deep=False) == model.get_params(deep=False)
-
-
-def test_a_preset_can_be_changed_and_ended():
-    model = XRLinear(preset="accurate", C=2.0)
-    model.set_params(preset="balanced")
-    assert model.get_params() == XRLinear(preset="balanced", C=2.0).get_params()
-    model.set_params(preset=None)
-    assert model.get_params() == XRLinear(C=2.0).get_params()
-    model.set_params(preset="accurate", n_trees=1)  # the plain default, although the preset says another
-    assert (model.n_trees, model.preset) == (1, None)
-    assert model.overlap == XRLinear._presets["accurate"]["overlap"]
-    assert clone(model).get_params() == model.get_params()
-
-
-def test_what_was_set_stays_when_the_preset_changes():
-    model = XRLinear(preset="accurate").set_params(n_trees=9)
-    assert model.set_params(preset="fast").n_trees == 9
-    assert model.preset == "fast"
 
 
 def test_trains_searches_and_saves(make_problem, tmp_path):
     problem = make_problem()
-    given = XRLinear(preset="balanced", n_jobs=1)
+    given = XRLinear.from_preset("balanced", n_jobs=1)
     plain = XRLinear(**XRLinear._presets["balanced"], n_jobs=1).fit(problem.X, problem.Y)
     top, _ = given.fit(problem.X, problem.Y).predict_topk(problem.X, 3)
     assert top.tolist() == plain.predict_topk(problem.X, 3)[0].tolist()
     given.save(tmp_path / "model")
     found = load(tmp_path / "model")
-    assert found.get_params() == given.get_params()
-    grid = {"preset": ["fast", "balanced"]}
-    search = GridSearchCV(XRLinear(empty_labels="keep", n_jobs=1), grid, cv=2, error_score="raise")
-    search.fit(problem.X, problem.Y)
-    assert search.best_estimator_.preset == search.best_params_["preset"]
+    assert found.get_params(False) == given.get_params(False)
+    grid = {"C": [0.5, 1.0]}
+    search = GridSearchCV(XRLinear.from_preset("balanced", empty_labels="keep", n_jobs=1), grid, cv=2)
+    assert search.fit(problem.X, problem.Y).best_estimator_.n_trees == 3
 
 
-@pytest.mark.parametrize("bad", ["best", "", 3, ["fast"]])
-def test_other_presets_are_named(make_problem, bad):
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("bad", ["best", "", 3, ["fast"], None])
+def test_other_presets_are_named(kind, bad):
+    with pytest.raises(InputError, match=r"'preset' parameter of \w+.from_preset must be one of 'fast', 'balanced'"):
+        kind.from_preset(bad)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_parameter_of_before_names_what_to_use(kind):
+    with pytest.raises(TypeError, match=rf"{kind.__name__}\.from_preset\("):
+        kind(preset="accurate")
+    with pytest.raises(InputError, match=rf"{kind.__name__}\.from_preset\("):
+        kind().set_params(preset="accurate")
+
+
+def test_models_that_were_saved_with_a_preset_load(make_problem, tmp_path, monkeypatch):
     problem = make_problem()
-    with pytest.raises(InputError, match=r"'preset' parameter of XRLinear must be None or one of 'fast', 'balanced'"):
-        XRLinear(preset=bad).fit(problem.X, problem.Y)
-    with pytest.raises(InputError, match="'preset' parameter"):
-        XRLinear().set_params(preset=bad).fit(problem.X, problem.Y)
+    model = XRLinear.from_preset("balanced", n_jobs=1).fit(problem.X, problem.Y)
+    params = model.get_params(deep=False)
+    with monkeypatch.context() as patch:  # as when preset was a parameter
+        patch.setattr(XRLinear, "get_params", lambda self, deep=True: {"preset": "balanced", **params})
+        model.save(tmp_path / "model")
+    found = load(tmp_path / "model")
+    assert found.get_params(False) == params
+    assert found.predict_topk(problem.X)[0].tolist() == model.predict_topk(problem.X)[0].tolist()

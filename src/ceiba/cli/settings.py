@@ -12,9 +12,7 @@ from ceiba.errors import InputError
 
 # the name of a model on the command line -> its class in `ceiba`
 MODELS = {"xr-linear": "XRLinear", "xr-transformer": "XRTransformer", "x-transformer": "XTransformer"}
-_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder", "preset": "--preset"}
-# parameters that are estimators, whose own are written as scikit-learn does: ranker__C
-_NESTED = {"vectorizer": "TfidfVectorizer", "ranker": "XRLinear"}
+_SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
 
 
 def model_class(name: str) -> Any:
@@ -46,24 +44,22 @@ def build(
         a Transformer model's rankers, as scikit-learn writes nested parameters. A value is a number, a word, "none",
         "true", "false", or a JSON list.
     seed, threads, encoder, preset : int, int, str, str or None, default=None
-        ``random_state``, ``n_jobs``, ``encoder`` and ``preset``, for short. What is set counts more than a preset.
+        ``random_state``, ``n_jobs``, ``encoder`` for short, and the preset to begin with. What is set counts more.
 
     Raises
     ------
     InputError
         When a parameter is unknown, named twice, or its value is not one it may have.
     """
-    import ceiba
-    from ceiba._params import defaults, parse
+    from ceiba._estimator import meant_parameter
+    from ceiba._params import parse
 
     kind = model_class(name)
-    shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder, "preset": preset}
+    shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
     if encoder is not None and "encoder" not in kind._constraints:
         raise InputError(f"--encoder is for the models that read texts by one, not for {name}.")
     params: dict[str, Any] = {key: value for key, value in shortcuts.items() if value is not None}
-    if preset is not None:
-        parse("preset", preset, kind._constraints, kind.__name__)
-    nested: dict[str, dict[str, Any]] = {part: {} for part in _NESTED if part in kind._constraints}
+    estimator = kind() if preset is None else kind.from_preset(preset)
     for setting in settings:
         key, sign, text = setting.partition("=")
         key, text = key.strip(), text.strip()
@@ -72,29 +68,22 @@ def build(
         part, inner, rest = key.partition("__")
         if not inner and "." in key:
             raise InputError(f"there is no parameter {key!r}; nested ones are written vectorizer__word_ngrams=[1,2].")
-        owner, target, short = kind, params, key
-        if inner and part in nested:
-            owner, target, short = getattr(ceiba, _NESTED[part]), nested[part], rest
-        if short in target:
+        if key == "preset":
+            raise InputError("a preset is chosen with --preset, not with --set.")
+        if key in params:
             other = f" ({_SHORTCUTS[key]} sets it too)" if shortcuts.get(key) is not None else ""
             raise InputError(f"--set gives {key!r} more than once{other}.")
-        target[short] = parse(short, text, owner._constraints, owner.__name__)
-    for part, own in nested.items():
-        if not own:
-            continue
-        if part in params and params[part] != defaults(kind)[part]:
-            word = "TF-IDF" if part == "vectorizer" else part
-            raise InputError(f"--set gives parameters of the {word}, but {part} is {params[part]!r}.")
-        params[part] = _part(kind, part, own)
-    return kind().set_params(**params)
-
-
-def _part(kind: Any, part: str, own: dict[str, Any]) -> Any:
-    """Return the estimator that is a parameter, with the defaults it has within the model."""
-    import ceiba
-
-    made = getattr(kind, f"default_{part}", None)
-    return made().set_params(**own) if made is not None else getattr(ceiba, _NESTED[part])(**own)
+        owner, short = kind, key
+        if inner and part in kind._nested:
+            owner, short = type(kind._nested[part].make()), rest
+        if short not in owner._constraints:
+            meant = meant_parameter(kind, key)
+            raise InputError(
+                f"{owner.__name__} has no parameter {short!r}.{f' Did you mean {meant!r}?' if meant else ''} "
+                f"Its parameters are: {', '.join(sorted(owner._constraints))}."
+            )
+        params[key] = parse(short, text, owner._constraints, owner.__name__)
+    return estimator.set_params(**params)
 
 
 @dataclass(frozen=True)
@@ -111,11 +100,10 @@ def parameters(name: str) -> list[Parameter]:
     """List every parameter of a model, those of its parts last, from signature, constraints and docstring."""
     kind = model_class(name)
     listed = _own_parameters(kind)
-    for part in _NESTED:
-        if part in kind._constraints:
-            example = _part(kind, part, {})
-            own = _own_parameters(type(example), f"{part}__", example)
-            listed += [each for each in own if each.name not in _SHARED]
+    for part, nested in kind._nested.items():
+        example = nested.make()
+        own = _own_parameters(type(example), f"{part}__", example)
+        listed += [each for each in own if each.name not in _SHARED]
     return listed
 
 

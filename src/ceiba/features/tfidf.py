@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ceiba._estimator import NamedParameters
 from ceiba._native import core
 from ceiba._params import Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
 from ceiba.errors import InputError
@@ -27,7 +28,7 @@ _FEW_TEXTS = 16
 
 
 # No set_output: a sparse matrix does not fit the data frames it offers.
-class TfidfVectorizer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
+class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn texts into TF-IDF features of words, of character n-grams, or of both.
 
     A word is a run of Unicode letters, digits and underscores of any length, so the "b" and the "12" of

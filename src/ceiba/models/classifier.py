@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ceiba._estimator import NamedParameters
 from ceiba._params import Constraints, Exactly, Interval, available_threads, check
 from ceiba.data.frames import column_values, is_table
 from ceiba.data.indicators import is_indicator
@@ -37,7 +38,7 @@ _N_FEATURES = [Interval(int, 0, None)]
 _TREE = [Interval(int, 0, None), Exactly(None)]
 
 
-class PartitionedClassifier(BaseEstimator):
+class PartitionedClassifier(NamedParameters, BaseEstimator):
     """Base of the models that walk a label tree; not to be used by itself.
 
     A subclass has the parameters `beam_size`, `combine`, `prediction_threshold` and `n_jobs`, and its ``fit`` sets

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from ceiba._params import defaults
+from ceiba._estimator import NamedParameters
+from ceiba._params import Options, check
 
 
-class Presets:
-    """Mixin for estimators with a parameter `preset`; before scikit-learn's base, whose ``set_params`` it extends.
-
-    A preset gives its values to the parameters that are at their defaults, when the estimator is made and when
-    `preset` is set, so that ``get_params`` says what is used, and ``clone`` and saving need not know of presets.
-    """
+class Presets(NamedParameters):
+    """Mixin for estimators that have presets."""
 
     _presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-    preset: str | None
+    _removed: ClassVar[Mapping[str, str]] = {"preset": 'Use {kind}.from_preset("accurate") or another preset.'}
 
-    def _take_preset(self) -> None:
-        """Give parameters at their defaults the preset's values; an unknown preset is left to the check of ``fit``."""
-        for name, usual, value in self._changes():
-            if _same(getattr(self, name), usual):
-                setattr(self, name, value)
+    @classmethod
+    def from_preset(cls, preset: str, **params: Any) -> Self:
+        """Return an estimator with the parameters of a preset.
 
-    def set_params(self, **params: Any) -> Any:
-        """Set parameters; see scikit-learn.
+        Parameters
+        ----------
+        preset : {"fast", "balanced", "accurate"}
+            Settings measured together (docs/accuracy.md).
+        **params
+            Parameters of your own, also nested ones such as ``vectorizer__min_df``. They count more than the preset.
 
-        `preset` comes first: what the last one had set goes back to its default, what the new one says is set, then the
-        other parameters given. Giving a parameter of the preset its plain default ends the preset, and leaves all
-        else as it is.
+        Returns
+        -------
+        estimator
+            It has the preset's values as its parameters, so ``clone``, a search or a saved model need no preset.
+
+        Raises
+        ------
+        InputError
+            When there is no such preset or parameter.
         """
-        base: Any = super()
-        if "preset" in params:
-            for name, usual, value in self._changes():
-                if _same(getattr(self, name), value):
-                    setattr(self, name, usual)
-            self.preset = params.pop("preset")
-            self._take_preset()
-        base.set_params(**params)
-        if any(_same(getattr(self, name), usual) for name, usual, _ in self._changes()):
-            self.preset = None
-        return self
-
-    def _changes(self) -> list[tuple[str, Any, Any]]:
-        """Return each parameter that the preset changes, its default, and the preset's value."""
-        values = self._presets.get(self.preset, {}) if isinstance(self.preset, str) else {}
-        if not values:  # the usual case, which needs no look at the signature
-            return []
-        usual = defaults(type(self))
-        return [(name, usual[name], value) for name, value in values.items() if not _same(value, usual[name])]
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Tell whether a parameter has a value; values of presets are plain, arrays and estimators are none of them."""
-    return a is b or (isinstance(a, (int, float, str)) and type(a) is type(b) and a == b)
+        check("preset", preset, [Options(*cls._presets)], f"{cls.__name__}.from_preset")
+        return cls(**cls._presets[preset]).set_params(**params)

@@ -142,7 +142,10 @@ def _load(folder: Path, manifest: dict[str, Any], models: dict[str, type], trust
     if manifest["class"] not in models:
         raise ModelFormatError(f"{folder / MODEL_FILE} is of the class {manifest['class']!r}, which is not known.")
     kind: Any = models[manifest["class"]]
-    model = kind(**manifest["params"])
+    # a preset's values stand among the parameters; models of before 0.1 also name the preset
+    params = {**manifest["params"]}
+    params.pop("preset", None)
+    model = kind(**params)
     check_all(model.get_params(deep=False), kind._constraints, kind.__name__)
     read = _read_linear if kind is models["XRLinear"] else _read_transformer
     read(model, folder, manifest)

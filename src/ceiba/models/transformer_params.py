@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ceiba._estimator import Nested
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, JsonList, Options, Text
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.presets import Presets
@@ -21,9 +22,6 @@ OVERLAP = ("overlap", "overlap_rounds", "overlap_capacity")  # parameters of the
 # indentation.
 PARAMETERS = """Parameters
     ----------
-    preset : {"fast", "balanced", "accurate"} or None, default=None
-        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: "fast"
-        is a quarter of an epoch, "balanced" the defaults, "accurate" two epochs and labels in up to two clusters.
     encoder : str, default="sentence-transformers/all-MiniLM-L6-v2"
         A folder in Hugging Face's or sentence-transformers' layout, or the name of a model on the hub. "static" (or
         "static:256", with its width): vectors of tokens learned from the texts alone, for machines without a GPU and
@@ -154,8 +152,21 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "balanced": {},
         "accurate": {"epochs": 2.0, "overlap": 2, "overlap_capacity": 2.0},
     }
+
+    @staticmethod
+    def default_ranker() -> XRLinear:
+        """Return the rankers' template where none is given.
+
+        Beside an encoder their time does not count, so they are three trees of larger clusters, and small weights, of
+        which embeddings have many, are kept. Texts of many labels weigh less as positives.
+        """
+        return XRLinear(n_trees=3, max_leaf_size=200, threshold=0.01, relevance_norm="l2")
+
+    _nested: ClassVar[dict[str, Nested]] = {
+        **XRLinear._nested,
+        "ranker": Nested(None, default_ranker, shared=("random_state", "n_jobs")),
+    }
     _constraints: ClassVar[Constraints] = {
-        "preset": [Exactly(None), Options(*_presets)],
         "encoder": [Text("a folder, a name on the hub, 'static' or 'static:256', or any of these after 'frozen:'")],
         "max_length": [Interval(int, 4, None)],
         "long_texts": [Options("truncate", "chunks")],
@@ -202,7 +213,6 @@ class TransformerParameters(Presets, PartitionedClassifier):
     def __init__(
         self,
         *,
-        preset: str | None = None,
         encoder: str = "sentence-transformers/all-MiniLM-L6-v2",
         max_length: int = 128,
         long_texts: str = "truncate",
@@ -247,7 +257,6 @@ class TransformerParameters(Presets, PartitionedClassifier):
         random_state: Any = 0,
         n_jobs: int | None = None,
     ):
-        self.preset = preset
         self.encoder = encoder
         self.max_length = max_length
         self.long_texts = long_texts
@@ -291,4 +300,3 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.cache_dir = cache_dir
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self._take_preset()

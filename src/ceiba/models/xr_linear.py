@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from ceiba._estimator import Nested
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import RANDOM_STATE, seed_from
@@ -50,13 +51,11 @@ class XRLinear(Presets, PartitionedClassifier):
     """Recursive linear matcher and ranker on sparse features: many labels, ranked in microseconds.
 
     Labels are clustered into a tree; every node has a linear classifier, trained on the instances that reach its
-    parent; a beam search walks the tree.
+    parent; a beam search walks the tree. ``XRLinear.from_preset`` sets several parameters by one word: "fast" is the
+    defaults, "balanced" three trees, "accurate" five trees with labels in up to two clusters.
 
     Parameters
     ----------
-    preset : {"fast", "balanced", "accurate"} or None, default=None
-        Settings measured together (docs/accuracy.md), given to the parameters that are at their defaults: "fast" is
-        the defaults, "balanced" three trees, "accurate" five trees with labels in up to two clusters.
     n_trees : int, default=1
         Trees of different seeds, whose scores are averaged. Three are more accurate than one, at three times the cost.
     branching_factor : int, default=16
@@ -176,8 +175,8 @@ class XRLinear(Presets, PartitionedClassifier):
         "balanced": {"n_trees": 3},
         "accurate": {"n_trees": 5, "overlap": 2, "overlap_capacity": 2.0},
     }
+    _nested: ClassVar[dict[str, Nested]] = {"vectorizer": Nested("tfidf", TfidfVectorizer, shared=("n_jobs",))}
     _constraints: ClassVar[Constraints] = {
-        "preset": [Exactly(None), Options(*_presets)],
         "n_trees": [_COUNT],
         "branching_factor": [Interval(int, 2, None)],
         "max_leaf_size": [_COUNT],
@@ -217,7 +216,6 @@ class XRLinear(Presets, PartitionedClassifier):
     def __init__(
         self,
         *,
-        preset: str | None = None,
         n_trees: int = 1,
         branching_factor: int = 16,
         max_leaf_size: int = 100,
@@ -246,7 +244,6 @@ class XRLinear(Presets, PartitionedClassifier):
         random_state: Any = 0,
         n_jobs: int | None = None,
     ):
-        self.preset = preset
         self.n_trees = n_trees
         self.branching_factor = branching_factor
         self.max_leaf_size = max_leaf_size
@@ -274,7 +271,6 @@ class XRLinear(Presets, PartitionedClassifier):
         self.empty_labels = empty_labels
         self.random_state = random_state
         self.n_jobs = n_jobs
-        self._take_preset()
 
     @shows_progress
     def fit(

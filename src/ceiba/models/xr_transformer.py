@@ -45,7 +45,9 @@ class XRTransformer(TransformerParameters):
 
     A label tree is made from TF-IDF features. Level by level, from coarse to fine, an encoder is fine-tuned jointly
     with a linear head over the level's nodes. Its embeddings beside the TF-IDF features then make a new tree, on
-    which linear matchers and rankers (`XRLinear`) are trained; these answer.
+    which linear matchers and rankers (`XRLinear`) are trained; these answer. ``XRTransformer.from_preset`` sets several
+    parameters by one word: "fast" is a quarter of an epoch, "balanced" the defaults, "accurate" two epochs and labels
+    in up to two clusters.
 
     {PARAMETERS}
     Attributes
@@ -322,15 +324,6 @@ class XRTransformer(TransformerParameters):
         names = MatcherSettings.__dataclass_fields__
         return MatcherSettings(**{name: getattr(self, name) for name in names})
 
-    @staticmethod
-    def default_ranker() -> XRLinear:
-        """Return the rankers' template where none is given.
-
-        Beside an encoder their time does not count, so they are three trees of larger clusters, and small weights, of
-        which embeddings have many, are kept. Texts of many labels weigh less as positives.
-        """
-        return XRLinear(n_trees=3, max_leaf_size=200, threshold=0.01, relevance_norm="l2")
-
     def _new_ranker(self) -> XRLinear:
         ranker = self.default_ranker() if self.ranker is None else clone(self.ranker)
         if isinstance(ranker.label_embedding, str) and "text" in ranker.label_embedding:
@@ -470,7 +463,6 @@ class XRTransformer(TransformerParameters):
 # parameters that a checkpoint's training does not depend on
 _NOT_OF_THE_MATCHER = (
     *OVERLAP,
-    "preset",
     "ranker",
     "n_jobs",
     "device",

@@ -1,0 +1,181 @@
+"""Parameters by name: nested ones work at their defaults, and a wrong name raises an error that names the right one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar, Self, TypeVar
+
+from ceiba.errors import InputError, InputTypeError
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Nested:
+    """A parameter that is an estimator: its default in the signature, and what makes the estimator it stands for.
+
+    What is made gets the values of the `shared` parameters from the estimator that it is a parameter of.
+    """
+
+    default: Any
+    make: Callable[[], Any]
+    shared: tuple[str, ...] = ()
+
+    def is_default(self, value: Any) -> bool:
+        return value is self.default or (isinstance(value, str) and value == self.default)
+
+    def made_for(self, params: Mapping[str, Any]) -> Any:
+        return self.make().set_params(**{name: params[name] for name in self.shared})
+
+
+class NamedParameters:
+    """Mixin for estimators; stands before scikit-learn's ``BaseEstimator``, whose methods it extends.
+
+    A subclass declares in ``_nested`` which of its parameters are estimators, and in ``_removed`` what to use in place
+    of parameters that there were once.
+    """
+
+    _nested: ClassVar[Mapping[str, Nested]] = {}
+    _removed: ClassVar[Mapping[str, str]] = {}
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        known = _own_names(cls)
+        for name in params:
+            if name not in known and not _takes_more(cls):
+                raise InputTypeError(f"{cls.__name__} has no parameter {name!r}.{_hint(cls, name, constructor=True)}")
+        return super().__new__(cls)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; see scikit-learn.
+
+        With `deep` also those of nested estimators, even where a default such as "tfidf" stands for one.
+        """
+        base: Any = super()
+        params = base.get_params(deep=deep)
+        for part, nested in self._nested.items() if deep else ():
+            if nested.is_default(params[part]):
+                inner = nested.made_for(params).get_params()
+                params.update({f"{part}__{name}": value for name, value in inner.items()})
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; see scikit-learn.
+
+        A nested one, such as ``vectorizer__min_df``, puts the estimator in the place of a default that stands for it.
+        """
+        base: Any = super()
+        own: dict[str, Any] = base.get_params(deep=False)
+        made: dict[str, Any] = {}
+        for name in params:
+            part, inner, rest = name.partition("__")
+            if part not in own:
+                raise InputError(f"Invalid parameter {name!r} for {type(self).__name__}.{_hint(type(self), name)}")
+            if not inner:
+                continue
+            target = made.get(part, params.get(part, own[part]))
+            if part in self._nested and self._nested[part].is_default(target):
+                target = made[part] = self._nested[part].made_for({**own, **params})
+            if isinstance(target, type) or not hasattr(target, "get_params"):
+                raise InputError(f"{name!r} cannot be set: {part} is {target!r}, which has no parameters.")
+            if rest not in target.get_params():
+                found = closest(rest, target.get_params())
+                hint = f" Did you mean {f'{part}__{found}'!r}?" if found else ""
+                known = ", ".join(sorted(target.get_params(deep=False)))
+                raise InputError(
+                    f"Invalid parameter {name!r}: {part} is a {type(target).__name__}.{hint} "
+                    f"Its parameters are: {known}."
+                )
+        base.set_params(**{**params, **made})
+        return self
+
+
+def named_arguments(**renamed: str) -> Callable[[_Method], _Method]:
+    """Decorate a method: a keyword that it does not have raises InputTypeError with the one that was meant.
+
+    Parameters
+    ----------
+    **renamed : str
+        Names that users of other libraries, or of older versions, try: the method's own name for each.
+    """
+
+    def decorate(method: _Method) -> _Method:
+        names = [name for name in inspect.signature(method).parameters if name != "self"]
+
+        @functools.wraps(method)
+        def checked(self: Any, *args: Any, **given: Any) -> Any:
+            for name in given:
+                if name not in names or name in names[: len(args)]:
+                    raise InputTypeError(_wrong_argument(type(self), method.__name__, name, names, renamed))
+            return method(self, *args, **given)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def _wrong_argument(kind: type, method: str, name: str, names: list[str], renamed: Mapping[str, str]) -> str:
+    call = f"{kind.__name__}.{method}()"
+    known = f"Its arguments are: {', '.join(names)}."
+    if name in names:
+        return f"{call} got {name!r} both by position and by name. {known}"
+    if name in _own_names(kind):
+        return f"{call} has no argument {name!r}, which is a parameter of {kind.__name__} itself: set it there."
+    meant = renamed.get(name) or closest(name, names)
+    return f"{call} has no argument {name!r}.{f' Did you mean {meant!r}?' if meant else ''} {known}"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like another one, in whichever case it is written; None if none is."""
+    by_lower = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), by_lower, n=1)
+    return by_lower[found[0]] if found else None
+
+
+def meant_parameter(kind: type[NamedParameters], name: str) -> str | None:
+    """Return the parameter of a class, own or nested, that a wrong name is most like; None where none is like it."""
+    nested = {part: list(each.make().get_params(deep=False)) for part, each in kind._nested.items()}
+    for part, names in nested.items():
+        if name in names:
+            return f"{part}__{name}"
+    part, inner, rest = name.partition("__")
+    if inner and part in nested:
+        found = closest(rest, nested[part])
+        return f"{part}__{found}" if found else None
+    found = closest(name, _own_names(kind))
+    if found:
+        return found
+    for part, names in nested.items():
+        found = closest(name, names)
+        if found:
+            return f"{part}__{found}"
+    return None
+
+
+def _hint(kind: type[NamedParameters], name: str, *, constructor: bool = False) -> str:
+    """Return what to write in place of a wrong parameter name, and the names that there are."""
+    known = f" Its parameters are: {', '.join(sorted(_own_names(kind)))}."
+    if name in kind._removed:
+        return f" {kind._removed[name].format(kind=kind.__name__)}"
+    found = meant_parameter(kind, name)
+    if found is None:
+        return known
+    part, inner, rest = found.partition("__")
+    if constructor and inner:
+        of = type(kind._nested[part].make()).__name__
+        return f" Write {part}={of}({rest}=...), or set_params({found}=...) afterwards.{known}"
+    return f" Did you mean {found!r}?{known}"
+
+
+def _own_names(kind: Any) -> frozenset[str]:
+    """Return the parameters in the signature of a class."""
+    return frozenset(inspect.signature(kind.__init__).parameters) - {"self"}
+
+
+def _takes_more(kind: type) -> bool:
+    """Tell whether a class, such as a user's own that is derived from an estimator, takes keywords without a name."""
+    own = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
+    return any(parameter.kind is parameter.VAR_KEYWORD for parameter in own)
