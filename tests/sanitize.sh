@@ -9,7 +9,7 @@ case $(uname -m) in x86_64 | amd64) isa=v3 ;; *) isa=base ;; esac
 
 "$python" -m pip install --quiet --disable-pip-version-check --target "$work/tools" nanobind
 export PYTHONPATH="$work/tools"
-cmake -S "$root" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCEIBA_SANITIZE=ON -DCEIBA_ISAS=v3 -DPython_EXECUTABLE="$python" > "$work/log"
+cmake -S "$root" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCEIBA_SANITIZE=address,undefined -DCEIBA_ISAS=v3 -DPython_EXECUTABLE="$python" > "$work/log"
 cmake --build "$work/build" --parallel 2 >> "$work/log" || { tail -40 "$work/log"; exit 1; }
 cp -r "$root/src/ceiba" "$work/ceiba"
 rm -f "$work"/ceiba/_native/*.so

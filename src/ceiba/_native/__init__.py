@@ -1,6 +1,7 @@
 """The compiled core, in the build that suits this processor.
 
-The core is built once per x86-64 level (v2, v3, v4), or once where there are no levels. Setting the environment
+A wheel has a build per x86-64 level (v2, v3, v4), an install from source the one of the machine that built it. Where
+there are no levels there is one build. Setting the environment
 variable ``CEIBA_ISA`` to one of ``v2``, ``v3``, ``v4`` picks a build by hand.
 """
 
@@ -24,7 +25,8 @@ def _load() -> tuple[ModuleType, str]:
             continue
     raise ImportError(
         f"no build of ceiba's core for this processor (x86-64 level {level}, tried {possible}); "
-        "ceiba needs x86-64-v2 or newer, or a build from source"
+        "ceiba needs x86-64-v2 or newer. An install from source has the builds it was made with; all levels come with "
+        "pip install . --config-settings=cmake.define.CEIBA_ISAS=all"
     )
 
 
