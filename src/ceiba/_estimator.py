@@ -93,23 +93,29 @@ class NamedParameters:
         return self
 
 
-def named_arguments(**renamed: str) -> Callable[[_Method], _Method]:
+def named_arguments(former: Mapping[str, str] | None = None, **meant: str) -> Callable[[_Method], _Method]:
     """Decorate a method: a keyword that it does not have raises InputTypeError with the one that was meant.
 
     Parameters
     ----------
-    **renamed : str
-        Names that users of other libraries, or of older versions, try: the method's own name for each.
+    former : dict or None, default=None
+        Names that arguments had before: the name of today for each. They still work.
+    **meant : str
+        Names that users of other libraries try: the method's own name for each.
     """
+    renamed = former or {}
 
     def decorate(method: _Method) -> _Method:
         names = [name for name in inspect.signature(method).parameters if name != "self"]
 
         @functools.wraps(method)
         def checked(self: Any, *args: Any, **given: Any) -> Any:
-            for name in given:
-                if name not in names or name in names[: len(args)]:
-                    raise InputTypeError(_wrong_argument(type(self), method.__name__, name, names, renamed))
+            for name in list(given):
+                now = renamed.get(name, name)
+                if now not in names or now in names[: len(args)] or (now != name and now in given):
+                    raise InputTypeError(_wrong_argument(type(self), method.__name__, name, now, names, meant))
+                if now != name:
+                    given[now] = given.pop(name)
             return method(self, *args, **given)
 
         return checked  # type: ignore[return-value]
@@ -117,15 +123,17 @@ def named_arguments(**renamed: str) -> Callable[[_Method], _Method]:
     return decorate
 
 
-def _wrong_argument(kind: type, method: str, name: str, names: list[str], renamed: Mapping[str, str]) -> str:
+def _wrong_argument(kind: type, method: str, name: str, now: str, names: list[str], others: Mapping[str, str]) -> str:
     call = f"{kind.__name__}.{method}()"
     known = f"Its arguments are: {', '.join(names)}."
-    if name in names:
-        return f"{call} got {name!r} both by position and by name. {known}"
+    meant = others.get(name) or (closest(name, names) if now not in names else None)
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    if now in names:
+        twice = f"{now!r} twice" if now == name else f"both {now!r} and {name!r}, which are the same"
+        return f"{call} got {twice}.{hint} {known}"
     if name in _own_names(kind):
         return f"{call} has no argument {name!r}, which is a parameter of {kind.__name__} itself: set it there."
-    meant = renamed.get(name) or closest(name, names)
-    return f"{call} has no argument {name!r}.{f' Did you mean {meant!r}?' if meant else ''} {known}"
+    return f"{call} has no argument {name!r}.{hint} {known}"
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

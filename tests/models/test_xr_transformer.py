@@ -222,7 +222,7 @@ def test_bad_input(tiny_encoder, params, texts, labels, message):
 
 
 def test_features_of_another_length(tiny_encoder):
-    with pytest.raises(InputError, match="X has 2 rows"):
+    with pytest.raises(InputError, match="features has 2 rows"):
         XRTransformer(encoder=str(tiny_encoder)).fit(TEXTS, LABELS, np.eye(2))
 
 

@@ -149,3 +149,46 @@ def test_classes_of_a_users_own_keep_their_parameters():
     with pytest.raises(TypeError, match="'c'"):
         Loose(c=2.0)
     assert pickle.loads(pickle.dumps(XRLinear(C=3.0))).C == 3.0
+
+
+def test_the_names_of_scikit_learn_are_taken():
+    model = XRLinear(n_jobs=1).fit(X=TEXTS, y=LABELS)
+    assert model.score(TEXTS, y=LABELS) == model.score(X=TEXTS, y=LABELS) == model.score(TEXTS, LABELS)
+    again = XRLinear(n_jobs=1).fit(TEXTS, Y=LABELS)  # the name of before works too
+    assert again.score(TEXTS, Y=LABELS) == model.score(TEXTS, LABELS)
+    assert again.predict_topk(TEXTS)[1].tobytes() == model.predict_topk(TEXTS)[1].tobytes()
+
+
+@pytest.mark.parametrize("kind", TRANSFORMERS)
+def test_the_names_of_scikit_learn_are_taken_by_transformer_models(kind):
+    pytest.importorskip("torch")
+    model = kind(encoder="frozen:static:8", n_jobs=1).fit(TEXTS, y=LABELS)
+    for named in ({"X": TEXTS, "y": LABELS}, {"texts": TEXTS, "Y": LABELS}):
+        again = kind(encoder="frozen:static:8", n_jobs=1).fit(**named)
+        assert again.score(TEXTS, y=LABELS) == model.score(TEXTS, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "right"),
+    [
+        (lambda: XRLinear().fit(TEXTS, LABELS, Y=LABELS), "y", "Y"),
+        (lambda: XRLinear().fit(TEXTS, y=LABELS, Y=LABELS), "y", "Y"),
+        (lambda: XRLinear().fit(texts=TEXTS, y=LABELS), "texts", "X"),
+        (lambda: XRLinear().fit(TEXTS, LABELS, label_text=[]), "label_text", "label_texts"),
+        (lambda: XRLinear().fit(TEXTS, LABELS, clases=[]), "clases", "classes"),
+        (lambda: XRLinear().score(TEXTS, labels=LABELS), "labels", "y"),
+        (lambda: XRTransformer().fit(TEXTS, LABELS, texts=TEXTS), "X", "texts"),
+        (lambda: XTransformer().fit(TEXTS, LABELS, X=[[1.0]]), "X", "features"),
+        (lambda: XRTransformer().fit(TEXTS, labels=LABELS), "labels", "y"),
+    ],
+)
+def test_wrong_arguments_are_answered_with_the_right_one(call, wrong, right):
+    with pytest.raises(TypeError, match=f"'{wrong}'.*'{right}'"):
+        call()
+
+
+def test_a_parameter_is_not_an_argument_of_fit():
+    with pytest.raises(TypeError, match=r"'n_trees'.*parameter of XRLinear"):
+        XRLinear().fit(TEXTS, LABELS, n_trees=2)
+    with pytest.raises(TypeError, match="'X' twice"):
+        XRLinear().fit(TEXTS, X=TEXTS, y=LABELS)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ceiba._estimator import NamedParameters
+from ceiba._estimator import NamedParameters, named_arguments
 from ceiba._params import Constraints, Exactly, Interval, available_threads, check
 from ceiba.data.frames import column_values, is_table
 from ceiba.data.indicators import is_indicator
@@ -181,19 +181,20 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         data = searcher.score_labels(features, ptr, ids, n_threads=n_threads)
         return np.split(data, ptr[1:-1]) if rows else []
 
-    def score(self, X: Any, Y: Any) -> float:
+    @named_arguments({"Y": "y"}, texts="X", labels="y")
+    def score(self, X: Any, y: Any) -> float:
         """Return precision at 1 as a share, so that grid search has something to maximise.
 
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
-        Y : sequence of N collections of labels, or (N, L) indicator
+        y : sequence of N collections of labels, or (N, L) indicator
             The true labels; those the model does not know count as not found.
         """
         from ceiba.metrics import precision_at_k
 
         ids, _ = self._rank(X, 1)
-        truth, _ = encode_with(Y, self.classes_)
+        truth, _ = encode_with(y, self.classes_)
         self._check_rows("Y", truth.shape[0], len(ids))
         return precision_at_k(truth, ids, 1) / 100
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ceiba._estimator import Nested
+from ceiba._estimator import Nested, named_arguments
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import RANDOM_STATE, seed_from
@@ -272,11 +272,12 @@ class XRLinear(Presets, PartitionedClassifier):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @named_arguments({"Y": "y"}, texts="X", labels="y")
     @shows_progress
     def fit(
         self,
         X: Any,
-        Y: Any,
+        y: Any,
         *,
         classes: Any = None,
         relevance: Any = None,
@@ -290,8 +291,8 @@ class XRLinear(Presets, PartitionedClassifier):
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
             Texts, read once, or features.
-        Y : sequence of N collections of str or int, or (N, L) indicator
-            The positives of each row. Rows without labels are legal (they are negatives for all), as are repeated
+        y : sequence of N collections of str or int, or (N, L) indicator
+            Y, the positives of each row. Rows without labels are legal (they are negatives for all), as are repeated
             labels and stored zeros (which are no positives).
         classes : sequence of L str or int, default=None
             Names of the columns of an indicator.
@@ -319,7 +320,7 @@ class XRLinear(Presets, PartitionedClassifier):
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
         check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
-        if Y is None:
+        if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         rows = None if isinstance(X, Features) else text_rows(X)
         names = feature_names(X)
@@ -328,7 +329,7 @@ class XRLinear(Presets, PartitionedClassifier):
             X = checked(rows) if isinstance(rows, (list, tuple)) else rows
         elif not isinstance(X, Features):
             X = as_features(X)
-        Y, classes = encode_labels(Y, classes)
+        Y, classes = encode_labels(y, classes)
         self._check_labels(Y, classes)
         label_texts = in_class_order(label_texts, classes)
         self._check_embedding(len(classes), texts, label_texts)

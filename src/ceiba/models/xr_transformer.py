@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
+from ceiba._estimator import named_arguments
 from ceiba._params import available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
@@ -97,12 +98,13 @@ class XRTransformer(TransformerParameters):
 
     # ------------------------------------------------------------------ training
 
+    @named_arguments({"Y": "y", "texts": "X"}, labels="y", X="features")
     @shows_progress
     def fit(
         self,
-        texts: Any,
-        Y: Any,
-        X: Any = None,
+        X: Any,
+        y: Any,
+        features: Any = None,
         *,
         classes: Any = None,
         label_texts: Any = None,
@@ -116,11 +118,12 @@ class XRTransformer(TransformerParameters):
 
         Parameters
         ----------
-        texts : iterable of str
-        Y : sequence of N collections of str or int, or (N, L) indicator
-            The positives of each row, as in ``XRLinear.fit``.
-        X : sparse matrix or array-like of shape (N, D), default=None
-            Features of your own in place of TF-IDF. Answers then take a pair (texts, X).
+        X : iterable of str
+            The texts.
+        y : sequence of N collections of str or int, or (N, L) indicator
+            Y, the positives of each row, as in ``XRLinear.fit``.
+        features : sparse matrix or array-like of shape (N, D), default=None
+            Features of your own in place of TF-IDF. Answers then take a pair (texts, features).
         classes : sequence of L str or int, default=None
             Names of the columns of an indicator.
         label_texts : sequence of L str or dict, default=None
@@ -147,7 +150,7 @@ class XRTransformer(TransformerParameters):
         check_all(self.get_params(deep=False), self._constraints, name)
         require_torch(name)
         self._seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
-        given, ranker = self._given(texts, Y, X, classes, label_texts)
+        given, ranker = self._given(X, y, features, classes, label_texts)
         if self.lora_rank is not None:
             from ceiba.encoders.lora import require_peft
 
@@ -197,19 +200,21 @@ class XRTransformer(TransformerParameters):
         self.fit_report_ = {"seconds": clock.seconds, "matcher": levels, "ranker": ranker.fit_report_}
         return self
 
-    def _given(self, texts: Any, Y: Any, X: Any, classes: Any, label_texts: Any) -> tuple[TrainingTexts, XRLinear]:
+    def _given(
+        self, texts: Any, y: Any, features: Any, classes: Any, label_texts: Any
+    ) -> tuple[TrainingTexts, XRLinear]:
         """Check what there is to train on, and return it beside a ranker that is yet to be fitted."""
         texts = as_texts(texts)
-        if Y is None:
+        if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        Y, classes = encode_labels(Y, classes)
+        Y, classes = encode_labels(y, classes)
         ranker = self._new_ranker()
         check_all(ranker.get_params(deep=False), ranker._constraints, "XRLinear")
         ranker._check_labels(Y, classes)
         self._check_rows("Y", Y.shape[0], len(texts))
-        given = None if X is None else as_features(X)
+        given = None if features is None else as_features(features)
         if given is not None:
-            self._check_rows("X", given.n_rows, len(texts))
+            self._check_rows("features", given.n_rows, len(texts))
         names = in_class_order(label_texts, classes)
         if isinstance(names, Features):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
