@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+from ceiba._cpus import usable_cpus
 from ceiba.errors import InputError
 
 
@@ -171,14 +171,22 @@ class JsonList(Constraint):
 Constraints = Mapping[str, Sequence[Constraint]]
 
 
+N_JOBS = (Exactly(None), Interval(int, None, -1), Interval(int, 1, None))  # as joblib reads it
+
 _MOST_THREADS = 1024  # more than any machine has use for, and few enough to ask for
 
 
 def available_threads(n_jobs: int | None) -> int:
-    """Return how many threads `n_jobs` stands for: None and -1 are all cores this process may use."""
+    """Return how many threads `n_jobs` stands for.
+
+    None and -1 are all processors that this process may use, -2 all but one, and so on; never less than one.
+    """
     if n_jobs is not None and n_jobs > 0:
         return min(n_jobs, _MOST_THREADS)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cpus()
+    if cpus > _MOST_THREADS:
+        cpus = _MOST_THREADS
+    return cpus if n_jobs is None else max(1, cpus + 1 + n_jobs)
 
 
 def describe(constraints: Sequence[Constraint]) -> str:

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._estimator import NamedParameters
 from ceiba._native import core
-from ceiba._params import Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
+from ceiba._params import N_JOBS, Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
 from ceiba.errors import InputError
 from ceiba.features.chars import CONTEXTUAL, char_tables
 from ceiba.features.matrix import Features
@@ -67,7 +67,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         what is learnt then does not grow with the texts, and n-grams that meet in a column count as one. `min_df`,
         `max_df` and `max_features` must be left alone. 2**18 to 2**22 are usual.
     n_jobs : int or None, default=None
-        Threads; None and -1 are all cores. The features do not depend on it.
+        Threads; None and -1 are all processors this process may use, -2 all but one. The features do not depend on it.
 
     Attributes
     ----------
@@ -118,7 +118,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         "lowercase": [Flag()],
         "strip_accents": [Options("unicode", "ascii"), Exactly(None)],
         "hash_features": [Interval(int, 1, 2**30), Exactly(None)],
-        "n_jobs": [Exactly(None), Interval(int, -1, -1), Interval(int, 1, None)],
+        "n_jobs": [*N_JOBS],
     }
 
     def __init__(

@@ -140,7 +140,7 @@ PARAMETERS = """Parameters
         Seeds everything. The same seed gives the same model on the same machine's CPU. None: another model each time,
         so no training goes on from a checkpoint, and several processes refuse it.
     n_jobs : int or None, default=None
-        Threads; None and -1 are all cores this process may use.
+        Threads; None and -1 are all processors this process may use, also by its container's quota, -2 all but one.
 """
 
 

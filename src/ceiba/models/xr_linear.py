@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._estimator import Nested, named_arguments
-from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
+from ceiba._params import N_JOBS, Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import RANDOM_STATE, seed_from
 from ceiba.data.labels import encode_labels
@@ -121,7 +121,8 @@ class XRLinear(Presets, PartitionedClassifier):
     random_state : int, RandomState, Generator or None, default=0
         Seeds clustering and solver. The same seed gives the same model, bit for bit, for any `n_jobs`; None: no seed.
     n_jobs : int or None, default=None
-        Threads for training and batches; None and -1 are all cores this process may use.
+        Threads for training and batches; None and -1 are all processors this process may use, also by its container's
+        quota, -2 all but one.
 
     Attributes
     ----------
@@ -210,7 +211,7 @@ class XRLinear(Presets, PartitionedClassifier):
         ],
         "empty_labels": [Options("error", "keep")],
         "random_state": RANDOM_STATE,
-        "n_jobs": [Exactly(None), Interval(int, -1, -1), _COUNT],
+        "n_jobs": [*N_JOBS],
     }
 
     def __init__(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._native import core
-from ceiba._params import Flag, Interval, available_threads, check
+from ceiba._params import N_JOBS, Flag, Interval, available_threads, check
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features.matrix import Features, as_features
 from ceiba.layers.instances import InstanceLists
@@ -107,6 +107,7 @@ def assign_clusters(
     """
     owner = "assign_clusters"
     check("overlap", overlap, [Interval(int, 1)], owner)
+    check("n_jobs", n_jobs, N_JOBS, owner)
     check("min_gain", min_gain, [Interval(float, 0)], owner)
     check("coverage", coverage, [Flag()], owner)
     check("per_label", per_label, [Flag()], owner)
