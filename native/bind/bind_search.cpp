@@ -84,27 +84,54 @@ SearchOptions search_options(int64_t beam, int64_t k, int combine, int threads) 
 // Scores are logarithms in the core.
 float finish(float score, bool logarithms) { return logarithms ? score : std::exp(score); }
 
-nb::tuple hits_to_numpy(std::vector<int64_t>&& row_ptr, const std::vector<Hit>& hits, bool logarithms) {
-    std::vector<int32_t> ids(hits.size());
-    std::vector<float> scores(hits.size());
-    for (size_t h = 0; h < hits.size(); ++h) {
-        ids[h] = hits[h].id;
-        scores[h] = finish(hits[h].score, logarithms);
+// A lower limit of the score as the caller sees it, as a logarithm with room for rounding.
+float core_limit(float least, bool logarithms) {
+    if (!logarithms) least = std::log(std::max(least, 0.0f));
+    return least - 1e-4f * (1.0f + std::abs(least));
+}
+
+// CSR-like arrays of the hits of at least that score. Each block is freed as it is copied.
+nb::tuple hits_to_numpy(std::vector<RankedRows>&& blocks, bool logarithms, float least) {
+    std::vector<int64_t> row_ptr(1, 0);
+    std::vector<int32_t> ids;
+    std::vector<float> scores;
+    size_t rows = 0, hits = 0;
+    for (const RankedRows& block : blocks) {
+        rows += block.sizes.size();
+        hits += block.hits.size();
+    }
+    row_ptr.reserve(rows + 1);
+    ids.reserve(hits);
+    scores.reserve(hits);
+    for (RankedRows& block : blocks) {
+        const Hit* hit = block.hits.data();
+        for (const int64_t size : block.sizes) {
+            for (const Hit* end = hit + size; hit != end; ++hit) {
+                const float score = finish(hit->score, logarithms);
+                if (score < least) continue;
+                ids.push_back(hit->id);
+                scores.push_back(score);
+            }
+            row_ptr.push_back(static_cast<int64_t>(ids.size()));
+        }
+        block = {};
     }
     return nb::make_tuple(to_numpy(std::move(row_ptr)), to_numpy(std::move(ids)), to_numpy(std::move(scores)));
 }
 
 // (rows x k) ids and scores; short rows end in -1 and -inf.
-nb::tuple hits_to_rectangle(const std::vector<int64_t>& row_ptr, const std::vector<Hit>& hits, size_t k,
-                            bool logarithms) {
-    const size_t rows = row_ptr.size() - 1;
+nb::tuple hits_to_rectangle(const std::vector<RankedRows>& blocks, size_t rows, size_t k, bool logarithms) {
     std::vector<int32_t> ids(rows * k, -1);
     std::vector<float> scores(rows * k, -std::numeric_limits<float>::infinity());
-    for (size_t i = 0; i < rows; ++i) {
-        size_t to = i * k;
-        for (int64_t h = row_ptr[i]; h < row_ptr[i + 1]; ++h, ++to) {
-            ids[to] = hits[h].id;
-            scores[to] = finish(hits[h].score, logarithms);
+    size_t row = 0;
+    for (const RankedRows& block : blocks) {
+        const Hit* hit = block.hits.data();
+        for (const int64_t size : block.sizes) {
+            size_t to = k * row++;
+            for (const Hit* end = hit + size; hit != end; ++hit, ++to) {
+                ids[to] = hit->id;
+                scores[to] = finish(hit->score, logarithms);
+            }
         }
     }
     return nb::make_tuple(to_numpy(std::move(ids), rows, k), to_numpy(std::move(scores), rows, k));
@@ -141,18 +168,18 @@ void bind_search(nb::module_& m) {
         .def("top_k",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
                 Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
-                nb::object progress, bool logarithms) {
+                nb::object progress, bool logarithms, float least) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
-                 const SearchOptions options = search_options(beam, k, combine, threads);
+                 SearchOptions options = search_options(beam, k, combine, threads);
+                 options.least = core_limit(least, logarithms);
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
-                 std::vector<int64_t> row_ptr;
-                 std::vector<Hit> hits;
+                 std::vector<RankedRows> blocks;
                  SearchWork work;
                  Watch(std::move(progress)).run([&](Monitor& monitor) {
-                     searcher.top_k(x, options, excluded.get(), monitor, row_ptr, hits, &work);
+                     blocks = searcher.top_k(x, options, excluded.get(), monitor, &work);
                  });
-                 nb::tuple found = hits_to_numpy(std::move(row_ptr), hits, logarithms);
+                 nb::tuple found = hits_to_numpy(std::move(blocks), logarithms, least);
                  nb::dict counts;
                  counts["visits"] = work.visits;
                  counts["lookups"] = work.lookups;
@@ -161,7 +188,8 @@ void bind_search(nb::module_& m) {
                  return nb::make_tuple(found[0], found[1], found[2], counts);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
-             "beam"_a, "k"_a, "combine"_a, "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(), "logarithms"_a = true)
+             "beam"_a, "k"_a, "combine"_a, "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(),
+             "logarithms"_a = true, "least"_a = -std::numeric_limits<float>::infinity())
         .def("rank",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
                 Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
@@ -171,12 +199,11 @@ void bind_search(nb::module_& m) {
                  const SearchOptions options = search_options(beam, k, combine, threads);
                  require(k >= 1, "a ranking has at least one place");
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
-                 std::vector<int64_t> row_ptr;
-                 std::vector<Hit> hits;
+                 std::vector<RankedRows> blocks;
                  Watch(std::move(progress)).run([&](Monitor& monitor) {
-                     searcher.top_k(x, options, excluded.get(), monitor, row_ptr, hits);
+                     blocks = searcher.top_k(x, options, excluded.get(), monitor);
                  });
-                 return hits_to_rectangle(row_ptr, hits, static_cast<size_t>(k), logarithms);
+                 return hits_to_rectangle(blocks, x.rows, static_cast<size_t>(k), logarithms);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
              "beam"_a, "k"_a, "combine"_a, "filter"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a)
@@ -187,34 +214,33 @@ void bind_search(nb::module_& m) {
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  require(tree >= 0 && static_cast<size_t>(tree) < searcher.trees(), "no such tree");
                  require(depth >= 1 && depth <= searcher.depth(tree), "no such level");
-                 std::vector<int64_t> row_ptr;
-                 std::vector<Hit> hits;
+                 std::vector<RankedRows> blocks;
                  Watch(nb::none()).run([&](Monitor& monitor) {
-                     searcher.beam_nodes(tree, depth, x, search_options(beam, beam, combine, threads), monitor, row_ptr,
-                                         hits);
+                     blocks = searcher.beam_nodes(tree, depth, x, search_options(beam, beam, combine, threads), monitor);
                  });
-                 return hits_to_numpy(std::move(row_ptr), hits, logarithms);
+                 return hits_to_numpy(std::move(blocks), logarithms, -std::numeric_limits<float>::infinity());
              },
              "tree"_a, "depth"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
              "dense"_a.noconvert().none(), "beam"_a, "combine"_a, "threads"_a = 1, "logarithms"_a = true)
         .def("score_labels",
-             [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                Matrix<float> dense, Array<int64_t> ptr, Array<int32_t> items, int combine, int threads,
-                bool logarithms) {
+             [](const BoundSearcher& self, int64_t tree, Array<int64_t> indptr, Array<int32_t> indices,
+                Array<float> data, Matrix<float> dense, Array<int64_t> ptr, Array<int32_t> items, int combine,
+                int threads, bool logarithms) {
                  const Searcher& searcher = self.get();
+                 require(tree < static_cast<int64_t>(searcher.trees()), "no such tree");
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  const Lists candidates = lists(ptr, items, searcher.labels());
                  require(candidates.count == x.rows, "candidates: one list per row is needed");
                  std::vector<float> scores(items.shape(0));
                  Watch(nb::none()).run([&](Monitor& monitor) {
-                     searcher.score_labels(x, candidates, search_options(1, 1, combine, threads), monitor,
+                     searcher.score_labels(tree, x, candidates, search_options(1, 1, combine, threads), monitor,
                                            scores.data());
                  });
                  for (float& score : scores) score = finish(score, logarithms);
                  return to_numpy(std::move(scores));
              },
-             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
-             "ptr"_a.noconvert(), "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
+             "tree"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
+             "dense"_a.noconvert().none(), "ptr"_a.noconvert(), "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
 
     m.def("inner_products",
           [](Matrix<float> left, Matrix<float> right, Array<int64_t> ptr, Array<int32_t> items, int threads) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "core/ensemble_search.hpp"
 #include "core/tree_search.hpp"
 
 namespace ceiba {
@@ -13,68 +14,40 @@ namespace {
 
 constexpr int64_t kBlockRows = 8192;  // rows whose visits are sorted together
 
-// Mean of the trees' scores per label; `hits` is overwritten with the k best.
-void average(const std::vector<std::vector<std::vector<Hit>>>& per_tree, int64_t row, int64_t k,
-             std::vector<Hit>& hits) {
-    hits.clear();
-    for (const auto& tree : per_tree) {
-        for (const Hit& hit : tree[row]) hits.push_back(Hit{std::exp(hit.score), hit.id});
-    }
-    std::stable_sort(hits.begin(), hits.end(), [](const Hit& a, const Hit& b) { return a.id < b.id; });
-    size_t kept = 0;
-    for (size_t h = 0; h < hits.size(); ++h) {
-        if (kept > 0 && hits[kept - 1].id == hits[h].id) {
-            hits[kept - 1].score += hits[h].score;
-        } else {
-            hits[kept++] = hits[h];
-        }
-    }
-    hits.resize(kept);
-    for (Hit& hit : hits) hit.score = std::log(hit.score / static_cast<float>(per_tree.size()));
-    if (k > 0 && static_cast<int64_t>(kept) > k) {
-        std::partial_sort(hits.begin(), hits.begin() + k, hits.end(), Better{});
-        hits.resize(k);
-    } else {
-        std::sort(hits.begin(), hits.end(), Better{});
-    }
-}
-
-// Blocks of rows over threads; body(first, rows, results, space) leaves a block's hits in results.
+// Blocks of rows over threads; body(first, rows, results, space) leaves the hits of a block's rows in results.
 template <class Body>
-void in_blocks(int64_t rows, int threads, Monitor& monitor, std::vector<int64_t>& row_ptr, std::vector<Hit>& hits,
-               Body body) {
+std::vector<RankedRows> in_blocks(int64_t rows, int threads, Monitor& monitor, Body body) {
     const int64_t per_thread = (rows + threads - 1) / std::max(threads, 1);
     const int64_t size = std::clamp<int64_t>((per_thread + 1) / 2, kFewRows, kBlockRows);
-    const int64_t blocks = (rows + size - 1) / size;
-    std::vector<std::vector<std::vector<Hit>>> results(blocks);
+    std::vector<RankedRows> blocks((rows + size - 1) / size);
     auto run = [&](int64_t b) {
         const int64_t count = std::min(size, rows - b * size);
         thread_local SearchSpace space;
         space.scorer.work = {};
+        std::vector<std::vector<Hit>> results;
         try {
-            body(b * size, count, results[b], space);
+            body(b * size, count, results, space);
         } catch (...) {
             space = SearchSpace();  // a table may be half filled
             throw;
         }
         if (count >= kFewRows) space = SearchSpace();  // only what a few rows need is worth keeping
+        size_t hits = 0;
+        for (const auto& row : results) hits += row.size();
+        blocks[b].sizes.reserve(count);
+        blocks[b].hits.reserve(hits);
+        for (const auto& row : results) {
+            blocks[b].sizes.push_back(static_cast<int64_t>(row.size()));
+            blocks[b].hits.insert(blocks[b].hits.end(), row.begin(), row.end());
+        }
         monitor.done += count;
     };
-    if (blocks == 1) {
+    if (blocks.size() == 1) {
         run(0);  // no thread is worth starting
     } else {
-        parallel_for(blocks, threads, monitor, [&](int64_t b, int) { run(b); });
+        parallel_for(static_cast<int64_t>(blocks.size()), threads, monitor, [&](int64_t b, int) { run(b); });
     }
-    row_ptr.assign(1, 0);
-    row_ptr.reserve(rows + 1);
-    hits.clear();
-    for (auto& block : results) {
-        for (const auto& row : block) {
-            hits.insert(hits.end(), row.begin(), row.end());
-            row_ptr.push_back(static_cast<int64_t>(hits.size()));
-        }
-        block = {};
-    }
+    return blocks;
 }
 
 // Margins along the paths to given slots of one tree, each chunk once.
@@ -164,91 +137,77 @@ Searcher::Searcher(std::vector<TreeView> trees, int64_t labels) : trees_(std::mo
         std::vector<int32_t> slots(tree.slots);
         std::vector<int64_t> at(ptr.begin(), ptr.end() - 1);
         for (int64_t s = 0; s < tree.slots; ++s) slots[at[tree.slot_label[s]]++] = static_cast<int32_t>(s);
-        label_slot_ptr_.push_back(std::move(ptr));
-        label_slots_.push_back(std::move(slots));
+        label_slots_.push_back({std::move(ptr), std::move(slots)});
     }
 }
 
-void Searcher::top_k(const Csr& x, const SearchOptions& options, const Lists* filter, Monitor& monitor,
-                     std::vector<int64_t>& row_ptr, std::vector<Hit>& hits, SearchWork* work) const {
-    SearchOptions per_tree = options;
-    // a label high in the mean may stand lower in one tree's list
-    if (trees_.size() > 1 && options.k > 0) per_tree.k = std::max(2 * options.k, options.k + 10);
+std::vector<RankedRows> Searcher::top_k(const Csr& x, const SearchOptions& options, const Lists* filter,
+                                        Monitor& monitor, SearchWork* work) const {
     SearchWork sum;
     std::mutex mutex;
-    in_blocks(x.rows, options.threads, monitor, row_ptr, hits,
-              [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
-                  std::vector<std::vector<std::vector<Hit>>> found(trees_.size());
-                  for (size_t t = 0; t < trees_.size(); ++t) {
-                      TreeSearch(trees_[t], trees_[t].layers.size(), per_tree, filter, space)
-                          .run(x, first, rows, found[t]);
-                  }
-                  {
-                      std::lock_guard<std::mutex> lock(mutex);
-                      sum += space.scorer.work;
-                  }
-                  if (trees_.size() == 1) {
-                      results = std::move(found[0]);
-                      return;
-                  }
-                  results.resize(rows);
-                  for (int64_t i = 0; i < rows; ++i) average(found, i, options.k, results[i]);
-              });
+    auto blocks = in_blocks(
+        x.rows, options.threads, monitor,
+        [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
+            if (trees_.size() == 1) {
+                TreeSearch(trees_[0], trees_[0].layers.size(), options, filter, space).run(x, first, rows, results);
+            } else {
+                EnsembleSearch(trees_, label_slots_, options, filter, space).run(x, first, rows, results);
+            }
+            std::lock_guard<std::mutex> lock(mutex);
+            sum += space.scorer.work;
+        });
     if (work != nullptr) *work = sum;
+    return blocks;
 }
 
-void Searcher::beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options, Monitor& monitor,
-                          std::vector<int64_t>& row_ptr, std::vector<Hit>& hits) const {
+std::vector<RankedRows> Searcher::beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options,
+                                             Monitor& monitor) const {
     SearchOptions nodes = options;
     nodes.k = options.beam;
-    in_blocks(x.rows, options.threads, monitor, row_ptr, hits,
-              [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
-                  TreeSearch(trees_.at(tree), depth, nodes, nullptr, space).run(x, first, rows, results);
-              });
+    return in_blocks(x.rows, options.threads, monitor,
+                     [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
+                         TreeSearch(trees_.at(tree), depth, nodes, nullptr, space).run(x, first, rows, results);
+                     });
 }
 
-void Searcher::score_labels(const Csr& x, const Lists& candidates, const SearchOptions& options, Monitor& monitor,
-                            float* scores) const {
+void Searcher::score_labels(int64_t tree, const Csr& x, const Lists& candidates, const SearchOptions& options,
+                            Monitor& monitor, float* scores) const {
     const int64_t block = 256, blocks = (x.rows + block - 1) / block;
-    std::fill_n(scores, candidates.ptr[candidates.count], 0.0f);
+    const size_t begin_tree = tree < 0 ? 0 : tree, end_tree = tree < 0 ? trees_.size() : tree + 1;
+    const int64_t n_trees = end_tree - begin_tree;
     auto run = [&](int64_t b) {
+        const int64_t last_row = std::min(x.rows, (b + 1) * block), origin = candidates.ptr[b * block];
+        std::vector<float> of_trees((candidates.ptr[last_row] - origin) * n_trees);
         std::vector<int64_t> slots;
         std::vector<float> slot_scores;
-        for (size_t t = 0; t < trees_.size(); ++t) {
+        for (size_t t = begin_tree; t < end_tree; ++t) {
             PathScorer scorer(trees_[t], options.combine);
-            for (int64_t row = b * block; row < std::min(x.rows, (b + 1) * block); ++row) {
+            const LabelSlots& own = label_slots_[t];
+            for (int64_t row = b * block; row < last_row; ++row) {
                 const int64_t begin = candidates.ptr[row], end = candidates.ptr[row + 1];
                 slots.clear();
                 for (int64_t q = begin; q < end; ++q) {
                     const int32_t label = candidates.items[q];
-                    slots.insert(slots.end(), label_slots_[t].begin() + label_slot_ptr_[t][label],
-                                 label_slots_[t].begin() + label_slot_ptr_[t][label + 1]);
+                    slots.insert(slots.end(), own.slots.begin() + own.ptr[label],
+                                 own.slots.begin() + own.ptr[label + 1]);
                 }
                 std::sort(slots.begin(), slots.end());
                 scorer.run(x, row, slots, slot_scores);
                 for (int64_t q = begin; q < end; ++q) {
                     const int32_t label = candidates.items[q];
                     float best = kNothing;
-                    for (int64_t s = label_slot_ptr_[t][label]; s < label_slot_ptr_[t][label + 1]; ++s) {
-                        const int64_t slot = label_slots_[t][s];
-                        const size_t place = std::lower_bound(slots.begin(), slots.end(), slot) - slots.begin();
+                    for (int64_t s = own.ptr[label]; s < own.ptr[label + 1]; ++s) {
+                        const size_t place = std::lower_bound(slots.begin(), slots.end(), own.slots[s]) - slots.begin();
                         best = std::max(best, slot_scores[place]);
                     }
-                    if (trees_.size() == 1) {
-                        scores[q] = best;
-                    } else {
-                        scores[q] += std::exp(best);
-                    }
+                    of_trees[(q - origin) * n_trees + (t - begin_tree)] = best;
                 }
             }
         }
-        if (trees_.size() > 1) {
-            const int64_t end = candidates.ptr[std::min(x.rows, (b + 1) * block)];
-            for (int64_t q = candidates.ptr[b * block]; q < end; ++q) {
-                scores[q] = std::log(scores[q] / static_cast<float>(trees_.size()));
-            }
+        for (int64_t q = origin; q < candidates.ptr[last_row]; ++q) {
+            scores[q] = mean_score(of_trees.data() + (q - origin) * n_trees, n_trees);
         }
-        monitor.done += std::min(x.rows, (b + 1) * block) - b * block;
+        monitor.done += last_row - b * block;
     };
     if (blocks <= 1) {
         if (blocks == 1) run(0);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "core/chunk_scorer.hpp"
@@ -22,11 +23,18 @@ struct TreeView {
     bool overlapping = false;  // whether a label may own several slots
 };
 
+// The slots of each label of a tree.
+struct LabelSlots {
+    std::vector<int64_t> ptr;
+    std::vector<int32_t> slots;
+};
+
 struct SearchOptions {
     int64_t beam = 10;
     int64_t k = 10;  // results per row; 0 for everything the beam reaches
     Combine combine = Combine::l3_hinge;
     int threads = 1;
+    float least = -std::numeric_limits<float>::infinity();  // labels below (a logarithm) may be left out
 };
 
 struct Hit {
@@ -39,6 +47,12 @@ struct Better {
     bool operator()(const Hit& a, const Hit& b) const { return a.score != b.score ? a.score > b.score : a.id < b.id; }
 };
 
+// The hits of consecutive rows.
+struct RankedRows {
+    std::vector<int64_t> sizes;  // per row
+    std::vector<Hit> hits;
+};
+
 class Searcher {
    public:
     Searcher(std::vector<TreeView> trees, int64_t labels);
@@ -48,25 +62,25 @@ class Searcher {
     size_t trees() const { return trees_.size(); }
     int64_t depth(size_t tree) const { return static_cast<int64_t>(trees_[tree].layers.size()); }
 
-    // The labels of each row, best first, in row_ptr/hits order. `filter` lists labels a row must not get (or null).
-    // With several trees a label's score is the mean over the trees of its path scores, a tree that did not reach it
-    // counting as 0; scores are logarithms.
-    void top_k(const Csr& x, const SearchOptions& options, const Lists* filter, Monitor& monitor,
-               std::vector<int64_t>& row_ptr, std::vector<Hit>& hits, SearchWork* work = nullptr) const;
+    // The labels of each row, best first, in blocks of rows. `filter` lists labels a row must not get (or null).
+    // With several trees a label's score is the mean over the trees of its path scores, 0 for a tree whose beam does not
+    // reach it; scores are logarithms. Fewer labels (k, least) are the first of more.
+    std::vector<RankedRows> top_k(const Csr& x, const SearchOptions& options, const Lists* filter, Monitor& monitor,
+                                  SearchWork* work = nullptr) const;
 
-    // The beam of nodes at the bottom of the first `depth` levels of one tree, in row_ptr/hits order, best first.
-    void beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options, Monitor& monitor,
-                    std::vector<int64_t>& row_ptr, std::vector<Hit>& hits) const;
+    // The beam of nodes at the bottom of the first `depth` levels of one tree, best first, in blocks of rows.
+    std::vector<RankedRows> beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options,
+                                       Monitor& monitor) const;
 
-    // Path scores (logarithms) of given labels per row, whatever a beam would reach; the best slot counts.
-    void score_labels(const Csr& x, const Lists& candidates, const SearchOptions& options, Monitor& monitor,
+    // Path scores (logarithms) of given labels per row, whatever a beam would reach; the best slot counts. Those in one
+    // tree, or the mean over all where `tree` is negative.
+    void score_labels(int64_t tree, const Csr& x, const Lists& candidates, const SearchOptions& options, Monitor& monitor,
                       float* scores) const;
 
    private:
     std::vector<TreeView> trees_;
     int64_t labels_ = 0, features_ = 0;
-    std::vector<std::vector<int64_t>> label_slot_ptr_;  // per tree: slots of each label
-    std::vector<std::vector<int32_t>> label_slots_;
+    std::vector<LabelSlots> label_slots_;  // per tree
 };
 
 }  // namespace ceiba

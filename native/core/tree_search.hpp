@@ -17,6 +17,9 @@ namespace ceiba {
 inline constexpr int64_t kFewRows = 16;  // below this, rows are searched one by one
 inline constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
+// A lower limit with room for another order of rounding.
+inline float lowered(float score) { return score - 1e-4f * (1.0f + std::abs(score)); }
+
 // Log of a node's own score.
 template <Combine form>
 inline float log_score(float margin) {
@@ -33,12 +36,14 @@ inline float log_score(float margin) {
 // The best k hits seen so far, in a buffer that is cut back when full.
 class Best {
    public:
-    // `repeated`: the same id may be pushed again, and only its best score counts.
-    void start(int64_t k, bool repeated) {
+    // `repeated`: the same id may be pushed again, and only its best score counts. Hits below `least` are not wanted.
+    // `within`: keeps the hits up to so far below the k-th best, too, in any number.
+    void start(int64_t k, bool repeated, float least = kNothing, float within = 0.0f) {
         hits_.clear();
         k_ = k;
         limit_ = k > (int64_t{1} << 40) ? std::numeric_limits<int64_t>::max() : 2 * k + 16;
-        bound_ = kNothing;
+        bound_ = least;
+        within_ = within;
         repeated_ = repeated;
     }
     // A hit below the bound cannot be among the best.
@@ -59,6 +64,7 @@ class Best {
     int64_t size() const { return static_cast<int64_t>(hits_.size()); }
 
     void cut() {
+        if (within_ > 0) return cut_within();
         put_best_first();
         if (repeated_ && may_repeat()) {
             if (!leave_few()) leave_one_each();
@@ -67,6 +73,18 @@ class Best {
         if (size() < k_) return;
         hits_.resize(k_);
         bound_ = std::max_element(hits_.begin(), hits_.end(), Better{})->score;
+    }
+
+    void cut_within() {
+        if (repeated_) leave_one_each();
+        if (size() >= k_) {
+            put_best_first();
+            const float kth = std::max_element(hits_.begin(), hits_.begin() + k_, Better{})->score;
+            bound_ = std::max(bound_, lowered(kth - within_));
+            hits_.erase(std::remove_if(hits_.begin(), hits_.end(), [this](const Hit& h) { return h.score < bound_; }),
+                        hits_.end());
+        }
+        limit_ = std::max(limit_, 2 * size() + 16);
     }
 
     void put_best_first() {
@@ -112,7 +130,7 @@ class Best {
 
     std::vector<Hit> hits_;
     int64_t k_ = 0, limit_ = 0;
-    float bound_ = kNothing;
+    float bound_ = kNothing, within_ = 0.0f;
     bool repeated_ = false;
 };
 
@@ -121,12 +139,33 @@ struct Visit {
     float score;   // of the parent
 };
 
+// What the trees of an ensemble found for a block of rows.
+struct EnsembleSpace {
+    struct Tree {
+        std::vector<std::vector<Hit>> hits, parents;       // of each row
+        std::vector<std::vector<Hit>> missing_parents;     // to be looked at again, for the labels `missing`
+        std::vector<std::vector<int32_t>> missing;
+        std::vector<float> bounds;  // all labels of the beam that are not in `hits` lie below
+    };
+    struct Entry {
+        int32_t id, tree;
+        float score;
+    };
+    std::vector<Tree> trees;
+    std::vector<Entry> entries;
+    std::vector<double> sums, best_sums;
+    std::vector<int64_t> ptr;     // candidates of each row ...
+    std::vector<int32_t> ids;     // ... ascending
+    std::vector<float> scores;    // candidates x trees
+};
+
 // What one thread's searches keep from one to the next, so that a single row allocates next to nothing.
 struct SearchSpace {
     ChunkScorer scorer;
     std::vector<Best> best;
     std::vector<int64_t> starts, ends;
     std::vector<Visit> visits;
+    EnsembleSpace ensemble;
 };
 
 // One thread's search of one tree.
@@ -140,27 +179,62 @@ class TreeSearch {
 
     // results[i]: hits of row first + i, best first.
     void run(const Csr& x, int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results) {
-        results.resize(rows);
-        if (static_cast<int64_t>(best_.size()) < rows) best_.resize(rows);
-        for (auto& beam : results) beam.assign(1, Hit{0.0f, 0});
-        for (int64_t t = 0; t < depth_; ++t) {
-            const bool labels = t + 1 == static_cast<int64_t>(tree_.layers.size());
-            const int64_t wanted = t + 1 == depth_ ? options_.k : options_.beam;
-            const int64_t keep = wanted > 0 ? wanted : std::numeric_limits<int64_t>::max();
-            for (int64_t i = 0; i < rows; ++i) best_[i].start(keep, labels && tree_.overlapping);
-            if (rows < kFewRows) {
-                rows_one_by_one(x, t, first, rows, results, labels);
-            } else {
-                rows_by_chunk(x, t, first, rows, results, labels);
-            }
-            for (int64_t i = 0; i < rows; ++i) {
-                const std::vector<Hit>& hits = best_[i].finish();
-                results[i].assign(hits.begin(), hits.end());
-            }
+        walk(x, first, rows, depth_, results);
+    }
+
+    // The same for one tree of several. results[i] holds all labels of the beam whose score is at least bounds[i], which
+    // is raised to the k-th best score less `within`; parents[i] is the beam above them.
+    void run_within(const Csr& x, int64_t first, int64_t rows, float within, std::vector<float>& bounds,
+                    std::vector<std::vector<Hit>>& parents, std::vector<std::vector<Hit>>& results) {
+        walk(x, first, rows, depth_ - 1, parents);
+        const int64_t keep = options_.k > 0 ? options_.k : std::numeric_limits<int64_t>::max();
+        for (int64_t i = 0; i < rows; ++i) best_[i].start(keep, tree_.overlapping, bounds[i], within);
+        level(x, depth_ - 1, first, rows, parents, results);
+        for (int64_t i = 0; i < rows; ++i) bounds[i] = best_[i].bound();
+    }
+
+    // results[i]: the scores of the labels wanted[i] below the nodes parents[i] of the level above them.
+    void run_wanted(const Csr& x, int64_t first, int64_t rows, const std::vector<std::vector<Hit>>& parents,
+                    const std::vector<std::vector<int32_t>>& wanted, std::vector<std::vector<Hit>>& results) {
+        wanted_ = &wanted;
+        for (int64_t i = 0; i < rows; ++i) {
+            best_[i].start(std::numeric_limits<int64_t>::max(), tree_.overlapping);
         }
+        level(x, depth_ - 1, first, rows, parents, results);
+        wanted_ = nullptr;
     }
 
    private:
+    // The first `levels` levels.
+    void walk(const Csr& x, int64_t first, int64_t rows, int64_t levels, std::vector<std::vector<Hit>>& results) {
+        results.resize(rows);
+        if (static_cast<int64_t>(best_.size()) < rows) best_.resize(rows);
+        for (auto& beam : results) beam.assign(1, Hit{0.0f, 0});
+        for (int64_t t = 0; t < levels; ++t) {
+            const bool labels = t + 1 == static_cast<int64_t>(tree_.layers.size());
+            const int64_t wanted = t + 1 == depth_ ? options_.k : options_.beam;
+            const int64_t keep = wanted > 0 ? wanted : std::numeric_limits<int64_t>::max();
+            for (int64_t i = 0; i < rows; ++i) best_[i].start(keep, labels && tree_.overlapping, options_.least);
+            level(x, t, first, rows, results, results);
+        }
+    }
+
+    // From the nodes above to the best of the level; both may be the same lists.
+    void level(const Csr& x, int64_t t, int64_t first, int64_t rows, const std::vector<std::vector<Hit>>& parents,
+               std::vector<std::vector<Hit>>& results) {
+        const bool labels = t + 1 == static_cast<int64_t>(tree_.layers.size());
+        if (rows < kFewRows) {
+            rows_one_by_one(x, t, first, rows, parents, labels);
+        } else {
+            rows_by_chunk(x, t, first, rows, parents, labels);
+        }
+        results.resize(rows);
+        for (int64_t i = 0; i < rows; ++i) {
+            const std::vector<Hit>& hits = best_[i].finish();
+            results[i].assign(hits.begin(), hits.end());
+        }
+    }
+
     // Scores only fall on the way down, so a parent below the bound has no child above it: visiting the best parents
     // first leaves many of the others out, and the result is still exactly that of the whole beam.
     void rows_one_by_one(const Csr& x, int64_t level, int64_t first, int64_t rows,
@@ -242,6 +316,7 @@ class TreeSearch {
             if (children - c < 16) open &= (1u << (children - c)) - 1;
             for (; open != 0; open &= open - 1) {
                 const int64_t child = c + __builtin_ctz(open);
+                if (wanted_ != nullptr && !is_wanted(v.row, tree_.slot_label[base + child])) continue;
                 const float exact = v.score + log_score<form>(margin[child]);
                 if (!(exact >= best.bound())) continue;  // NaN, of weights that overflow, is left out too
                 const int32_t node = static_cast<int32_t>(base + child);
@@ -257,10 +332,16 @@ class TreeSearch {
         return std::binary_search(filter_->items + filter_->ptr[row], filter_->items + filter_->ptr[row + 1], label);
     }
 
+    bool is_wanted(int64_t row, int32_t label) const {
+        const std::vector<int32_t>& labels = (*wanted_)[row];
+        return std::find(labels.begin(), labels.end(), label) != labels.end();
+    }
+
     const TreeView& tree_;
     int64_t depth_;
     const SearchOptions& options_;
     const Lists* filter_;
+    const std::vector<std::vector<int32_t>>* wanted_ = nullptr;  // per row of the block; null for all
     ChunkScorer& scorer_;
     std::vector<Best>& best_;
     std::vector<int64_t>& starts_;

@@ -65,16 +65,16 @@ class Searcher:
         *,
         filter: Filter | None = None,
     ) -> Ranked:
-        """Return the k best labels of each row, or with k None all that the beam reaches."""
-        kept = k if k is None or len(self._trees) == 1 else max(2 * k, k + 10)
+        """Return the k best labels of each row, or with k None all that the beam reaches.
+
+        A label's score is the mean over the trees of its score in each, 0 where the tree's beam does not reach it.
+        """
         scores = [self.node_scores(X, tree) for tree in range(len(self._trees))]
         found = []
         for row in range(X.n_rows):
             excluded = set() if filter is None else set(filter[1][filter[0][row] : filter[0][row + 1]].tolist())
-            lists = [self._labels(scores[t], t, row, beam_size, excluded) for t in range(len(self._trees))]
-            if len(lists) > 1:
-                lists = [self._mean([dict(_best(labels, kept)) for labels in lists])]
-            found.append(_best(lists[0], k))
+            trees = [self._labels(scores[t], t, row, beam_size, excluded) for t in range(len(self._trees))]
+            found.append(_best(self._mean(trees), k))
         return self._ranked(found)
 
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0) -> Ranked:
@@ -86,7 +86,7 @@ class Searcher:
         """Return the score of given labels, in their order."""
         row = np.repeat(np.arange(X.n_rows), np.diff(ptr))
         trees = [self.label_scores(X, tree)[row, labels] for tree in range(len(self._trees))]
-        mean = trees[0] if len(trees) == 1 else np.log(np.mean(np.exp(trees), axis=0))
+        mean = _log_mean(np.array(trees))
         return mean if self._logarithms else np.exp(mean)
 
     def _reached(self, scores: list[NDArray], tree: int, row: int, beam_size: int) -> dict[int, float]:
@@ -111,18 +111,20 @@ class Searcher:
 
     @staticmethod
     def _mean(trees: list[dict[int, float]]) -> dict[int, float]:
-        labels = set().union(*trees)
-        with np.errstate(divide="ignore"):
-            return {
-                label: float(np.log(sum(np.exp(tree.get(label, -np.inf)) for tree in trees) / len(trees)))
-                for label in labels
-            }
+        labels = sorted(set().union(*trees))
+        scores = np.array([[tree.get(label, -np.inf) for label in labels] for tree in trees])
+        return dict(zip(labels, _log_mean(scores).tolist(), strict=True))
 
     def _ranked(self, rows: list[list[tuple[int, float]]]) -> Ranked:
         ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
         ids = np.array([label for row in rows for label, _ in row], np.int32)
         scores: Any = np.array([score for row in rows for _, score in row], np.float64)
         return Ranked(ptr, ids, scores if self._logarithms else np.exp(scores))
+
+
+def _log_mean(scores: NDArray) -> NDArray:
+    """Return the logarithm of the mean over the first axis of scores given as logarithms."""
+    return np.logaddexp.reduce(scores, axis=0, initial=-np.inf) - np.log(len(scores))
 
 
 def inner_products(left: NDArray, right: NDArray, ptr: NDArray[np.int64], items: NDArray[np.int32]) -> NDArray:

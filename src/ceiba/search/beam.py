@@ -67,11 +67,12 @@ class BeamSearcher:
         beam_size: int,
         *,
         filter: Filter | None = None,
+        least: float = -np.inf,
         n_threads: int = 1,
         progress: Report | None = None,
     ) -> Ranked:
-        """Return the k best labels of each row, or with k None all that the beam reaches."""
-        options = beam_size, k or 0, self._combine, filter, n_threads, progress, self.logarithms
+        """Return the k best labels of each row, or with k None all that the beam reaches, of at least some score."""
+        options = beam_size, k or 0, self._combine, filter, n_threads, progress, self.logarithms, least
         return Ranked(*self._core.top_k(*X.arrays(), *options)[:3])
 
     def rank(
@@ -99,7 +100,14 @@ class BeamSearcher:
         )
 
     def score_labels(
-        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
+        self,
+        X: Features,
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        tree: int | None = None,
+        n_threads: int = 1,
     ) -> NDArray[np.float32]:
-        """Return the score of given labels, in their order, whatever a beam would reach."""
-        return self._core.score_labels(*X.arrays(), ptr, labels, self._combine, n_threads, self.logarithms)
+        """Return the score of given labels, in their order, whatever a beam would reach: in one tree, or the mean."""
+        which = -1 if tree is None else tree
+        return self._core.score_labels(which, *X.arrays(), ptr, labels, self._combine, n_threads, self.logarithms)
