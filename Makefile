@@ -22,7 +22,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev test test-newest test-wheel test-slow test-peers wheel sanitize check format clean
+.PHONY: demo dev test test-newest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 dev: $(VENV)/.editable
 
 test: $(VENV)/.dev
-	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory check test-native
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not peers and not wheel" tests --pyargs ceiba
 
 # the wheel for the newest Python of this machine, installed without a compiler: the smoke tier, the builds, the README
@@ -57,6 +57,26 @@ wheel: dist/.wheel
 # the tests of the native core under AddressSanitizer and UBSan
 sanitize: $(VENV)/.dev
 	PYTHON=$(CURDIR)/$(BIN)/python tests/sanitize.sh
+
+# The core alone: it has no Python in it.
+CMAKE := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cmake
+NATIVE_TESTS := -G Ninja -DCMAKE_BUILD_TYPE=Release -DCEIBA_PYTHON=OFF -DCEIBA_NATIVE_TESTS=ON -DCEIBA_UNITY=ON
+test-native: $(VENV)/.tools
+	$(CMAKE) -S . -B build/native $(NATIVE_TESTS) > build/native.log || { cat build/native.log; exit 1; }
+	$(CMAKE) --build build/native > build/native.log || { cat build/native.log; exit 1; }
+	$(BIN)/ctest --test-dir build/native --output-on-failure
+
+# the same for ARM under qemu, with and without NEON
+test-aarch64: $(VENV)/.tools
+	$(CMAKE) -S . -B build/aarch64 --toolchain cmake/aarch64-linux-gnu.cmake $(NATIVE_TESTS) > build/aarch64.log || { cat build/aarch64.log; exit 1; }
+	$(CMAKE) --build build/aarch64 > build/aarch64.log || { cat build/aarch64.log; exit 1; }
+	$(BIN)/ctest --test-dir build/aarch64 --output-on-failure
+
+# the core under ThreadSanitizer
+sanitize-threads: $(VENV)/.tools
+	$(CMAKE) -S . -B build/tsan $(NATIVE_TESTS) -DCEIBA_SANITIZE=thread > build/tsan.log || { cat build/tsan.log; exit 1; }
+	$(CMAKE) --build build/tsan > build/tsan.log || { cat build/tsan.log; exit 1; }
+	$(BIN)/ctest --test-dir build/tsan --output-on-failure
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks .ci

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-ASK = "import sys, venv, ensurepip, sysconfig; print(*sys.version_info, bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+ASK = (
+    "import sys, venv, ensurepip, sysconfig; "
+    "print(*sys.version_info, bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
+)
 OLDEST = (3, 11)
 
 

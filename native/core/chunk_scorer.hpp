@@ -201,6 +201,23 @@ class ChunkScorer {
             if (record.rows - r < kAtOnce) equal &= (1u << (kKeyBytes * (record.rows - r))) - 1;
             if (equal != 0) return r + __builtin_ctz(equal) / kKeyBytes;
         }
+#elif defined(CEIBA_NEON)
+        constexpr int kAtOnce = 16 / kKeyBytes;
+        for (int r = 0; r < record.rows; r += kAtOnce) {
+            const uint8x16_t keys = vld1q_u8(record.keys + r * kKeyBytes);
+            uint8x16_t same;
+            if constexpr (kKeyBytes == 1) {
+                same = vceqq_u8(keys, vdupq_n_u8(static_cast<uint8_t>(feature)));
+            } else {
+                const uint16x8_t wanted = vdupq_n_u16(static_cast<uint16_t>(feature));
+                same = vreinterpretq_u8_u16(vceqq_u16(vreinterpretq_u16_u8(keys), wanted));
+            }
+            // four bits for each byte: there is no instruction that gathers one bit of each
+            const uint8x8_t narrow = vshrn_n_u16(vreinterpretq_u16_u8(same), 4);
+            uint64_t equal = vget_lane_u64(vreinterpret_u64_u8(narrow), 0);
+            if (record.rows - r < kAtOnce) equal &= (uint64_t{1} << (4 * kKeyBytes * (record.rows - r))) - 1;
+            if (equal != 0) return r + __builtin_ctzll(equal) / (4 * kKeyBytes);
+        }
 #else
         const uint32_t wanted = kKeyBytes == 1 ? feature & 0xff : feature & 0xffff;
         for (int r = 0; r < record.rows; ++r) {
@@ -227,6 +244,17 @@ class ChunkScorer {
         ids = _mm_add_epi64(ids, _mm_unpackhi_epi64(ids, ids));
         values = _mm_add_epi64(values, _mm_unpackhi_epi64(values, values));
         return _mm_cvtsi128_si32(ids) + int64_t{value_bytes} * _mm_cvtsi128_si32(values);
+#elif defined(CEIBA_NEON)
+        const uint8x16_t most = vdupq_n_u8(static_cast<uint8_t>(mask_bytes));
+        const uint8x16_t place = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        int64_t ids = 0, values = 0;
+        for (int r = 0; r < rows; r += 16) {
+            const uint8x16_t keep = vcltq_u8(place, vdupq_n_u8(static_cast<uint8_t>(std::min(16, rows - r))));
+            const uint8x16_t e = vandq_u8(vld1q_u8(entries + r), keep);
+            ids += vaddlvq_u8(vminq_u8(e, most));
+            values += vaddlvq_u8(e);
+        }
+        return ids + int64_t{value_bytes} * values;
 #else
         int64_t ids = 0, values = 0;
         for (int r = 0; r < rows; ++r) {

@@ -57,14 +57,14 @@ inline void add_dense(const float* const* rows, int64_t cols, const Lanes<L>* st
     }
 }
 
-// The same for any number of rows up to four.
+// The same for any number of rows up to a block.
 template <int L>
 inline void add_dense(int count, const float* const* rows, int64_t cols, const Lanes<L>* steps, float* weight) {
-    switch (count) {
-        case 1: return add_dense<L, 1>(rows, cols, steps, weight);
-        case 2: return add_dense<L, 2>(rows, cols, steps, weight);
-        case 3: return add_dense<L, 3>(rows, cols, steps, weight);
-        case 4: return add_dense<L, 4>(rows, cols, steps, weight);
+    if (count == 1) return add_dense<L, 1>(rows, cols, steps, weight);
+    if (count == 2) return add_dense<L, 2>(rows, cols, steps, weight);
+    if constexpr (kDenseBlock<L> > 2) {
+        if (count == 3) return add_dense<L, 3>(rows, cols, steps, weight);
+        if (count == 4) return add_dense<L, 4>(rows, cols, steps, weight);
     }
 }
 

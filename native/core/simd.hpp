@@ -6,6 +6,9 @@
 
 #if defined(__AVX512F__) || defined(__AVX__) || defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__) && !defined(CEIBA_PLAIN)  // CEIBA_PLAIN: the plain twins, for the tests
+#include <arm_neon.h>
+#define CEIBA_NEON 1
 #endif
 
 namespace ceiba {
@@ -58,6 +61,9 @@ inline uint32_t sign_bits(Vector<8>::Int mask) {
 inline uint32_t sign_bits(Vector<4>::Int mask) {
 #if defined(__SSE2__)
     return static_cast<uint32_t>(_mm_movemask_ps((__m128)mask));
+#elif defined(CEIBA_NEON)
+    const uint32x4_t lane_bit = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32((uint32x4_t)mask, lane_bit));
 #else
     uint32_t bits = 0;
     for (int l = 0; l < 4; ++l) bits |= (static_cast<uint32_t>(mask[l]) >> 31) << l;

@@ -11,6 +11,8 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace ceiba {
@@ -26,7 +28,11 @@ class Scratch {
             const size_t bytes = (wanted * sizeof(T) + kAlign - 1) / kAlign * kAlign;
             memory_.reset();
             capacity_ = 0;
+#if defined(_WIN32)
+            void* block = _aligned_malloc(bytes, kAlign);
+#else
             void* block = std::aligned_alloc(kAlign, bytes);
+#endif
             if (block == nullptr) throw std::bad_alloc();
 #if defined(__linux__)
             // Weights of many features are visited in random order: huge pages spare a page walk per visit.
@@ -44,7 +50,13 @@ class Scratch {
    private:
     static constexpr size_t kAlign = 4096;
     struct Free {
-        void operator()(T* block) const { std::free(block); }
+        void operator()(T* block) const {
+#if defined(_WIN32)
+            _aligned_free(block);
+#else
+            std::free(block);
+#endif
+        }
     };
     std::unique_ptr<T, Free> memory_;
     size_t capacity_ = 0;

@@ -1,0 +1,10 @@
+# Fails unless two programs print the same: cmake -DFIRST=... -DSECOND=... [-DEMULATOR=...] -P same_output.cmake
+foreach(which FIRST SECOND)
+  execute_process(COMMAND ${EMULATOR} ${${which}} OUTPUT_VARIABLE output_${which} RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "${${which}} failed:\n${output_${which}}")
+  endif()
+endforeach()
+if(NOT output_FIRST STREQUAL output_SECOND)
+  message(FATAL_ERROR "${FIRST} and ${SECOND} differ:\n${output_FIRST}\n${output_SECOND}")
+endif()
