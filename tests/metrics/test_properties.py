@@ -220,7 +220,11 @@ def test_top_k_ranks_by_score_then_column_in_any_block_size(problem, k, cells):
         patch.setattr(ranking, "CELLS", cells)
         for name, Y_score in score_containers(scores, n_labels).items():
             if name != "ranked objects":
-                np.testing.assert_array_equal(metrics.top_k(Y_score, k), expected, err_msg=name)
+                got = metrics.top_k(Y_score, k)
+                width = got.shape[1]
+                assert 1 <= width <= k, name
+                np.testing.assert_array_equal(got, expected[:, :width], err_msg=name)
+                assert (expected[:, width:] == -1).all(), name
 
 
 @patient
@@ -240,6 +244,20 @@ def test_top_k_of_names():
     assert got.tolist() == [["c", "a", None]]
     assert metrics.top_k([["b", "a"], []], 1).tolist() == [["b"], [None]]
     assert metrics.top_k([[70, 5], []], 2).tolist() == [[70, 5], [-1, -1]]
+
+
+@pytest.mark.parametrize("k", [10**6, 10**9, 2**63, 10**30])
+def test_a_ranking_has_no_more_places_than_labels(k):
+    scores = np.array([[0.5, -np.inf, 0.7], [0.1, 0.2, 0.3]])
+    for matrix in (scores, sp.csr_array(np.maximum(scores, 0))):
+        assert metrics.top_k(matrix, k).tolist() == [[2, 0, -1], [2, 1, 0]]
+    assert metrics.top_k([["b", "a"], []], k).tolist() == [["b", "a"], [None, None]]
+    truth = [[0], [2]]
+    few, many = metrics.evaluate(truth, scores, (3,)), metrics.evaluate(truth, scores, (k,))
+    assert many[f"R@{k}"] == few["R@3"]
+    assert many[f"nDCG@{k}"] == pytest.approx(few["nDCG@3"])
+    assert 0 < many[f"P@{k}"] < few["P@3"]
+    assert metrics.recall_at_k(truth, scores, k) == few["R@3"]
 
 
 def test_one_long_row_among_short_ones_is_ranked_like_the_others():

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from tests.search.test_beam import assert_same, draw_rows, draw_tree
 
 from ceiba import XRLinear
+from ceiba.features.dense import with_dense
 from ceiba.reference.search import Searcher as Twin
+from ceiba.search import cosine
 from ceiba.search.beam import ALL_NODES, COMBINE_NAMES, BeamSearcher
+from ceiba.search.cosine import CosineSearcher
 
 N_LABELS = 80
 
@@ -133,3 +136,72 @@ def test_three_trees_in_many_threads_and_one_by_one(three_trees):
 def clone_with(model, **params):
     other = copy.copy(model)
     return other.set_params(**params)
+
+
+def draw_cosines(rng, n_rows, dim=6):
+    """Return unit embeddings of rows and labels, some of labels being 0 or equal."""
+    rows, labels = (rng.normal(size=(n, dim)).astype(np.float32) for n in (n_rows, N_LABELS))
+    labels[::9] = labels[0]
+    for embeddings in (rows, labels):
+        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels[::7] = 0
+    return rows, labels
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    n_trees=st.integers(1, 3),
+    everywhere=st.booleans(),
+    combine=st.sampled_from(["l3-hinge", "log-sigmoid"]),
+    beam=st.sampled_from([1, 4, ALL_NODES]),
+    n_candidates=st.sampled_from([1, 4, 20, 200]),
+    filtered=st.booleans(),
+    n_rows=st.sampled_from([1, 30]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_rankings_with_cosines_begin_longer_ones(
+    n_trees, everywhere, combine, beam, n_candidates, filtered, n_rows, seed
+):
+    rng = np.random.default_rng(seed)
+    dense, labels = draw_cosines(rng, n_rows)
+    trees = [draw_tree(rng, N_LABELS, n_features=46, leaf=4 + 3 * t) for t in range(n_trees)]
+    X = with_dense(draw_rows(rng, n_rows), dense)
+    filter = draw_filter(rng, n_rows) if filtered else None
+    search = BeamSearcher(trees, N_LABELS, combine)
+    searcher = CosineSearcher(search, labels, 0.7, everywhere=everywhere)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cosine, "N_CANDIDATES", n_candidates)
+        longest = searcher.rank(X, N_LABELS, beam, filter=filter)
+        for k in (1, 3, 5, 17, 60):
+            begins(longest, searcher.rank(X, k, beam, filter=filter, n_threads=2))
+            begins(longest, padded(searcher.top_k(X, k, beam, filter=filter), k))
+        whole = searcher.top_k(X, None, beam, filter=filter)
+        for row, (begin, end) in enumerate(zip(whole.ptr, whole.ptr[1:], strict=False)):
+            np.testing.assert_array_equal(whole.ids[begin:end], longest[0][row, : end - begin])
+            np.testing.assert_array_equal(whole.scores[begin:end], longest[1][row, : end - begin])
+        least = float(np.quantile(whole.scores, 0.7)) if len(whole.scores) else 0.0
+        found = searcher.top_k(X, None, beam, filter=filter, least=least)
+        np.testing.assert_array_equal(found.ids, whole.ids[whole.scores >= np.float32(least)])
+    expected = mixed_scores(search, X, dense, labels, everywhere, beam, n_candidates, filter)
+    ids, scores = longest
+    if combine.startswith("log-"):
+        scores = np.exp(scores)
+    for row in range(n_rows):
+        found = dict(zip(ids[row][ids[row] >= 0].tolist(), scores[row].tolist(), strict=False))
+        assert found.keys() == {label for label in range(N_LABELS) if expected[row, label] > 0}
+        for label, score in found.items():
+            assert score == pytest.approx(expected[row, label], rel=1e-4, abs=1e-6)
+
+
+def mixed_scores(search, X, dense, labels, everywhere, beam, n_candidates, filter):
+    """Return the scores of all labels by the definition, from whole matrices."""
+    reached = search.top_k(X, None, beam, filter=filter)
+    expected = 0.7 * np.maximum(dense @ labels.T, 0) / 1.7 if everywhere else np.zeros((X.n_rows, N_LABELS))
+    for row, (begin, end) in enumerate(zip(reached.ptr, reached.ptr[1:], strict=False)):
+        for place, (label, score) in enumerate(zip(reached.ids[begin:end], reached.scores[begin:end], strict=True)):
+            own = np.exp(score) if search.logarithms else score
+            near = max(0, dense[row] @ labels[label]) if everywhere or place < n_candidates else 0
+            expected[row, label] = (own + 0.7 * near) / 1.7
+        if filter is not None:
+            expected[row, part_of(filter, row)[1]] = 0
+    return expected

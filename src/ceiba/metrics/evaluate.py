@@ -115,8 +115,8 @@ def top_k(Y_score: Any, k: int, *, classes: Any = None) -> npt.NDArray[Any]:
     (k,) = sizes_of(k, "k", "top_k")
     scores = read_scores(Y_score, "Y_score")
     space = LabelSpace([scores], classes)
-    top = best_labels(scores, k, space)
     names = space.names()
+    top = best_labels(scores, min(k, max(1, len(names))), space)
     empty = None if names.dtype == object else -1
     return np.concatenate([names, np.array([empty], dtype=names.dtype)])[top]
 

@@ -23,7 +23,7 @@ def _label_mean(values: Vector) -> Vector:
 Formula = Callable[[Tally], Vector]
 
 PLAIN: dict[str, Formula] = {
-    "P": lambda t: t.hits / (t.n * np.array(t.ks)),
+    "P": lambda t: t.hits / (t.n * np.array(t.ks, np.float64)),
     "nDCG": lambda t: _ratio(t.ndcg, t.n_with_positives),
     "R": lambda t: _ratio(t.recall, t.n_with_positives),
 }

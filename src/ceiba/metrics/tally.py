@@ -40,6 +40,8 @@ class Tally:
 def tally(top: IntArray, positives: Pattern, ks: Sequence[int], weights: Vector | None = None) -> Tally:
     """Gather the sums for rankings (n, places) against positives; without weights the gains stay 0."""
     n, n_labels = positives.n, positives.n_labels
+    asked, most = tuple(ks), max(1, n_labels, top.shape[1])
+    ks = [min(k, most) for k in asked]  # places further down are empty
     sums = {name: np.zeros(len(ks)) for name in ("hits", "recall", "ndcg", "gain", "best_gain")}
     sums |= {name: np.zeros(len(ks)) for name in ("discounted_gain", "best_discounted_gain")}
     true_positives = np.zeros((len(ks), n_labels), dtype=np.int64)
@@ -61,7 +63,7 @@ def tally(top: IntArray, positives: Pattern, ks: Sequence[int], weights: Vector 
             _add_gains(sums, gain, np.maximum(best, 0.0), counts, ks, discount, ideal)
         _add_labels(true_positives, returned, block, hit, ks)
     return Tally(
-        ks=tuple(ks),
+        ks=asked,
         n=n,
         n_with_positives=int(np.count_nonzero(np.diff(positives.indptr))),
         true_positives=np.cumsum(true_positives, axis=0),

@@ -22,7 +22,7 @@ from ceiba.features.matrix import Features, as_features
 from ceiba.features.texts import checked, text_rows
 from ceiba.features.tfidf import TfidfVectorizer
 from ceiba.search.beam import ALL_NODES, BeamSearcher
-from ceiba.search.searcher import Searcher
+from ceiba.search.searcher import Ranked, Searcher
 
 if TYPE_CHECKING:
     from ceiba.layers.partition import Partition
@@ -74,7 +74,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
             Texts, for a model fitted on texts, or features.
         k : int, default=5
-            Labels per row.
+            Labels per row; no more than there are labels.
         beam_size : int or None, default=None
             Nodes kept per level; the model's own when None.
         filter : sequence of N collections of labels, or (N, L) indicator, default=None
@@ -85,15 +85,20 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
 
         Returns
         -------
-        labels : ndarray of shape (N, k), object
-            The labels, best first; None where the search reached fewer than k.
-        scores : ndarray of shape (N, k), float32
+        labels : ndarray of shape (N, min(k, L)), object
+            The labels, best first, equal scores in the order of ``classes_``; None where the search reached fewer.
+        scores : ndarray of shape (N, min(k, L)), float32
             Their scores in (0, 1], or logarithms where `combine` is a "log-" form; -inf where there is no label.
 
         Raises
         ------
         InputError, InputTypeError
             When X does not fit the model, k is below 1, or `filter` has another number of rows.
+
+        Notes
+        -----
+        Neither labels nor scores depend on k: the answer for k is the first k columns of that for any larger k. With
+        several trees a score is the mean over all trees. A tree whose beam does not reach the label counts as 0.
         """
         check("k", k, _K, "predict_topk")
         ids, scores = self._rank(X, k, beam_size, filter, progress)
@@ -106,7 +111,8 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
         k : int or None, default=None
-            Keep the k best labels of each row; None keeps all that the beam reaches.
+            Keep the k best labels of each row; None keeps all that the beam reaches. Where the embeddings of all labels
+            count (models with label texts), None keeps 200 more.
         beam_size : int or None, default=None
             Nodes kept per level; the model's own when None.
 
@@ -117,10 +123,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         """
         check("k", k, _K_OR_NONE, "decision_function")
         check("beam_size", beam_size, _BEAM, "decision_function")
-        beam = self.beam_size if beam_size is None else beam_size
-        features, searcher = self._features(X), self._searcher()
-        k = None if k is None else min(k, len(self.classes_))
-        found = searcher.top_k(features, k, min(beam, ALL_NODES), n_threads=available_threads(self.n_jobs))
+        found = self._found(X, k, beam_size)
         scores = sp.csr_array((found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_)))
         scores.sort_indices()
         return scores
@@ -137,13 +140,15 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         csr_array of shape (N, L), int8
             An indicator, as scikit-learn's multi-label metrics take it.
         """
-        scores = self.decision_function(X)
         limit = self.prediction_threshold
         if self.combine.startswith("log-"):
             limit = float(np.log(limit)) if limit > 0 else -np.inf
-        scores.data = (scores.data >= limit).astype(np.int8)
-        scores.eliminate_zeros()
-        return scores.astype(np.int8)
+        found = self._found(X, None, None, limit)
+        labels = sp.csr_array(
+            (np.ones(len(found.ids), np.int8), found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_))
+        )
+        labels.sort_indices()
+        return labels
 
     def score_labels(self, X: Any, candidates: Any) -> Any:
         """Score given labels only, whatever a search would reach.
@@ -230,7 +235,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         if features.n_rows != 1:
             raise InputError(f"explain takes one instance. Got {features.n_rows} instead.")
         column = self._column("label", label)
-        return explain(self, features, label, column, n_features=n_features, tree=tree)
+        return explain(self, self._searcher(), features, label, column, n_features=n_features, tree=tree)
 
     def match(
         self, X: Any, k: int = 10, *, tree: int = 0, beam_size: int | None = None
@@ -249,10 +254,10 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
 
         Returns
         -------
-        clusters : ndarray of shape (N, k), int32
+        clusters : ndarray of shape (N, min(k, number of clusters)), int32
             Best first; ``trees_[tree].labels_under(depth - 1, c)`` are the labels of cluster c. -1 where there are
             fewer. Where all labels hang below the root (one-vs-all), the root is the one cluster, 0.
-        scores : ndarray of shape (N, k), float32
+        scores : ndarray of the same shape, float32
             Their scores; -inf where there is no cluster.
 
         Raises
@@ -267,18 +272,13 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
             raise InputError(f"The model has {len(self.partitions_)} trees, there is no tree {tree}.")
         depth = self.partitions_[tree].tree.depth - 1
         if depth == 0:
-            return _only_root(features.n_rows, k, 0.0 if self.combine.startswith("log-") else 1.0)
+            score = 0.0 if self.combine.startswith("log-") else 1.0
+            return np.zeros((features.n_rows, 1), np.int32), np.full((features.n_rows, 1), score, np.float32)
+        k = min(k, len(self.partitions_[tree].layers[depth].child_ptr) - 1)
         beam = max(k, self.beam_size) if beam_size is None else beam_size
         n_threads = available_threads(self.n_jobs)
         found = searcher.nodes(features, depth, min(beam, ALL_NODES), tree=tree, n_threads=n_threads)
-        clusters = np.full((len(found.ptr) - 1, k), -1, np.int32)
-        scores = np.full(clusters.shape, -np.inf, np.float32)
-        column = np.arange(len(found.ids)) - np.repeat(found.ptr[:-1], np.diff(found.ptr))
-        row = np.repeat(np.arange(len(clusters)), np.diff(found.ptr))
-        kept = column < k
-        clusters[row[kept], column[kept]] = found.ids[kept]
-        scores[row[kept], column[kept]] = found.scores[kept]
-        return clusters, scores
+        return found.padded(k)
 
     @property
     def reads_texts(self) -> bool:
@@ -311,6 +311,12 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
 
     # ------------------------------------------------------------------ parts
 
+    def _found(self, X: Any, k: int | None, beam_size: int | None, least: float = -np.inf) -> Ranked:
+        beam = min(self.beam_size if beam_size is None else beam_size, ALL_NODES)
+        k = None if k is None else min(k, len(self.classes_))
+        features, searcher = self._features(X), self._searcher()
+        return searcher.top_k(features, k, beam, least=least, n_threads=available_threads(self.n_jobs))
+
     def _rank(
         self, X: Any, k: int, beam_size: int | None = None, filter: Any = None, progress: Callable | None = None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -332,7 +338,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
             report = lambda done: progress("predict", done, features.n_rows)  # noqa: E731
         return searcher.rank(
             features,
-            k,
+            min(k, len(self.classes_)),
             min(beam_size, ALL_NODES),
             filter=excluded,
             n_threads=available_threads(self.n_jobs),
@@ -475,14 +481,6 @@ def _is_empty(X: Any) -> bool:
     if sp.issparse(X) or not isinstance(X, Sized) or is_table(X):
         return False
     return len(X) == 0 and getattr(X, "ndim", 1) == 1
-
-
-def _only_root(n: int, k: int, score: float) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the root as the only cluster that n rows are matched to, with the score that every search begins at."""
-    clusters = np.full((n, k), -1, np.int32)
-    scores = np.full((n, k), -np.inf, np.float32)
-    clusters[:, 0], scores[:, 0] = 0, score
-    return clusters, scores
 
 
 def _candidate_rows(candidates: Any) -> list[list[Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ceiba.errors import InputError
 from ceiba.features.matrix import Features
+from ceiba.search.searcher import Searcher
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,14 @@ def _shown(name: Any) -> str:
     return escape(str(name), quote=True)
 
 
-def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int, tree: int | None) -> Explanation:
+def explain(
+    model: Any, searcher: Searcher, X: Features, label: Any, column: int, *, n_features: int, tree: int | None
+) -> Explanation:
     """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
-    from ceiba.search.beam import BeamSearcher
-    from ceiba.search.cosine import CosineSearcher
+    ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)
 
     def score_in(t: int) -> float:
-        partition = model.partitions_[t]
-        searcher = BeamSearcher([(partition.layers, partition.tree.slot_label)], len(model.classes_), model.combine)
-        ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)
-        return float(searcher.score_labels(X, ptr, labels)[0])
+        return float(searcher.score_labels(X, ptr, labels, tree=t)[0])
 
     if tree is None:
         tree = int(np.argmax([score_in(t) for t in range(len(model.partitions_))]))
@@ -128,11 +127,9 @@ def explain(model: Any, X: Features, label: Any, column: int, *, n_features: int
         total = sum(_log_score(step.margin, model.combine) for step in steps)
         if total > best_total:
             best, best_total = steps, total
-    searcher = model._searcher()
-    if not isinstance(searcher, CosineSearcher):
-        return Explanation(label, tree, score_in(tree), best)
-    cosine = searcher.cosines(X, np.array([0, 1], np.int64), np.array([column], np.int32))[0]
-    return Explanation(label, tree, score_in(tree), best, float(cosine), searcher.weight)
+    cosines = searcher.cosines(X, ptr, labels)
+    cosine = None if cosines is None else float(cosines[0])
+    return Explanation(label, tree, score_in(tree), best, cosine, searcher.weight)
 
 
 def _log_score(margin: float, combine: str) -> float:

@@ -43,7 +43,12 @@ class BeamSearcher:
     the same result bit for bit. Scores are kept as logarithms, in which all the combine functions are sums of terms
     that are at most 0. A node below the k-th best score found so far can then be left out, children and all, without
     changing the result.
+
+    With several trees a label's score is the mean over all trees, 0 for one whose beam does not reach it.
+    The k best labels are the first of any longer ranking, scores included.
     """
+
+    weight = 0.0  # no cosines count
 
     def __init__(self, trees: Sequence[tuple[Sequence[Layer], NDArray[np.int32]]], n_labels: int, combine: str):
         self._core = core.Searcher(
@@ -111,3 +116,6 @@ class BeamSearcher:
         """Return the score of given labels, in their order, whatever a beam would reach: in one tree, or the mean."""
         which = -1 if tree is None else tree
         return self._core.score_labels(which, *X.arrays(), ptr, labels, self._combine, n_threads, self.logarithms)
+
+    def cosines(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1) -> None:
+        """Return None: no cosines count."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from ceiba._progress import Report
 from ceiba.features.matrix import Features
 from ceiba.search.searcher import Filter, Ranked, Searcher
 
-# the search's best labels whose cosines count, where more are not asked for: with 200 of them alone a text's first five
-# were as good as with all (validation split of titles), with 64 a little worse unless the labels left out count too
-_REACHED, _BESIDE_ALL = 200, 64
+# The search's best labels whose cosines count. With 200 a text's first five were as good as with all (validation split
+# of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.
+N_CANDIDATES = 200
 _CELLS = 2**24  # of the matrix of all cosines made at once
 _ROWS = 4096  # searched at once, so that no more of what is reached is in memory
 
@@ -33,9 +34,15 @@ class CosineSearcher:
     weight : float
         What the cosine counts beside the search's score.
     everywhere : bool
-        Consider every label, those that the search does not reach with a score of 0: for labels whose embeddings say
-        more than their training texts. It takes L x d multiplications a row; else only the labels reached are scored
-        anew. Labels at 0 are none.
+        False: cosines count for the best `N_CANDIDATES` labels of the search. Further labels count with a cosine of 0,
+        which leaves them below. True: cosines count for all labels, those that the search does not reach have a score
+        of 0 there. It is for labels whose embeddings say more than their training texts. It takes L x d
+        multiplications a row. Labels at 0 are none.
+
+    Notes
+    -----
+    The k best labels are the first of any longer ranking, scores included. With k None a ranking has as many labels as
+    the search reaches; with `everywhere` up to `N_CANDIDATES` more.
 
     References
     ----------
@@ -68,16 +75,11 @@ class CosineSearcher:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
-        for begin in range(0, X.n_rows, _ROWS):
-            end = min(begin + _ROWS, X.n_rows)
-            part, excluded = X.part(begin, end), filter
-            if filter is not None:
-                first, last = filter[0][begin], filter[0][end]
-                excluded = filter[0][begin : end + 1] - first, filter[1][first:last]
-            reached = self._searcher.top_k(part, self._asked(k), beam_size, filter=excluded, n_threads=n_threads)
-            ids[begin:end], scores[begin:end] = self._best(part, k, reached, excluded, n_threads)
-            if progress is not None:
-                progress(end)
+        begin = 0
+        for part in self._blocks(X, k, beam_size, filter, -np.inf, n_threads, progress):
+            end = begin + len(part.ptr) - 1
+            ids[begin:end], scores[begin:end] = part.padded(k)
+            begin = end
         return ids, scores
 
     def top_k(
@@ -87,86 +89,113 @@ class CosineSearcher:
         beam_size: int,
         *,
         filter: Filter | None = None,
+        least: float = -np.inf,
         n_threads: int = 1,
         progress: Report | None = None,
     ) -> Ranked:
-        """Return the k best labels of each row, or with k None all that the beam reaches and the nearest ones."""
-        most = None if k is None else self._asked(k)
-        reached = self._searcher.top_k(X, most, beam_size, filter=filter, n_threads=n_threads, progress=progress)
-        if k is None:
-            k = int(np.diff(reached.ptr).max(initial=0)) + (_BESIDE_ALL if self._everywhere else 0)
-        ids, scores = self._best(X, k, reached, filter, n_threads)
-        found = ids >= 0
-        ptr = np.concatenate([[0], np.cumsum(found.sum(axis=1))]).astype(np.int64)
-        return Ranked(ptr, ids[found], scores[found])
+        """Return the k best labels of each row, with k None as many as the notes say, of at least some score."""
+        parts = [_NONE, *self._blocks(X, k, beam_size, filter, least, n_threads, progress)]
+        sizes = np.concatenate([np.diff(part.ptr) for part in parts])
+        ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return Ranked(
+            ptr, np.concatenate([part.ids for part in parts]), np.concatenate([part.scores for part in parts])
+        )
 
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
         """Return the beam of nodes, which have no texts: the search's own."""
         return self._searcher.nodes(X, depth, beam_size, tree=tree, n_threads=n_threads)
 
     def score_labels(
-        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
-    ) -> NDArray[np.float32]:
-        """Return the score of given labels, in their order."""
-        own = self._searcher.score_labels(X, ptr, labels, n_threads=n_threads)
-        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels, n_threads)))
-
-    def _asked(self, k: int) -> int:
-        """Return how many labels of the search count where k are asked for."""
-        return max(2 * k, _BESIDE_ALL if self._everywhere else _REACHED)
-
-    def _best(
         self,
         X: Features,
-        k: int,
-        reached: Ranked,
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        tree: int | None = None,
+        n_threads: int = 1,
+    ) -> NDArray[np.float32]:
+        """Return the score of given labels, in their order; with a number of a tree that in it, without cosines."""
+        own = self._searcher.score_labels(X, ptr, labels, tree=tree, n_threads=n_threads)
+        if tree is not None:
+            return own
+        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels, n_threads)))
+
+    def _blocks(
+        self,
+        X: Features,
+        k: int | None,
+        beam_size: int,
         filter: Filter | None,
+        least: float,
         n_threads: int,
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return the k best labels of each row as (N, k) ids and scores, given what the search reached."""
-        if self._everywhere:
-            return self._of_all(X, k, reached, filter)
-        return self._of_reached(X, k, reached, n_threads)
-
-    def _of_reached(
-        self, X: Features, k: int, reached: Ranked, n_threads: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
-        row, at = _entries(reached.ptr, 0, X.n_rows)
-        mixed = self._mix(self._plain(reached.scores), self.cosines(X, reached.ptr, reached.ids, n_threads))
-        order = np.lexsort((reached.ids, -mixed, row))
-        place = at - reached.ptr[row]
-        kept = place < k
-        row, place, order = row[kept], place[kept], order[kept]
-        ids[row, place] = np.where(mixed[order] > 0, reached.ids[order], -1)
-        scores[row, place] = np.where(mixed[order] > 0, self._out(mixed[order]), -np.inf)
-        return ids, scores
-
-    def _of_all(
-        self, X: Features, k: int, reached: Ranked, filter: Filter | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        n_labels = len(self._labels)
-        kept = min(k, n_labels)
-        own, embeddings = self._plain(reached.scores), self._embeddings(X)
-        ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
-        rows_at_once = max(1, _CELLS // n_labels)
-        for begin in range(0, X.n_rows, rows_at_once):
-            end = min(begin + rows_at_once, X.n_rows)
-            cosine = embeddings[begin:end] @ self._labels.T
-            mixed = self._mix(0.0, cosine)
-            row, at = _entries(reached.ptr, begin, end)
-            label = reached.ids[at]
-            mixed[row, label] = self._mix(own[at], cosine[row, label])
+        progress: Report | None,
+    ) -> Iterator[Ranked]:
+        """Yield the rankings of blocks of rows, whose bounds do not depend on k where all cosines are multiplied."""
+        rows = _ROWS
+        if self._everywhere or k is None:
+            rows = max(1, min(rows, _CELLS // len(self._labels)))
+        for begin in range(0, X.n_rows, rows):
+            end = min(begin + rows, X.n_rows)
+            part, excluded = X.part(begin, end), filter
             if filter is not None:
-                row, at = _entries(filter[0], begin, end)
-                mixed[row, filter[1][at]] = 0
-            top = np.argpartition(-mixed, kept - 1, axis=1)[:, :kept]
-            value = np.take_along_axis(mixed, top, axis=1)
-            order = np.lexsort((top, -value), axis=1)
-            top, value = np.take_along_axis(top, order, axis=1), np.take_along_axis(value, order, axis=1)
-            ids[begin:end, :kept] = np.where(value > 0, top, -1)
-            scores[begin:end, :kept] = np.where(value > 0, self._out(value), -np.inf)
-        return ids, scores
+                first, last = filter[0][begin], filter[0][end]
+                excluded = filter[0][begin : end + 1] - first, filter[1][first:last]
+            most = None if k is None or self._everywhere else max(k, N_CANDIDATES)
+            reached = self._searcher.top_k(part, most, beam_size, filter=excluded, n_threads=n_threads)
+            if self._everywhere:
+                yield self._of_all(part, k, reached, excluded, least)
+            else:
+                yield self._of_reached(part, k, reached, least, n_threads)
+            if progress is not None:
+                progress(end)
+
+    def _of_reached(self, X: Features, k: int | None, reached: Ranked, least: float, n_threads: int) -> Ranked:
+        row, at = _entries(reached.ptr)
+        place = at - reached.ptr[row]
+        candidate = place < N_CANDIDATES
+        ptr = np.concatenate([[0], np.cumsum(np.minimum(np.diff(reached.ptr), N_CANDIDATES))]).astype(np.int64)
+        mixed = self._mix(self._plain(reached.scores), np.zeros(len(row), np.float32))
+        own = self._plain(reached.scores[candidate])
+        mixed[candidate] = self._mix(own, self.cosines(X, ptr, reached.ids[candidate], n_threads))
+        # Labels that are no candidates come in the search's order and after their equals, as with any other k.
+        order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -mixed, row))
+        return self._cut(X.n_rows, row, place, reached.ids[order], mixed[order], k, least)
+
+    def _of_all(self, X: Features, k: int | None, reached: Ranked, filter: Filter | None, least: float) -> Ranked:
+        n_labels = len(self._labels)
+        cosine = self._embeddings(X) @ self._labels.T
+        mixed = self._mix(0.0, cosine)
+        row, _ = _entries(reached.ptr)
+        mixed[row, reached.ids] = self._mix(self._plain(reached.scores), cosine[row, reached.ids])
+        if filter is not None:
+            mixed[_entries(filter[0])[0], filter[1]] = 0
+        numbers = np.diff(reached.ptr) + N_CANDIDATES if k is None else np.full(X.n_rows, k)
+        most = min(int(numbers.max()), n_labels)
+        kth = np.partition(mixed, n_labels - most, axis=1)[:, n_labels - most, None]
+        row, label = np.nonzero((mixed >= kth) & (mixed > 0))  # equals of the last one, too: the lowest labels count
+        value = mixed[row, label]
+        order = np.lexsort((label, -value, row))
+        place = np.arange(len(row)) - np.searchsorted(row, np.arange(X.n_rows))[row]
+        return self._cut(X.n_rows, row, place, label[order].astype(np.int32), value[order], numbers[row], least)
+
+    def _cut(
+        self,
+        n_rows: int,
+        row: NDArray[np.intp],
+        place: NDArray[np.int64],
+        ids: NDArray[np.int32],
+        mixed: NDArray[np.float32],
+        k: Any,
+        least: float,
+    ) -> Ranked:
+        """Return the first k of sorted entries that have a score of at least `least`; -inf is none."""
+        scores = self._out(mixed)
+        kept = (mixed > 0) & (scores >= least)
+        if k is not None:
+            kept &= place < k
+        sizes = np.bincount(row[kept], minlength=n_rows)
+        ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return Ranked(ptr, ids[kept], scores[kept])
 
     def cosines(
         self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1
@@ -192,6 +221,9 @@ class CosineSearcher:
             return np.log(scores)
 
 
-def _entries(ptr: NDArray[np.int64], begin: int, end: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return the stored entries of rows from begin up to end: the row of each, counted from begin, and its place."""
-    return np.repeat(np.arange(end - begin), np.diff(ptr[begin : end + 1])), np.arange(ptr[begin], ptr[end])
+def _entries(ptr: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return the row of each entry, and its place among all."""
+    return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)), np.arange(ptr[-1])
+
+
+_NONE = Ranked(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))

@@ -20,11 +20,22 @@ class Ranked(NamedTuple):
     ids: NDArray[np.int32]
     scores: NDArray[np.float32]
 
+    def padded(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the first k of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
+        n = len(self.ptr) - 1
+        ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+        row = np.repeat(np.arange(n), np.diff(self.ptr))
+        place = np.arange(len(self.ids)) - self.ptr[row]
+        kept = place < k
+        ids[row[kept], place[kept]], scores[row[kept], place[kept]] = self.ids[kept], self.scores[kept]
+        return ids, scores
+
 
 class Searcher(Protocol):
     """Ranks labels for rows of features."""
 
     logarithms: bool  # whether scores are logarithms
+    weight: float  # what cosines count beside the trees' scores; 0 where there are none
 
     def rank(
         self,
@@ -46,10 +57,11 @@ class Searcher(Protocol):
         beam_size: int,
         *,
         filter: Filter | None = None,
+        least: float = -np.inf,
         n_threads: int = 1,
         progress: Report | None = None,
     ) -> Ranked:
-        """Return the k best labels of each row, or with k None all that the search reaches."""
+        """Return the k best labels of each row, or with k None all that the search reaches, of at least some score."""
         ...
 
     def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
@@ -57,7 +69,22 @@ class Searcher(Protocol):
         ...
 
     def score_labels(
-        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, n_threads: int = 1
+        self,
+        X: Features,
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        tree: int | None = None,
+        n_threads: int = 1,
     ) -> NDArray[np.float32]:
-        """Return the score of given labels, in their order, whatever a search would reach."""
+        """Return the score of given labels, in their order, whatever a search would reach.
+
+        With a number of a tree it is the score in that tree alone, without cosines.
+        """
+        ...
+
+    def cosines(
+        self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1
+    ) -> NDArray[np.float32] | None:
+        """Return the cosine between each row and its labels; None where cosines do not count."""
         ...
