@@ -127,14 +127,28 @@ std::vector<double> plain_scores(const Model& m, const Problem& p, int64_t row, 
     return scores;
 }
 
+// The hits of all rows, and where each row's begin.
+struct Ranked {
+    std::vector<int64_t> row_ptr{0};
+    std::vector<Hit> hits;
+};
+
+Ranked top_k(const Searcher& searcher, const Csr& x, const SearchOptions& options, const Lists* filter = nullptr) {
+    Monitor monitor;
+    Ranked found;
+    for (const RankedRows& block : searcher.top_k(x, options, filter, monitor)) {
+        for (int64_t size : block.sizes) found.row_ptr.push_back(found.row_ptr.back() + size);
+        found.hits.insert(found.hits.end(), block.hits.begin(), block.hits.end());
+    }
+    return found;
+}
+
 void check_model(int64_t features, int64_t clusters, int64_t per_cluster, ValueType type, Combine combine) {
     const Model m = make_model(features, clusters, per_cluster, type);
     const Problem p = make_problem(10, 4, features);
     const SearchOptions options{clusters, 0, combine, 2};
     Monitor monitor;
-    std::vector<int64_t> row_ptr, one_ptr;
-    std::vector<Hit> hits, one;
-    m.searcher->top_k(p.x(), options, nullptr, monitor, row_ptr, hits);
+    const auto [row_ptr, hits] = top_k(*m.searcher, p.x(), options);
     CHECK(static_cast<int64_t>(row_ptr.size()) == p.rows + 1);
     for (const Hit& hit : hits) test::add_to_digest(hit);
     for (int64_t row = 0; row < p.rows; ++row) {
@@ -148,7 +162,7 @@ void check_model(int64_t features, int64_t clusters, int64_t per_cluster, ValueT
         Csr single = p.x();
         single.rows = 1;
         single.indptr = p.indptr.data() + row;
-        m.searcher->top_k(single, options, nullptr, monitor, one_ptr, one);
+        const std::vector<Hit> one = top_k(*m.searcher, single, options).hits;
         for (size_t h = 0; h < one.size(); ++h) {
             CHECK(one[h].id == hits[row_ptr[row] + h].id && one[h].score == hits[row_ptr[row] + h].score);
         }
@@ -160,9 +174,7 @@ void check_model(int64_t features, int64_t clusters, int64_t per_cluster, ValueT
     std::vector<int32_t> banned(p.rows);
     for (int64_t row = 0; row < p.rows; ++row) banned[row] = hits[row_ptr[row]].id;
     const Lists filter{p.rows, ptr.data(), banned.data(), nullptr};
-    std::vector<int64_t> rest_ptr;
-    std::vector<Hit> rest;
-    m.searcher->top_k(p.x(), options, &filter, monitor, rest_ptr, rest);
+    const auto [rest_ptr, rest] = top_k(*m.searcher, p.x(), options, &filter);
     for (int64_t row = 0; row < p.rows; ++row) {
         for (int64_t h = rest_ptr[row]; h < rest_ptr[row + 1]; ++h) {
             CHECK(rest[h].id == hits[row_ptr[row] + 1 + h - rest_ptr[row]].id);
@@ -171,7 +183,7 @@ void check_model(int64_t features, int64_t clusters, int64_t per_cluster, ValueT
 
     // scores of labels that are asked for
     std::vector<float> scores(p.rows);
-    m.searcher->score_labels(p.x(), filter, options, monitor, scores.data());
+    m.searcher->score_labels(0, p.x(), filter, options, monitor, scores.data());
     for (int64_t row = 0; row < p.rows; ++row) CHECK(close(scores[row], hits[row_ptr[row]].score, 1e-5));
 }
 
@@ -211,9 +223,7 @@ TEST(search_of_long_feature_ids) {  // two bytes of key: few features that lie f
         const int32_t index[] = {features[n] - 1, features[n]};
         const float data[] = {1.0f, 0.1f};
         const int64_t indptr[] = {0, 2};
-        std::vector<int64_t> row_ptr;
-        std::vector<Hit> hits;
-        searcher.top_k({1, 1'000'000, indptr, index, data}, {1, 1, Combine::l1_hinge, 1}, nullptr, monitor, row_ptr, hits);
+        const auto hits = top_k(searcher, {1, 1'000'000, indptr, index, data}, {1, 1, Combine::l1_hinge, 1}).hits;
         const float before = n > 0 && features[n - 1] == features[n] - 1 ? static_cast<float>(n) : 0.0f;
         const float margin = before + 0.1f * static_cast<float>(n + 1);
         CHECK(hits.size() == 1 && hits[0].id == 0 && close(hits[0].score, -std::max(0.0f, 1 - margin), 1e-5));
