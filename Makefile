@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := pyproject.toml CMakeLists.txt $(shell find native -type f)
+CXX_FILES = $(shell find native -name '*.cpp' -o -name '*.hpp')
 SOURCES := $(NATIVE) $(shell find src -type f -not -name '*.so' -not -path '*/__pycache__/*')
 # a build of torch for CPUs; a plain "torch" is one for GPUs, of several gigabytes
 TORCH := torch==2.13.0
@@ -82,10 +83,14 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks .ci
 	$(BIN)/ruff format --check src tests benchmarks .ci
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix src tests benchmarks .ci
 	$(BIN)/ruff format src tests benchmarks .ci
+	$(BIN)/clang-format -i $(CXX_FILES)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
