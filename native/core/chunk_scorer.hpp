@@ -192,8 +192,8 @@ class ChunkScorer {
     [[gnu::always_inline]] static int find_key(const Record& record, uint32_t feature) {
 #if defined(__SSE2__)
         constexpr int kAtOnce = 16 / kKeyBytes;
-        const __m128i wanted = kKeyBytes == 1 ? _mm_set1_epi8(static_cast<char>(feature))
-                                              : _mm_set1_epi16(static_cast<short>(feature));
+        const __m128i wanted =
+            kKeyBytes == 1 ? _mm_set1_epi8(static_cast<char>(feature)) : _mm_set1_epi16(static_cast<short>(feature));
         for (int r = 0; r < record.rows; r += kAtOnce) {
             const __m128i keys = _mm_loadu_si128(reinterpret_cast<const __m128i*>(record.keys + r * kKeyBytes));
             const __m128i same = kKeyBytes == 1 ? _mm_cmpeq_epi8(keys, wanted) : _mm_cmpeq_epi16(keys, wanted);
@@ -228,7 +228,8 @@ class ChunkScorer {
     }
 
     // Bytes of the first `rows` rows of a narrow record.
-    [[gnu::always_inline]] static int64_t narrow_bytes(const uint8_t* entries, int rows, uint32_t mask_bytes, int value_bytes) {
+    [[gnu::always_inline]] static int64_t narrow_bytes(const uint8_t* entries, int rows, uint32_t mask_bytes,
+                                                       int value_bytes) {
 #if defined(__SSE2__)
         alignas(32) static constexpr uint8_t kKeep[32] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                           255, 255, 255, 255, 255, 255, 255, 255};
@@ -285,7 +286,8 @@ class ChunkScorer {
     }
 
     template <class T>
-    static void add_all_masked(float scale, const Found* from, const Found* to, uint32_t mask_bytes, float* __restrict margin) {
+    static void add_all_masked(float scale, const Found* from, const Found* to, uint32_t mask_bytes,
+                               float* __restrict margin) {
 #if defined(__AVX512F__)
         if constexpr (sizeof(T) < 4) {
             switch (mask_bytes / 2) {

@@ -185,9 +185,8 @@ class Clusterer {
             push_halves(halves, segments);
         }
         largest_first(small);
-        parallel_for(small.size(), options_.threads, monitor_, [&](int64_t s, int thread) {
-            split_to_bottom(small[s], spaces_[thread]);
-        });
+        parallel_for(small.size(), options_.threads, monitor_,
+                     [&](int64_t s, int thread) { split_to_bottom(small[s], spaces_[thread]); });
         return std::move(order_);
     }
 
@@ -195,9 +194,8 @@ class Clusterer {
     static constexpr int64_t kSmall = 2048;  // labels of a segment whose rows are worth a copy
 
     static void largest_first(std::vector<Segment>& segments) {
-        std::stable_sort(segments.begin(), segments.end(), [](const Segment& a, const Segment& b) {
-            return a.end - a.begin > b.end - b.begin;
-        });
+        std::stable_sort(segments.begin(), segments.end(),
+                         [](const Segment& a, const Segment& b) { return a.end - a.begin > b.end - b.begin; });
     }
 
     void split_to_bottom(const Segment& whole, Space& space) {
@@ -265,9 +263,8 @@ class Clusterer {
             range(0, count);
             return;
         }
-        parallel_for((count + block - 1) / block, threads, monitor_, [&](int64_t b, int) {
-            range(b * block, std::min(count, (b + 1) * block));
-        });
+        parallel_for((count + block - 1) / block, threads, monitor_,
+                     [&](int64_t b, int) { range(b * block, std::min(count, (b + 1) * block)); });
     }
 
     // Rounds of balanced 2-means over `rows`, `left_count` of which go left. The centroids at first are the sums of the

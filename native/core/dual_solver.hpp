@@ -78,8 +78,8 @@ struct SolverSpace {
 };
 
 struct SolverReport {
-    int64_t visits = 0;    // instance visits, the unit of the solver's work
-    int64_t updates = 0;   // visits that changed weights
+    int64_t visits = 0;   // instance visits, the unit of the solver's work
+    int64_t updates = 0;  // visits that changed weights
     int passes = 0;
     bool converged = false;
 };
@@ -115,8 +115,7 @@ class DenseVisits {
    public:
     static constexpr int kMost = kDenseBlock<L>;
 
-    DenseVisits(const LocalInstances& x, float* weight)
-        : x_(x), weight_(x.dense_weight(weight, L)) {}
+    DenseVisits(const LocalInstances& x, float* weight) : x_(x), weight_(x.dense_weight(weight, L)) {}
 
     void start(const uint32_t* instances, int count) {
         for (int b = 0; b < kMost; ++b) rows_[b] = x_.dense_row(instances[b < count ? b : 0]);

@@ -122,7 +122,8 @@ class EnsembleSearch {
         for (int64_t t = 0; t < n_trees_; ++t) {
             if (scores[t] == kNothing) most += std::exp(static_cast<double>(own_.trees[t].bounds[row]));
         }
-        if (most >= needed && most > sum) {  // a closer limit: where the beam has no parent of the label, it adds nothing
+        if (most >= needed &&
+            most > sum) {  // a closer limit: where the beam has no parent of the label, it adds nothing
             most = sum;
             for (int64_t t = 0; t < n_trees_; ++t) {
                 if (scores[t] != kNothing) continue;
@@ -166,7 +167,8 @@ class EnsembleSearch {
         bool any = false;
         each_parent(t, row, label, [&](const Hit& parent) {
             any = true;
-            const bool listed = std::any_of(parents.begin(), parents.end(), [&](const Hit& p) { return p.id == parent.id; });
+            const bool listed =
+                std::any_of(parents.begin(), parents.end(), [&](const Hit& p) { return p.id == parent.id; });
             if (!listed) parents.push_back(parent);
         });
         if (any) tree.missing[row].push_back(label);

@@ -46,8 +46,11 @@ class Compact {
             }
             norm2_[i] = norm2 + dense_norm2(x, row);
         }
-        view_ = {count,         static_cast<int64_t>(global_.size()), ptr_.data(), feature_.data(), value_.data(),
-                 norm2_.data(), x.dense, x.dense_cols, instances};
+        view_ = {count,         static_cast<int64_t>(global_.size()),
+                 ptr_.data(),   feature_.data(),
+                 value_.data(), norm2_.data(),
+                 x.dense,       x.dense_cols,
+                 instances};
     }
 
     // All rows of x as they are: nothing is copied.
@@ -62,7 +65,9 @@ class Compact {
     }
 
     const LocalInstances& view() const { return view_; }
-    int32_t global_feature(int64_t local) const { return global_.empty() ? static_cast<int32_t>(local) : global_[local]; }
+    int32_t global_feature(int64_t local) const {
+        return global_.empty() ? static_cast<int32_t>(local) : global_[local];
+    }
 
    private:
     static float dense_norm2(const Csr& x, int64_t row) {
@@ -113,9 +118,8 @@ class Trainer {
         });
         const size_t next = whole - tasks.begin();
         for (size_t t = 0; t < next; ++t) train_split(tasks[t]);
-        parallel_for(tasks.size() - next, options_.threads, monitor_, [&](int64_t t, int thread) {
-            train_whole(tasks[next + t], thread);
-        });
+        parallel_for(tasks.size() - next, options_.threads, monitor_,
+                     [&](int64_t t, int thread) { train_whole(tasks[next + t], thread); });
         return std::move(parents_);
     }
 
@@ -156,9 +160,8 @@ class Trainer {
     void train_split(const Task& task) {
         const auto compact = instances_of(task.parent);
         std::vector<GroupWeights> results(groups(task.parent));
-        parallel_for(results.size(), options_.threads, monitor_, [&](int64_t g, int thread) {
-            train_group(task.parent, g, *compact, thread, results[g]);
-        });
+        parallel_for(results.size(), options_.threads, monitor_,
+                     [&](int64_t g, int thread) { train_group(task.parent, g, *compact, thread, results[g]); });
         merge(task.parent, *compact, results);
         monitor_.done += task.cost;
     }
@@ -213,8 +216,9 @@ class Trainer {
 
         float bias[L];
         const uint32_t lanes_in_use = (1u << used) - 1;
-        const SolverReport report = solve<L>(local, targets, lanes_in_use, options_.solver,
-                                             Random(options_.seed, options_.first_parent + parent, group), space.solver, monitor_, bias);
+        const SolverReport report =
+            solve<L>(local, targets, lanes_in_use, options_.solver,
+                     Random(options_.seed, options_.first_parent + parent, group), space.solver, monitor_, bias);
         result.bias.assign(bias, bias + used);
         read_out<L>(local, first, used, space, result);
 

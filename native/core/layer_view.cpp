@@ -112,7 +112,8 @@ void LayerView::validate() {
     }
     chunks.resize(parents);
     for (int64_t p = 0; p < parents; ++p) {
-        chunks[p] = {stream + chunk_byte[p], bucket + chunk_bucket[p], child_ptr[p], chunk_children(p), scale[p], shift[p]};
+        chunks[p] = {
+            stream + chunk_byte[p], bucket + chunk_bucket[p], child_ptr[p], chunk_children(p), scale[p], shift[p]};
     }
 }
 

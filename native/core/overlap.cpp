@@ -62,18 +62,10 @@ class Assigner {
    public:
     Assigner(const Lists& positives, const Csr& matched, const Lists& home, const double* worth,
              const OverlapSettings& settings)
-        : positives_(positives),
-          matched_(matched),
-          home_(home),
-          worth_(worth),
-          settings_(settings),
-          clusters_(positives.count),
-          candidates_(positives.count),
-          next_(positives.count, 0),
-          reached_(settings.coverage ? positives.ptr[positives.count] : 0, 0.0f),
-          labels_(matched.cols, 0),
-          instances_(matched.cols, 0),
-          members_(positives.ptr[positives.count]) {}
+        : positives_(positives), matched_(matched), home_(home), worth_(worth), settings_(settings),
+          clusters_(positives.count), candidates_(positives.count), next_(positives.count, 0),
+          reached_(settings.coverage ? positives.ptr[positives.count] : 0, 0.0f), labels_(matched.cols, 0),
+          instances_(matched.cols, 0), members_(positives.ptr[positives.count]) {}
 
     Overlap run(Monitor& monitor) {
         for (int64_t l = 0; l < positives_.count; ++l) {

@@ -74,8 +74,8 @@ class Searcher {
 
     // Path scores (logarithms) of given labels per row, whatever a beam would reach; the best slot counts. Those in one
     // tree, or the mean over all where `tree` is negative.
-    void score_labels(int64_t tree, const Csr& x, const Lists& candidates, const SearchOptions& options, Monitor& monitor,
-                      float* scores) const;
+    void score_labels(int64_t tree, const Csr& x, const Lists& candidates, const SearchOptions& options,
+                      Monitor& monitor, float* scores) const;
 
    private:
     std::vector<TreeView> trees_;

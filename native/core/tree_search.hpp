@@ -124,7 +124,8 @@ class Best {
     void leave_one_each() {
         std::sort(hits_.begin(), hits_.end(),
                   [](const Hit& a, const Hit& b) { return a.id != b.id ? a.id < b.id : a.score > b.score; });
-        const auto last = std::unique(hits_.begin(), hits_.end(), [](const Hit& a, const Hit& b) { return a.id == b.id; });
+        const auto last =
+            std::unique(hits_.begin(), hits_.end(), [](const Hit& a, const Hit& b) { return a.id == b.id; });
         hits_.erase(last, hits_.end());
     }
 
@@ -135,15 +136,15 @@ class Best {
 };
 
 struct Visit {
-    int32_t row;   // within the block
-    float score;   // of the parent
+    int32_t row;  // within the block
+    float score;  // of the parent
 };
 
 // What the trees of an ensemble found for a block of rows.
 struct EnsembleSpace {
     struct Tree {
-        std::vector<std::vector<Hit>> hits, parents;       // of each row
-        std::vector<std::vector<Hit>> missing_parents;     // to be looked at again, for the labels `missing`
+        std::vector<std::vector<Hit>> hits, parents;    // of each row
+        std::vector<std::vector<Hit>> missing_parents;  // to be looked at again, for the labels `missing`
         std::vector<std::vector<int32_t>> missing;
         std::vector<float> bounds;  // all labels of the beam that are not in `hits` lie below
     };
@@ -154,9 +155,9 @@ struct EnsembleSpace {
     std::vector<Tree> trees;
     std::vector<Entry> entries;
     std::vector<double> sums, best_sums;
-    std::vector<int64_t> ptr;     // candidates of each row ...
-    std::vector<int32_t> ids;     // ... ascending
-    std::vector<float> scores;    // candidates x trees
+    std::vector<int64_t> ptr;   // candidates of each row ...
+    std::vector<int32_t> ids;   // ... ascending
+    std::vector<float> scores;  // candidates x trees
 };
 
 // What one thread's searches keep from one to the next, so that a single row allocates next to nothing.
@@ -282,7 +283,8 @@ class TreeSearch {
     }
 
     // Not inlined: two copies of the arithmetic may be rounded differently, and a batch is to be its rows bit for bit.
-    [[gnu::noinline]] void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent, bool labels) {
+    [[gnu::noinline]] void visit(const Csr& x, int64_t level, int64_t first, const Visit& v, int64_t parent,
+                                 bool labels) {
         float* margin = scorer_.score(tree_.layers[level], parent, x, first + v.row);
         switch (options_.combine) {
             case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, first, v, parent, margin, labels);

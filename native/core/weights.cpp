@@ -116,7 +116,8 @@ class ChunkWriter {
         to = put(to, static_cast<uint8_t>(last - first));
         for (int64_t r = first; r < last; ++r) {
             const int32_t feature = parent.feature[r];
-            to = key_size(shift) == 1 ? put(to, static_cast<uint8_t>(feature)) : put(to, static_cast<uint16_t>(feature));
+            to =
+                key_size(shift) == 1 ? put(to, static_cast<uint8_t>(feature)) : put(to, static_cast<uint16_t>(feature));
         }
         for (int64_t r = first; r < last; ++r) {
             const uint32_t entries = parent.row_end[r] - (r > 0 ? parent.row_end[r - 1] : 0);
@@ -157,9 +158,8 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
     LayerArrays layer;
     layer.value_type = type;
     std::vector<ChunkPlan> plans(count);
-    parallel_for(count, threads, monitor, [&](int64_t p, int) {
-        plans[p] = plan_chunk(parents[p], features, value_size(type));
-    });
+    parallel_for(count, threads, monitor,
+                 [&](int64_t p, int) { plans[p] = plan_chunk(parents[p], features, value_size(type)); });
 
     std::vector<int64_t> child_start(count + 1, 0);
     layer.chunk_row.assign(count + 1, 0);
@@ -182,8 +182,9 @@ LayerArrays pack(std::vector<ParentWeights>& parents, int64_t features, ValueTyp
         parents[p] = ParentWeights();
         std::copy(parent.bias.begin(), parent.bias.end(), layer.bias.begin() + child_start[p]);
         if (type == ValueType::float8) layer.scale[p] = Float8::scale_for(largest_magnitude(parent.value));
-        ChunkWriter(type, layer.scale[p]).write(parent, plans[p], layer.bucket.data() + layer.chunk_bucket[p],
-                                                layer.stream.data() + layer.chunk_byte[p]);
+        ChunkWriter(type, layer.scale[p])
+            .write(parent, plans[p], layer.bucket.data() + layer.chunk_bucket[p],
+                   layer.stream.data() + layer.chunk_byte[p]);
     });
     return layer;
 }

@@ -21,11 +21,11 @@
 
 namespace ceiba {
 
-inline constexpr int kRowsPerBucket = 8;      // wanted at most, on average
-inline constexpr int kMostRows = 64;          // in any bucket
-inline constexpr int kPad = 16;               // children are padded to a multiple of this where they are bits
-inline constexpr int kNarrowChildren = 240;   // a larger chunk is wide
-inline constexpr int kSlack = 64;             // bytes after the last record that vector loads may touch
+inline constexpr int kRowsPerBucket = 8;     // wanted at most, on average
+inline constexpr int kMostRows = 64;         // in any bucket
+inline constexpr int kPad = 16;              // children are padded to a multiple of this where they are bits
+inline constexpr int kNarrowChildren = 240;  // a larger chunk is wide
+inline constexpr int kSlack = 64;            // bytes after the last record that vector loads may touch
 
 enum class ValueType : int { float32 = 0, float16 = 1, float8 = 2 };
 

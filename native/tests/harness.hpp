@@ -48,11 +48,11 @@ inline bool close(double a, double b, double limit) { return std::abs(a - b) <= 
 
 }  // namespace ceiba::test
 
-#define TEST(name)                                                              \
-    static void name();                                                         \
-    static const ceiba::test::Registered registered_##name(#name, &name);       \
+#define TEST(name)                                                        \
+    static void name();                                                   \
+    static const ceiba::test::Registered registered_##name(#name, &name); \
     static void name()
-#define CHECK(condition)                                                        \
-    do {                                                                        \
-        if (!(condition)) ceiba::test::report(__FILE__, __LINE__, #condition);  \
+#define CHECK(condition)                                                       \
+    do {                                                                       \
+        if (!(condition)) ceiba::test::report(__FILE__, __LINE__, #condition); \
     } while (false)

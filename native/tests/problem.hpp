@@ -20,7 +20,9 @@ struct Problem {
     std::vector<int32_t> positive_items;
 
     Csr x() const {
-        return {rows, features, indptr.data(), indices.data(), data.data(), dense_cols > 0 ? dense.data() : nullptr, dense_cols};
+        return {rows,           features,    indptr.data(),
+                indices.data(), data.data(), dense_cols > 0 ? dense.data() : nullptr,
+                dense_cols};
     }
     Lists positives() const { return {labels, positive_ptr.data(), positive_items.data(), nullptr}; }
     // The value of a row at a feature.
@@ -34,7 +36,8 @@ struct Problem {
 };
 
 // Every label has `per_label` rows, and three features of its own that most of them have.
-inline Problem make_problem(int64_t labels, int64_t per_label, int64_t features, int64_t dense_cols = 0, uint64_t seed = 0) {
+inline Problem make_problem(int64_t labels, int64_t per_label, int64_t features, int64_t dense_cols = 0,
+                            uint64_t seed = 0) {
     Problem p;
     p.labels = labels;
     p.rows = labels * per_label;
@@ -59,7 +62,8 @@ inline Problem make_problem(int64_t labels, int64_t per_label, int64_t features,
         }
         p.indptr.push_back(static_cast<int64_t>(p.indices.size()));
         for (int64_t c = 0; c < dense_cols; ++c) {
-            p.dense.push_back((static_cast<float>(own.below(1000)) + static_cast<float>(random.below(300))) / 1000 - 0.6f);
+            p.dense.push_back((static_cast<float>(own.below(1000)) + static_cast<float>(random.below(300))) / 1000 -
+                              0.6f);
         }
     }
     for (int64_t label = 0; label < labels; ++label) {

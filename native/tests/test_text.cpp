@@ -37,7 +37,9 @@ std::vector<Text> views(const std::vector<std::string>& texts) {
 
 const std::vector<std::string> kTexts = {"A ripe red apple", "red RED car", "", "a gr\xe9y car"};
 
-std::string name(const Vocabulary& v, int64_t id) { return {reinterpret_cast<const char*>(v.bytes(id)), static_cast<size_t>(v.length(id))}; }
+std::string name(const Vocabulary& v, int64_t id) {
+    return {reinterpret_cast<const char*>(v.bytes(id)), static_cast<size_t>(v.length(id))};
+}
 
 }  // namespace
 
@@ -117,11 +119,12 @@ TEST(ngrams_of_words_and_characters) {
     counter.finish();
     std::map<std::string, int64_t> found[kKinds];
     for (int kind = 0; kind < kKinds; ++kind) {
-        for (int64_t i = 0; i < counter.size(kind); ++i) found[kind][name(counter.vocabulary(kind), i)] = counter.total(kind)[i];
+        for (int64_t i = 0; i < counter.size(kind); ++i)
+            found[kind][name(counter.vocabulary(kind), i)] = counter.total(kind)[i];
     }
     CHECK(found[0] == (std::map<std::string, int64_t>{{"red", 1}, {"car", 1}, {"red car", 1}}));
-    CHECK(found[1] == (std::map<std::string, int64_t>{
-                          {" re", 1}, {"red", 1}, {"ed ", 1}, {" ca", 1}, {"car", 1}, {"ar ", 1}}));
+    CHECK(found[1] ==
+          (std::map<std::string, int64_t>{{" re", 1}, {"red", 1}, {"ed ", 1}, {" ca", 1}, {"car", 1}, {"ar ", 1}}));
 }
 
 TEST(texts_of_any_width_are_the_same) {

@@ -35,7 +35,8 @@ TEST(label_embeddings_are_sums_of_length_one) {
         double length = 0;
         for (double part : sum) length += part * part;
         length = std::sqrt(length);
-        for (int64_t j = z.indptr[label]; j < z.indptr[label + 1]; ++j) CHECK(close(z.data[j], sum[z.indices[j]] / length, 1e-5));
+        for (int64_t j = z.indptr[label]; j < z.indptr[label + 1]; ++j)
+            CHECK(close(z.data[j], sum[z.indices[j]] / length, 1e-5));
     }
     const CsrArrays few = pifa(p.x(), p.positives(), 3, 1, monitor);
     for (int64_t label = 0; label < p.labels; ++label) CHECK(few.indptr[label + 1] - few.indptr[label] <= 3);

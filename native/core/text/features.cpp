@@ -230,8 +230,7 @@ SparseRows TextFeatures::rows(const std::vector<Text>& texts, int threads, Monit
     if (blocks == 0) return {{0}, {}, {}};
     const auto soon = [&](int kind, uint64_t hash) { vocabulary_[kind].prefetch(hash); };
     const auto id = [&](int kind, const uint8_t* bytes, int64_t length, uint64_t hash) {
-        const int32_t i =
-            options_.hashed > 0 ? options_.hashed_id(hash) : vocabulary_[kind].find(bytes, length, hash);
+        const int32_t i = options_.hashed > 0 ? options_.hashed_id(hash) : vocabulary_[kind].find(bytes, length, hash);
         return i < 0 || kind == 0 ? i : i + weighing_.first_character;
     };
     return gather(blocks, static_cast<int>(spaces.size()), monitor, [&](int64_t b, int thread, SparseRows& out) {

@@ -96,7 +96,8 @@ class NgramSplitter {
         spans_.clear();
         runs(count, kWord, true, [&](int64_t begin, int64_t end) {
             if (!joined_.empty()) joined_.push_back(' ');
-            spans_.push_back({static_cast<int64_t>(joined_.size()), static_cast<int64_t>(joined_.size()) + end - begin});
+            spans_.push_back(
+                {static_cast<int64_t>(joined_.size()), static_cast<int64_t>(joined_.size()) + end - begin});
             joined_.insert(joined_.end(), bytes_.begin() + begin, bytes_.begin() + end);
         });
         const int64_t n = spans_.size();
