@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def ceiba(
+def ceiba(  # noqa: D103 - its docstring would be printed as help
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:

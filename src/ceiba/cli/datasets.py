@@ -46,7 +46,8 @@ def get(
 ) -> None:
     """Fetch a benchmark set.
 
-    Goes on with an interrupted download. Prints the folder of the set, which `ceiba train` reads."""
+    Goes on with an interrupted download. Prints the folder of the set, which `ceiba train` reads.
+    """
     from ceiba.cli import output
     from ceiba.cli.progress import Stages
     from ceiba.data import get_dataset

@@ -15,7 +15,8 @@ def params(
 ) -> None:
     """List the parameters of a model.
 
-    Each with its default and the values it may have."""
+    Each with its default and the values it may have.
+    """
     from ceiba.cli.output import emit_json
     from ceiba.cli.settings import parameters
 

@@ -43,7 +43,7 @@ class IcdCoding:
 
 
 def load_icd10cm(train_share: float = 0.7) -> IcdCoding:
-    """Build the ICD-10-CM coding task: which codes belong to a diagnosis as a clinician words it?
+    """Build the ICD-10-CM coding task: the codes that belong to a diagnosis as a clinician words it.
 
     Labels are the 98 thousand categories, subcategories and codes with a seventh character ("W59", "W59.2",
     "W59.22", "W59.22XA"); blocks and chapters are not labels. The classification gives many of them inclusion

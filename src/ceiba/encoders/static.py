@@ -289,8 +289,10 @@ def _token_counts(
 def _latent_vectors(
     counts: sp.csr_array, idf: NDArray[np.float64], dim: int, seed: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Return vectors (V, d) whose sums, weighted by IDF, are the texts' coordinates in the space of the largest
-    singular vectors of TF-IDF; where there are fewer than d of these, the rest is small and random.
+    """Return vectors (V, d) by latent semantic analysis.
+
+    Their sums, weighted by IDF, are the texts' coordinates in the space of the largest singular vectors of TF-IDF.
+    Where there are fewer than d of these, the rest is small and random.
     """
     from sklearn.preprocessing import normalize
     from sklearn.utils.extmath import randomized_svd

@@ -240,6 +240,7 @@ def _offsets(lengths: IntArray) -> IntArray:
 
 
 def row_of(position: int, indptr: IntArray) -> int:
+    """Return the row that an entry is in."""
     return int(np.searchsorted(indptr, position, side="right")) - 1
 
 

@@ -45,8 +45,10 @@ class Sense:
 
 @dataclass(frozen=True)
 class Spread:
-    """How far apart a label's clusters are: 1 less the cosine of the two that differ most, and the levels up to where
-    their paths meet."""
+    """How far apart a label's clusters are.
+
+    1 less the cosine of the two that differ most, and the levels up to where their paths meet.
+    """
 
     label: Any
     tree: int
