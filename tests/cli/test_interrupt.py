@@ -59,11 +59,12 @@ def test_killed_while_saving_leaves_the_old_model_or_none(start, run, corpus, tm
     words = ["train", corpus / "train.jsonl", *SETTINGS, "--model-dir"]
     process = start(*words, tmp_path / "new", program=("-c", KILLED_WHILE_SAVING))
     assert process.wait(timeout=60) == -signal.SIGKILL
-    assert not (tmp_path / "new").exists()
-    for left in tmp_path.iterdir():
-        assert left.name.startswith(".new.")
-        with pytest.raises(ModelFormatError):
-            load(left)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    with pytest.raises(ModelFormatError):
+        load(tmp_path / "new")
+    assert run(*words, tmp_path / "new").code == 0
+    load(tmp_path / "new")
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [".ceiba-lock", "current.json", "model-0001"]
     assert run(*words, tmp_path / "old", "--seed", "1").code == 0
     process = start(*words, tmp_path / "old", "--seed", "2", "--overwrite", program=("-c", KILLED_WHILE_SAVING))
     assert process.wait(timeout=60) == -signal.SIGKILL

@@ -207,10 +207,10 @@ def test_folder_of_the_data_set(run, model, data, tmp_path):
 
 
 def test_model_is_never_written_into(run, model, data):
-    before = (model / "model.json").read_bytes()
-    for name in ("model.json", "answers.jsonl"):
+    before = (model / "current.json").read_bytes()
+    for name in ("current.json", "answers.jsonl"):
         assert "model" in run("predict", model, data, "-o", model / name, "--overwrite").error()
-    assert (model / "model.json").read_bytes() == before
+    assert (model / "current.json").read_bytes() == before
     assert not (model / "answers.jsonl").exists()
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import select
+import shutil
 import subprocess
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from ceiba import load
 from ceiba.cli.predict import arriving_lines
 from ceiba.errors import DataFormatError
+from ceiba.io import current_generation
 
 
 def texts_of(corpus):
@@ -61,12 +63,10 @@ def test_output_file_is_whole_or_absent(run, corpus, model, tmp_path):
 def test_bad_model_folders(run, corpus, model, tmp_path):
     test = corpus / "test.jsonl"
     assert "nowhere" in run("predict", tmp_path / "nowhere", test).error()
-    assert "model.json" in run("predict", corpus, test).error()
-    cut = tmp_path / "cut"
-    cut.mkdir()
-    for path in model.iterdir():
-        content = path.read_bytes()
-        (cut / path.name).write_bytes(content[:-9] if path.name == "tree-1.safetensors" else content)
+    assert "holds no current.json" in run("predict", corpus, test).error()
+    cut = shutil.copytree(model, tmp_path / "cut")
+    path = current_generation(cut) / "tree-1.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
     assert "tree-1.safetensors" in run("predict", cut, test).error()
 
 

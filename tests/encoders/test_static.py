@@ -11,6 +11,7 @@ from ceiba.encoders import load_encoder
 from ceiba.encoders.load import load_saved
 from ceiba.encoders.static import learn_static, static_dim
 from ceiba.errors import InputError, ModelFormatError
+from ceiba.io import current_generation
 
 FAST = {"epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3, "min_positives": 0}
 FAST |= {"device": "cpu", "n_jobs": 1, "ranker": XRLinear(branching_factor=3, max_leaf_size=5, threshold=0.01)}
@@ -126,7 +127,7 @@ def test_saved_and_loaded_is_the_same(model, tmp_path):
     again = load(tmp_path / "m")
     assert (again.encode(ASKED) == model.encode(ASKED)).all()
     assert (again.predict_topk(ASKED)[1] == model.predict_topk(ASKED)[1]).all()
-    names = {path.name for path in (tmp_path / "m" / "encoder").iterdir()}
+    names = {path.name for path in (current_generation(tmp_path / "m") / "encoder").iterdir()}
     assert names == {"ceiba_encoder.json", "model.safetensors", "tokenizer.json"}
     again.save(tmp_path / "m")
     assert (load(tmp_path / "m").encode(ASKED) == model.encode(ASKED)).all()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from sklearn.decomposition import TruncatedSVD
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfTransformer
@@ -108,22 +108,29 @@ def test_description_of_a_wrong_type(tmp_path, description):
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("name", "change"),
     [
-        b"",
-        b"[",
-        b'["a", 1]',
-        b'{"a": 1}',
-        b"\xff\xfe",
-        b'["a", "a", "b", "c", "d", "e", "f", "g"]',
-        b'["a"]',
-        b"[" * 100_000,
+        ("word.utf8", lambda a: a[:-1]),
+        ("word.utf8", lambda a: np.full_like(a, 0xFF)),
+        ("word.utf8", lambda a: np.full_like(a, ord("a"))),
+        ("word.utf8", lambda a: a.astype(np.int32)),
+        ("word.utf8", lambda a: a.reshape(1, -1)),
+        ("word.utf8", None),
+        ("word.ptr", lambda a: a[:-1]),
+        ("word.ptr", lambda a: a[:0]),
+        ("word.ptr", lambda a: a[::-1].copy()),
+        ("word.ptr", lambda a: a.astype(np.float32)),
+        ("word.ptr", lambda a: a + 1),
+        ("word.ptr", None),
     ],
 )
-def test_damaged_vocabulary_names_its_file(tmp_path, content):
+def test_damaged_vocabulary_names_its_file(tmp_path, name, change):
     description = save_vectorizer(TfidfVectorizer().fit(TEXTS), tmp_path)
-    (tmp_path / "vocabulary.word.json").write_bytes(content)
-    with pytest.raises(ModelFormatError, match=str(tmp_path)):
+    path = tmp_path / "vectorizer.safetensors"
+    arrays = load_file(path)
+    changed = {name: change(arrays[name])} if change else {}
+    save_file({**{each: array for each, array in arrays.items() if each != name}, **changed}, path)
+    with pytest.raises(ModelFormatError, match=path.name):
         load_vectorizer(description, tmp_path)
 
 
@@ -137,22 +144,18 @@ def test_damaged_idf_names_its_file(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ModelFormatError, match=path.name):
             load_vectorizer(description, tmp_path)
-    for tensors in (
-        {"other": idf},
-        {"idf": idf[:-1]},
-        {"idf": idf.astype(np.float64)},
-        {"idf": idf * np.nan},
-    ):
-        save_file(tensors, path)
+    path.write_bytes(whole)
+    arrays = load_file(path)
+    for wrong in (None, idf[:-1], idf.astype(np.float64), idf * np.nan):
+        save_file({**arrays, "idf": wrong} if wrong is not None else {"other": idf}, path)
         with pytest.raises(ModelFormatError, match=path.name):
             load_vectorizer(description, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["vocabulary.char.json", "vectorizer.safetensors"])
-def test_missing_file_is_named(tmp_path, name):
+def test_missing_file_is_named(tmp_path):
     description = save_vectorizer(TfidfVectorizer(char_ngrams=(2, 3)).fit(TEXTS), tmp_path)
-    (tmp_path / name).unlink()
-    with pytest.raises(ModelFormatError, match=name):
+    (tmp_path / "vectorizer.safetensors").unlink()
+    with pytest.raises(ModelFormatError, match=r"vectorizer\.safetensors"):
         load_vectorizer(description, tmp_path)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ceiba.io import current_generation
+
 pytest.importorskip("accelerate")
 
 SCRIPT = """
@@ -65,6 +67,7 @@ def test_two_processes_are_one(tiny_encoder, small_corpus, tmp_path, encoder, pa
     for name, value in alone.items():
         assert (first[name] == second[name]).all()
         np.testing.assert_allclose(first[name], value, atol=2e-4)
-    for name in ("ranker/tree-0.safetensors", "ranker/labels.json"):
-        assert (tmp_path / "two" / "0" / name).read_bytes() == (tmp_path / "two" / "1" / name).read_bytes()
+    one, two = (current_generation(tmp_path / "two" / rank / "ranker") for rank in ("0", "1"))
+    for name in ("tree-0.safetensors", "labels.json"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
     assert (tmp_path / "checkpoints").exists() == ("checkpoint_dir" in params)

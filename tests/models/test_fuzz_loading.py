@@ -3,6 +3,7 @@
 The checksums are made anew after every change: what is tested is what stands behind them.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
+from tests.model_folders import reseal
 
 from ceiba import LabelTree, XRLinear, load
-from ceiba._storage import checksum
 from ceiba.errors import CeibaError, ModelFormatError
+from ceiba.io import current_generation
 
 LIGHT = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HEAVY = settings(LIGHT, max_examples=5000)
@@ -72,16 +74,11 @@ class Copy:
     def __init__(self, source, target):
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-        self.folder = target
+        self.folder, self.files = target, current_generation(target)
 
     def seal(self):
-        path = self.folder / "model.json"
-        try:
-            manifest = json.loads(path.read_bytes())
-            files = {part.name: checksum(part) for part in self.folder.iterdir() if part.name != "model.json"}
-            path.write_text(json.dumps({**manifest, "files": files}))
-        except (ValueError, TypeError):
-            pass  # model.json itself was changed beyond reading
+        with contextlib.suppress(ValueError, AttributeError):  # model.json itself was changed beyond reading
+            reseal(self.folder)
 
     def try_out(self):
         """Load, and use what was loaded in every way."""
@@ -122,8 +119,8 @@ def copy_of(folders, tmp_path):
 
 def bytes_of_files(copy_of, data):
     copy = copy_of(data.draw(st.sampled_from(list(KINDS)), label="kind"))
-    names = sorted(path.name for path in copy.folder.iterdir())
-    path = copy.folder / data.draw(st.sampled_from(names), label="file")
+    names = sorted(path.name for path in copy.files.iterdir())
+    path = copy.files / data.draw(st.sampled_from(names), label="file")
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content)))
@@ -169,7 +166,7 @@ ODD = [0.0, -0.0, 1e-45, 65504.0, 3e38, -3e38, np.inf, -np.inf, np.nan]
 
 def values_of_arrays(copy_of, data):
     copy = copy_of(data.draw(st.sampled_from(list(KINDS)), label="kind"))
-    path = copy.folder / data.draw(st.sampled_from(sorted(p.name for p in copy.folder.glob("*.safetensors"))))
+    path = copy.files / data.draw(st.sampled_from(sorted(p.name for p in copy.files.glob("*.safetensors"))))
     arrays = {name: array.copy() for name, array in load_file(path).items()}
     for _ in range(data.draw(st.integers(1, 3))):
         name = data.draw(st.sampled_from(sorted(arrays)), label="array")
@@ -216,7 +213,7 @@ ANYTHING = st.recursive(
 
 def fields_of_json(copy_of, data):
     copy = copy_of(data.draw(st.sampled_from(list(KINDS)), label="kind"))
-    path = copy.folder / data.draw(st.sampled_from(sorted(p.name for p in copy.folder.glob("*.json"))))
+    path = copy.files / data.draw(st.sampled_from(sorted(p.name for p in copy.files.glob("*.json"))))
     content = json.loads(path.read_bytes())
     at = content
     while True:

@@ -1,6 +1,5 @@
 """Labels that have texts: what models make of them, on disk, on the command line, and given bad input."""
 
-import json
 import tracemalloc
 import warnings
 
@@ -8,12 +7,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from tests.model_folders import reseal
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features, stacked
+from ceiba.io import current_generation
+from ceiba.io.tensors import write_tensors
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.label_text import BatchLabels, TextHead
 from ceiba.matchers.processes import Processes
@@ -235,7 +237,7 @@ def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):
     plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", cosine_weight=0.0, **FAST).fit(*small_corpus)
     assert model.label_embeddings_ is None
     model.save(tmp_path / "m")
-    assert not (tmp_path / "m" / "cosine.safetensors").exists()
+    assert not list((tmp_path / "m").rglob("cosine.safetensors"))
     assert load(tmp_path / "m").cosine_weight_ == 0
     assert (model.predict_topk(ASKED)[0] == plain.predict_topk(ASKED)[0]).all()
 
@@ -248,18 +250,13 @@ def test_features_are_no_label_texts(tiny_encoder, small_corpus):
 
 @pytest.mark.parametrize("what", ["shape", "value", "missing"])
 def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
-    from ceiba._storage import write_manifest, write_tensors
-
     model = fit(tiny_encoder, small_corpus, frozen=True)
     model.save(tmp_path / "m")
-    path = tmp_path / "m" / "cosine.safetensors"
+    path = current_generation(tmp_path / "m") / "cosine.safetensors"
     damaged = {"shape": model.label_embeddings_[1:], "value": model.label_embeddings_ * np.nan}
     path.unlink()
     if what != "missing":
         write_tensors(path, {"embeddings": damaged[what]})
-        manifest = json.loads((tmp_path / "m" / "model.json").read_text())
-        fields = {k: v for k, v in manifest.items() if k not in ("format", "format_version", "files", "ceiba_version")}
-        (tmp_path / "m" / "model.json").unlink()
-        write_manifest(tmp_path / "m", fields)
+        reseal(tmp_path / "m")
     with pytest.raises(ModelFormatError, match="cosine"):
         load(tmp_path / "m")

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer as Theirs
+from tests.model_folders import change_manifest, renew_pointer, reseal
 
 from ceiba import LabelTree, TfidfVectorizer, XRLinear, load
-from ceiba import _storage as storage
 from ceiba.errors import InputError, ModelFormatError
-from ceiba.models import saving
+from ceiba.io import current_generation
+from ceiba.io.sealed import seal
+from ceiba.models import linear_files, saving
 
 patient = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -32,16 +35,6 @@ def model():
 def folder(model, tmp_path):
     model.save(tmp_path / "model")
     return tmp_path / "model"
-
-
-def change_manifest(folder, **fields):
-    path = folder / "model.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
-
-
-def seal(folder):
-    files = {part.name: storage.checksum(part) for part in folder.iterdir() if part.name != "model.json"}
-    change_manifest(folder, files=files)
 
 
 def assert_equal(first, second, X):
@@ -83,6 +76,7 @@ def test_saving_and_loading_is_identity(tmp_path, parameters):
     loaded = load(tmp_path / "model")
     assert type(loaded) is XRLinear
     assert_equal(model, loaded, TEXTS)
+    assert loaded.get_params().keys() == model.get_params().keys()
     for name, value in model.get_params(deep=False).items():
         mine = getattr(loaded, name)
         if name == "label_embedding" and not isinstance(value, str):
@@ -131,18 +125,20 @@ def test_labels_of_every_kind(tmp_path, labels):
 
 
 def test_no_pickle_and_nothing_else_is_in_a_folder(folder):
-    names = {path.name for path in folder.iterdir()}
+    assert {path.name for path in folder.iterdir()} == {"current.json", "model-0001", ".ceiba-lock"}
+    generation = current_generation(folder)
+    assert generation == folder / "model-0001"
+    names = {path.name for path in generation.iterdir()}
     assert names == {
         "model.json",
         "labels.json",
         "labels.safetensors",
         "tree-0.safetensors",
         "vectorizer.safetensors",
-        "vocabulary.word.json",
     }
-    manifest = json.loads((folder / "model.json").read_text())
+    manifest = json.loads((generation / "model.json").read_text())
     assert manifest["format"] == "ceiba"
-    assert manifest["format_version"] == 2
+    assert manifest["format_version"] == 3
     assert manifest["files"].keys() == names - {"model.json"}
 
 
@@ -166,8 +162,8 @@ def test_no_folder_and_other_folders(tmp_path):
     for name, message in [
         ("nowhere", "nowhere is not a folder"),
         ("file", "file is not a folder"),
-        ("empty", r"empty holds no model\.json"),
-        ("other", r"other holds no model\.json"),
+        ("empty", r"empty holds no current\.json"),
+        ("other", r"other holds no current\.json"),
     ]:
         with pytest.raises(ModelFormatError, match=message):
             load(tmp_path / name)
@@ -185,18 +181,51 @@ def test_no_folder_and_other_folders(tmp_path):
         ('{"format": "ceiba"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": "1"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": 0}', "has no valid format_version"),
-        ('{"format": "ceiba", "format_version": 3}', "has format version 3, this ceiba reads up to 2: a newer ceiba"),
+        ('{"format": "ceiba", "format_version": 4}', "has format version 4, this ceiba reads up to 3: a newer ceiba"),
+        ('{"format": "ceiba", "format_version": 3}', "is damaged"),
         ('{"format": "ceiba", "format_version": 1}', "has format version 1, this ceiba reads 2 and later: train"),
-        ('{"format": "ceiba", "format_version": 2}', "lists no files"),
         ("[" * 100_000, "is damaged"),
         ("\udcff", "is damaged"),
     ],
     ids=lambda value: value[:40],
 )
-def test_other_manifests(folder, text, message):
-    (folder / "model.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(ModelFormatError, match=rf"model\.json {message}"):
+@pytest.mark.parametrize("name", ["current.json", "model-0001/model.json"])
+def test_other_manifests_and_pointers(folder, name, text, message):
+    (folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    if name != "current.json":
+        renew_pointer(folder)
+    with pytest.raises(ModelFormatError, match=rf"{name.replace('.', '[.]')} {message}"):
         load(folder)
+
+
+def test_format_2_lists_its_files(tmp_path):
+    (tmp_path / "model.json").write_text('{"format": "ceiba", "format_version": 2}')
+    with pytest.raises(ModelFormatError, match=r"model\.json lacks the field 'files'"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("generation", ["", "model-0002", "../model", "model-0001/../../model/model-0001", 1])
+def test_pointers_to_elsewhere(folder, generation):
+    content = json.loads((folder / "current.json").read_text())
+    (folder / "current.json").write_bytes(seal({**content, "generation": generation}))
+    with pytest.raises(ModelFormatError, match=str(folder)):
+        load(folder)
+
+
+def test_one_changed_digit_is_found_wherever_it_is(folder):
+    edits = 0
+    for name in ("current.json", "model-0001/model.json"):
+        whole = (folder / name).read_bytes()
+        for at, step in product((i for i, byte in enumerate(whole) if chr(byte).isdigit()), (1, 5)):
+            changed = bytearray(whole)
+            changed[at] = ord("0") + (changed[at] - ord("0") + step) % 10
+            (folder / name).write_bytes(changed)
+            with pytest.raises(ModelFormatError, match=name.replace(".", "[.]")):
+                load(folder, verify=False)
+            edits += 1
+        (folder / name).write_bytes(whole)
+    assert edits >= 513
+    load(folder)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +247,15 @@ def test_other_manifests(folder, text, message):
         {"n_train": None},
         {"vectorizer": {"kind": "pickle"}},
         {"vectorizer": 3},
-        {"label_embedding": "array"},
+        {"vectorizer": {"kind": "tfidf", "version": 3}},
+        {"params": {"label_embedding": {"array": "label_embedding"}}},
+        {"params": {"tree": {"tree": "tree", "depth": 1}}},
+        {"params": {"tree": {"estimator": "XRLinear"}}},
+        {"params": {"n_trees": {"tuple": 3}}},
+        {"params": {"n_trees": {}}},
+        {"files": None},
+        {"files": {"labels.json": 3}},
+        {"files": {}},
     ],
     ids=str,
 )
@@ -228,12 +265,36 @@ def test_manifests_that_do_not_fit_the_files(folder, fields):
         load(folder)
 
 
-NAMES = ["labels.json", "labels.safetensors", "tree-0.safetensors", "vectorizer.safetensors", "vocabulary.word.json"]
+FIELDS = ["class", "params", "vectorizer", "n_features", "n_labels", "n_train", "n_trees", "files"]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_missing_field_is_named(folder, name):
+    path = current_generation(folder) / "model.json"
+    content = json.loads(path.read_text())
+    del content[name]
+    path.write_bytes(seal(content))
+    renew_pointer(folder)
+    with pytest.raises(ModelFormatError, match=rf"model\.json lacks the field '{name}'"):
+        load(folder)
+
+
+@pytest.mark.parametrize("error", [KeyError("bug"), TypeError("bug"), IndexError("bug"), AttributeError("bug")])
+def test_our_own_bugs_keep_their_names(folder, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(linear_files, "_partition", fail)
+    with pytest.raises(type(error), match="bug"):
+        load(folder)
+
+
+NAMES = ["labels.json", "labels.safetensors", "tree-0.safetensors", "vectorizer.safetensors"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_truncated_or_damaged_file_is_named(folder, name):
-    path = folder / name
+    path = current_generation(folder) / name
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -248,17 +309,19 @@ def test_a_missing_truncated_or_damaged_file_is_named(folder, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_damaged_file_of_the_right_checksum_is_an_error_too(folder, name):
-    whole = (folder / name).read_bytes()
+    path = current_generation(folder) / name
+    whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"[]", b"\xff" * 50):
-        (folder / name).write_bytes(content)
-        seal(folder)
+        path.write_bytes(content)
+        reseal(folder)
         with pytest.raises(ModelFormatError, match=str(folder)):
             load(folder)
 
 
 def test_files_outside_of_the_folder_are_not_read(folder, tmp_path):
-    shutil.copy(folder / "labels.json", tmp_path / "labels.json")
-    files = json.loads((folder / "model.json").read_text())["files"]
+    generation = current_generation(folder)
+    shutil.copy(generation / "labels.json", folder / "labels.json")
+    files = json.loads((generation / "model.json").read_text())["files"]
     change_manifest(folder, files={**files, "../labels.json": files["labels.json"]})
     with pytest.raises(ModelFormatError, match="is missing from the model"):
         load(folder)
@@ -281,29 +344,29 @@ def test_files_outside_of_the_folder_are_not_read(folder, tmp_path):
     ],
 )
 def test_arrays_that_do_not_fit_together(folder, array, index, value):
-    path = folder / "tree-0.safetensors"
+    path = current_generation(folder) / "tree-0.safetensors"
     arrays = load_file(path)
     arrays[array][index] = value
     save_file(arrays, path)
-    seal(folder)
+    reseal(folder)
     with pytest.raises(ModelFormatError, match=str(folder)):
         load(folder)
 
 
 @pytest.mark.parametrize("name", ["layer.1.scale", "tree.slot_label", "tree.child_ptr.1", "layer.0.bias"])
 def test_missing_arrays_are_named(folder, name):
-    path = folder / "tree-0.safetensors"
+    path = current_generation(folder) / "tree-0.safetensors"
     arrays = load_file(path)
     del arrays[name]
     save_file(arrays, path)
-    seal(folder)
+    reseal(folder)
     with pytest.raises(ModelFormatError, match=r"tree-0\.safetensors"):
         load(folder)
 
 
 def test_labels_nested_too_deeply(folder):
-    (folder / "labels.json").write_text("[" * 100_000 + "]" * 100_000)
-    seal(folder)
+    (current_generation(folder) / "labels.json").write_text("[" * 100_000 + "]" * 100_000)
+    reseal(folder)
     with pytest.raises(ModelFormatError, match=r"labels\.json"):
         load(folder)
 
@@ -325,47 +388,40 @@ def test_an_older_model_is_replaced(folder):
     other.save(folder)
     assert load(folder).classes_.tolist() == [1, 2, 3]
     assert sorted(path.name for path in folder.parent.iterdir()) == ["model"]
-    assert "vocabulary.word.json" not in os.listdir(folder)
+    assert sorted(os.listdir(folder)) == [".ceiba-lock", "current.json", "model-0002"]
+    assert "vectorizer.safetensors" not in os.listdir(current_generation(folder))
 
 
-@pytest.mark.parametrize("step", ["write_tensors", "write_manifest", "save_vectorizer"])
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+STEPS = [(linear_files, "write_tensors"), (saving, "write_manifest"), (saving, "save_vectorizer"), (os, "replace")]
+
+
+@pytest.mark.parametrize(("module", "step"), STEPS, ids=[step for _, step in STEPS])
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("there_was", [True, False])
-def test_a_failure_while_writing_leaves_what_there_was(model, tmp_path, monkeypatch, step, error, there_was):
+def test_a_failure_while_writing_leaves_what_there_was(model, tmp_path, monkeypatch, module, step, error, there_was):
     target = tmp_path / "model"
     if there_was:
         model.save(target)
-        before = {path.name: path.read_bytes() for path in target.iterdir()}
+        before = contents(target)
 
-    def fail(*arguments):
+    def fail(*_):
         raise error
 
-    monkeypatch.setattr(saving, step, fail)
-    with pytest.raises(type(error)):
-        model.save(target)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, fail)
+        with pytest.raises(type(error), match=None if isinstance(error, KeyboardInterrupt) else "No space left"):
+            model.save(target)
     if there_was:
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
-        assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+        assert contents(target) == before
         load(target)
     else:
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failure_of_the_last_step_leaves_what_there_was(model, tmp_path, monkeypatch):
-    target = tmp_path / "model"
-    model.save(target)
-    rename = os.rename
-
-    def fail(source, destination):
-        if str(destination) == str(target) and "old" not in os.path.basename(source):
-            raise OSError("no")
-        rename(source, destination)
-
-    monkeypatch.setattr(os, "rename", fail)
-    with pytest.raises(OSError, match="no"):
-        model.save(target)
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-    load(target)
+    assert model.predict_topk(TEXTS[:1]) is not None
 
 
 def test_other_folders_and_files_are_not_overwritten(model, tmp_path):

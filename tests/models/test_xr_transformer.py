@@ -1,6 +1,5 @@
 """XRTransformer and XTransformer from texts to answers, on disk, on the command line, and given bad input."""
 
-import json
 import shutil
 import warnings
 
@@ -9,9 +8,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
+from tests.model_folders import change_manifest, read_json
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, MissingExtraError, ModelFormatError
+from ceiba.io import current_generation
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
@@ -134,7 +135,7 @@ def test_own_parts_come_back(tiny_encoder, small_corpus, tmp_path):
 def test_any_damage_names_the_file(model, tmp_path):
     model.save(tmp_path / "m")
     for name in ("encoder/model.safetensors", "encoder/tokenizer.json", "ranker/tree-0.safetensors"):
-        path = tmp_path / "m" / name
+        path = current_generation(tmp_path / "m") / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(ModelFormatError, match=path.name):
@@ -145,11 +146,9 @@ def test_any_damage_names_the_file(model, tmp_path):
 
 def test_manifest_cannot_point_outside(model, tmp_path):
     model.save(tmp_path / "m")
-    path = tmp_path / "m" / "model.json"
-    manifest = json.loads(path.read_text())
-    (tmp_path / "other").write_text("")
-    manifest["files"]["../other"] = "0"
-    path.write_text(json.dumps(manifest))
+    (tmp_path / "m" / "other").write_text("")
+    files = read_json(current_generation(tmp_path / "m") / "model.json")["files"]
+    change_manifest(tmp_path / "m", files={**files, "../other": files["encoder/tokenizer.json"]})
     with pytest.raises(ModelFormatError, match="other"):
         load(tmp_path / "m")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba._storage import read_tensors, write_tensors
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows
 from ceiba.errors import InputError, ModelFormatError
+from ceiba.io.tensors import read_tensors, replace_tensors
 
 _SUM = "checksum"
 
@@ -100,14 +99,7 @@ class Cache:
                 reason = str(error)
             warnings.warn(f"cache_dir: {path} is damaged and is made again: {reason}", RuntimeWarning, stacklevel=4)
         made = make()
-        temporary = self.folder / f".{path.name}.{os.getpid()}"
-        try:
-            write_tensors(temporary, {**made, _SUM: np.frombuffer(_content(made, parts), np.uint8)})
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        replace_tensors(path, {**made, _SUM: np.frombuffer(_content(made, parts), np.uint8)})
         return read_tensors(path)  # mapped: what was made need not stay in memory
 
 

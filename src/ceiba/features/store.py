@@ -1,28 +1,30 @@
 """Vectorizers on disk, without pickle.
 
-Ceiba's own vectorizer is written as JSON (its parameters, and each vocabulary in the order of its columns)
-and safetensors (the idf values). Any other transformer goes through skops, which at load builds only types
+Ceiba's own vectorizer is written as JSON (its parameters) and safetensors (the idf values, and each vocabulary in
+the order of its columns). Any other transformer goes through skops, which at load builds only types
 that it has audited or that the caller trusts.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from sklearn.utils.validation import check_is_fitted
 
-from ceiba.errors import CeibaError, InputError, MissingExtraError, ModelFormatError
+from ceiba.errors import InputError, MissingExtraError, ModelFormatError
 from ceiba.features.tfidf import TfidfVectorizer
+from ceiba.io.reading import FolderFiles
+from ceiba.io.tensors import write_tensors
+from ceiba.io.values import decode, encode
 
-_IDF_FILE = "vectorizer.safetensors"
-_VOCABULARY_FILE = "vocabulary.{kind}.json"
+_VERSION = 3  # that of the models' format when this form was new; format 2 named none
+_FILE = "vectorizer.safetensors"
+_VOCABULARY_FILE = "vocabulary.{kind}.json"  # of format 2
 _SKOPS_FILE = "vectorizer.skops"
 
 # What is trusted beyond skops' own list, which covers scikit-learn's estimators, NumPy and SciPy.
@@ -56,18 +58,17 @@ def save_vectorizer(vectorizer: Any, folder: str | Path) -> dict[str, Any]:
     if type(vectorizer) is not TfidfVectorizer:
         return _save_with_skops(vectorizer, folder)
     check_is_fitted(vectorizer)
-    vocabularies = {kind: list(vocabulary) for kind, vocabulary in vectorizer.vocabularies_.items()}
-    hashed = vectorizer.hash_features is not None
-    for kind, ngrams in vocabularies.items() if not hashed else ():
-        text = json.dumps(ngrams, ensure_ascii=False, separators=(",", ":"))
-        # Python's texts may hold half a surrogate pair, which strict UTF-8 cannot write.
-        _vocabulary_file(folder, kind).write_bytes(text.encode("utf-8", "surrogatepass"))
-    save_file({"idf": vectorizer.idf_}, folder / _IDF_FILE)
+    arrays = {"idf": vectorizer.idf_}
+    for kind, vocabulary in vectorizer.vocabularies_.items() if vectorizer.hash_features is None else ():
+        arrays[f"{kind}.utf8"], arrays[f"{kind}.ptr"] = _packed(vocabulary)
+    write_tensors(folder / _FILE, arrays)
+    params = vectorizer.get_params(deep=False)
     return {
         "kind": "tfidf",
-        "params": json.loads(json.dumps(vectorizer.get_params(deep=False), default=_plain)),
-        "parts": list(vocabularies),
-        "files": [_vocabulary_file(folder, kind).name for kind in vocabularies if not hashed] + [_IDF_FILE],
+        "version": _VERSION,
+        "params": {name: encode(value, name, {}) for name, value in params.items()},
+        "parts": list(vectorizer.vocabularies_),
+        "files": [_FILE],
     }
 
 
@@ -96,28 +97,45 @@ def load_vectorizer(description: Mapping[str, Any], folder: str | Path, *, trust
     MissingExtraError
         When skops is needed and not installed.
     """
-    folder = Path(folder)
+    with FolderFiles(Path(folder)) as files:
+        return read_vectorizer(description, files, trusted=trusted)
+
+
+def read_vectorizer(description: Any, files: FolderFiles, *, trusted: Sequence[str | type] = ()) -> Any:
+    """Read a vectorizer from files that may be open already; see `load_vectorizer`."""
     kind = description.get("kind") if isinstance(description, Mapping) else None
     if kind == "skops":
-        return _load_with_skops(folder / _SKOPS_FILE, trusted)
+        return _load_with_skops(files, trusted)
     if kind != "tfidf":
         raise ModelFormatError(
-            f"{folder}: the vectorizer's kind must be 'tfidf' or 'skops'. Got {kind!r}; is the model of a newer Ceiba?"
+            f"{files.path()}: the vectorizer's kind must be 'tfidf' or 'skops'. Got {kind!r}; is the model of a newer "
+            "Ceiba?"
         )
-    return _load_tfidf(description, folder)
+    return _load_tfidf(description, files)
 
 
-def _load_tfidf(description: Mapping[str, Any], folder: Path) -> TfidfVectorizer:
+def _load_tfidf(description: Mapping[str, Any], files: FolderFiles) -> TfidfVectorizer:
+    vectorizer = TfidfVectorizer()
+    old = "version" not in description
+    if not old and description["version"] != _VERSION:
+        raise ModelFormatError(f"{files.path()}: the vectorizer has the version {description['version']!r}.")
+    params, known = description.get("params"), vectorizer.get_params(deep=False)
+    if not isinstance(params, Mapping) or not params.keys() <= known.keys():
+        raise ModelFormatError(f"{files.path()}: the vectorizer's parameters must be among {list(known)}.")
+    for name, value in params.items():
+        # format 2 wrote tuples as lists
+        decoded = tuple(value) if old and isinstance(value, list) else decode(value, {}, files.path())
+        setattr(vectorizer, name, decoded)
     try:
-        params = dict(description["params"])
-        tuples = {name: tuple(value) for name, value in params.items() if isinstance(value, list)}
-        vectorizer = TfidfVectorizer(**params | tuples)
         vectorizer._check_params()
-    except (KeyError, TypeError, ValueError, CeibaError) as error:
-        raise ModelFormatError(f"{folder}: the vectorizer's parameters cannot be used: {error}") from None
+    except InputError as error:
+        raise ModelFormatError(f"{files.path()}: the vectorizer's parameters cannot be used: {error}") from None
     kinds = list(vectorizer._sizes())
     if description.get("parts") != kinds:
-        raise ModelFormatError(f"{folder}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}.")
+        raise ModelFormatError(
+            f"{files.path()}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}."
+        )
+    arrays, path = files.tensors(_FILE), files.path(_FILE)
     vocabularies: dict[str, dict[str, int]] = {}
     n_columns = 0
     for kind in kinds:
@@ -125,32 +143,50 @@ def _load_tfidf(description: Mapping[str, Any], folder: Path) -> TfidfVectorizer
             vocabularies[kind] = {}
             n_columns += vectorizer.hash_features
             continue
-        ngrams = _read_vocabulary(_vocabulary_file(folder, kind))
+        ngrams = _read_vocabulary(files, _VOCABULARY_FILE.format(kind=kind)) if old else _unpacked(arrays, kind, path)
         vocabularies[kind] = dict(zip(ngrams, range(n_columns, n_columns + len(ngrams)), strict=True))
+        if len(vocabularies[kind]) < len(ngrams):
+            raise ModelFormatError(f"{path}: the vocabulary holds an n-gram twice.")
         n_columns += len(ngrams)
     vectorizer.vocabularies_ = vocabularies
-    vectorizer.idf_ = _read_idf(folder / _IDF_FILE, n_columns)
+    vectorizer.idf_ = _checked_idf(arrays, n_columns, path)
     return vectorizer
 
 
-def _read_vocabulary(path: Path) -> list[str]:
+def _packed(ngrams: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the UTF-8 of n-grams one after the other, and where each begins."""
+    # Python's texts may hold half a surrogate pair, which strict UTF-8 cannot write.
+    parts = [ngram.encode("utf-8", "surrogatepass") for ngram in ngrams]
+    ptr = np.zeros(len(parts) + 1, np.int64)
+    np.cumsum([len(part) for part in parts], out=ptr[1:])
+    return np.frombuffer(b"".join(parts), np.uint8), ptr
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], kind: str, path: Path) -> list[str]:
+    utf8, ptr = arrays.get(f"{kind}.utf8"), arrays.get(f"{kind}.ptr")
+    if utf8 is None or utf8.dtype != np.uint8 or utf8.ndim != 1:
+        raise ModelFormatError(f"{path}: the array '{kind}.utf8' of the vocabulary is missing or of a wrong type.")
+    if ptr is None or ptr.dtype != np.int64 or ptr.ndim != 1:
+        raise ModelFormatError(f"{path}: the array '{kind}.ptr' of the vocabulary is missing or of a wrong type.")
+    if len(ptr) == 0 or ptr[0] != 0 or ptr[-1] != len(utf8) or (np.diff(ptr) < 0).any():
+        raise ModelFormatError(f"{path}: the array '{kind}.ptr' of the vocabulary must ascend from 0 to its length.")
+    content = utf8.tobytes()
     try:
-        ngrams = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path}: cannot read the vocabulary: {error}") from None
+        return [content[begin:end].decode("utf-8", "surrogatepass") for begin, end in pairwise(ptr.tolist())]
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(f"{path}: the vocabulary is no UTF-8: {error}") from None
+
+
+def _read_vocabulary(files: FolderFiles, name: str) -> list[str]:
+    """Read the vocabulary of format 2."""
+    ngrams = files.json(name)
     if not isinstance(ngrams, list) or not all(isinstance(ngram, str) for ngram in ngrams):
-        raise ModelFormatError(f"{path}: the vocabulary must be a list of strings.")
-    if len(set(ngrams)) < len(ngrams):
-        raise ModelFormatError(f"{path}: the vocabulary holds an n-gram twice.")
+        raise ModelFormatError(f"{files.path(name)}: the vocabulary must be a list of strings.")
     return ngrams
 
 
-def _read_idf(path: Path, n_columns: int) -> np.ndarray:
-    try:
-        tensors = load_file(path)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelFormatError(f"{path}: cannot read the idf values: {error}") from None
-    idf = tensors.get("idf")
+def _checked_idf(arrays: Mapping[str, np.ndarray], n_columns: int, path: Path) -> np.ndarray:
+    idf = arrays.get("idf")
     if idf is None or idf.dtype != np.float32 or idf.shape != (n_columns,):
         found = "none" if idf is None else f"{idf.dtype} of shape {idf.shape}"
         raise ModelFormatError(f"{path}: 'idf' must be float32 of shape ({n_columns},). Got {found}.")
@@ -172,12 +208,14 @@ def _save_with_skops(vectorizer: Any, folder: Path) -> dict[str, Any]:
     return {"kind": "skops", "class": name, "files": [_SKOPS_FILE]}
 
 
-def _load_with_skops(path: Path, trusted: Sequence[str | type]) -> Any:
+def _load_with_skops(files: FolderFiles, trusted: Sequence[str | type]) -> Any:
+    path = files.path(_SKOPS_FILE)
     skops_io = _skops(f"Loading {path}")
+    content = files.read(_SKOPS_FILE)
     trusted_types = [*_OWN_TYPES, *trusted]
     trusted_names = {_name(item) for item in trusted_types}
     try:
-        unknown = [name for name in skops_io.get_untrusted_types(file=path) if name not in trusted_names]
+        unknown = [name for name in skops_io.get_untrusted_types(data=content) if name not in trusted_names]
     except Exception as error:  # a damaged file fails anywhere in zipfile, json or skops
         raise ModelFormatError(f"{path}: cannot read the vectorizer: {error}") from error
     if unknown:
@@ -185,7 +223,7 @@ def _load_with_skops(path: Path, trusted: Sequence[str | type]) -> Any:
             f"{path}: holds types that are not trusted: {', '.join(unknown)}. If you know them, name them in trusted=."
         )
     try:
-        return skops_io.load(path, trusted=trusted_types)
+        return skops_io.loads(content, trusted=trusted_types)
     except Exception as error:
         raise ModelFormatError(f"{path}: cannot read the vectorizer: {error}") from error
 
@@ -198,14 +236,5 @@ def _skops(purpose: str) -> ModuleType:
     return skops.io
 
 
-def _vocabulary_file(folder: Path, kind: str) -> Path:
-    return folder / _VOCABULARY_FILE.format(kind=kind)
-
-
 def _name(item: str | type) -> str:
     return item if isinstance(item, str) else f"{item.__module__}.{item.__qualname__}"
-
-
-def _plain(value: Any) -> Any:
-    """Turn a NumPy number among the parameters into Python's."""
-    return value.item()

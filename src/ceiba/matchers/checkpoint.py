@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ceiba.errors import InputError, ModelFormatError
+from ceiba.io.durable import replace_file
 from ceiba.matchers.finetune import Best, FineTuner, LevelReport
 
 FILE = "matcher.checkpoint.safetensors"
@@ -96,15 +96,8 @@ def write(
         "best_bad": tuner.best.bad,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.{os.getpid()}"
-    try:
-        plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        save_file(plain, temporary, metadata={"ceiba": json.dumps(content)})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / FILE)
-    finally:
-        temporary.unlink(missing_ok=True)
+    plain = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    replace_file(folder / FILE, lambda path: save_file(plain, path, metadata={"ceiba": json.dumps(content)}))
 
 
 def read(folder: Path, of: str) -> State | None:

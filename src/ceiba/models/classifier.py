@@ -292,17 +292,24 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         return [partition.tree for partition in self.partitions_]
 
     def save(self, folder: str | Path) -> None:
-        """Save the model to a folder, which is replaced at once and as a whole.
+        """Save the model to a folder.
+
+        The folder keeps the older model until the new one is whole; a load beside a save gets one of the two. Savers of
+        one folder wait for each other.
 
         Parameters
         ----------
         folder : str or Path
-            A new folder, an empty one, or that of an older model.
+            A new folder, an empty one, or that of an older model, which is replaced. ``~`` is expanded, symbolic links
+            are followed.
 
         Raises
         ------
         InputError
-            When the folder holds something else.
+            When the path is a file, or the folder holds something else.
+        StorageError
+            When the folder cannot be written to, or the disk is full. It is an OSError too. The older model stays, and
+            so does this one in memory.
         """
         from ceiba.models.saving import save
 

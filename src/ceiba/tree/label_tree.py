@@ -225,15 +225,15 @@ class LabelTree:
 
     def save(self, path: str | Path) -> None:
         """Write the tree to a safetensors file."""
-        from ceiba._storage import write_tensors
+        from ceiba.io.tensors import replace_tensors
 
-        write_tensors(Path(path), self.to_arrays())
+        replace_tensors(Path(path), self.to_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> LabelTree:
         """Read a tree that `save` wrote; ModelFormatError when the file is damaged or another's."""
-        from ceiba._storage import read_tensors
         from ceiba.errors import ModelFormatError
+        from ceiba.io.tensors import read_tensors
 
         try:
             return cls.from_arrays(read_tensors(Path(path)))
