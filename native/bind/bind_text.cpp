@@ -20,7 +20,8 @@ class Texts {
             PyObject* text = PyTuple_GET_ITEM(held_.ptr(), i);
             if (!PyUnicode_Check(text)) throw nb::type_error("texts must be str");
             if (PyUnicode_READY(text) != 0) throw nb::python_error();
-            views_.push_back({PyUnicode_DATA(text), static_cast<int>(PyUnicode_KIND(text)), PyUnicode_GET_LENGTH(text)});
+            views_.push_back({PyUnicode_DATA(text), static_cast<int>(PyUnicode_KIND(text)), PyUnicode_GET_LENGTH(text),
+                              PyUnicode_IS_ASCII(text) != 0});
         }
     }
     const std::vector<Text>& get() const { return views_; }
@@ -69,16 +70,24 @@ nb::tuple rows_to_numpy(SparseRows&& rows) {
 
 std::vector<int32_t> as_vector(const Array<int32_t>& a) { return {a.data(), a.data() + a.shape(0)}; }
 
+Ranges as_ranges(const Array<int32_t>& a) {
+    if (!a.is_valid()) return {};
+    require_ids(a, kCodePoints + 1, "code point out of range");
+    return as_vector(a);
+}
+
 std::shared_ptr<CharTables> make_tables(Array<int32_t> word, Array<int32_t> space, Array<int32_t> changed,
-                                        Array<int64_t> target_ptr, Array<int32_t> targets) {
-    for (const auto* a : {&word, &space, &changed, &targets}) require_ids(*a, kCodePoints + 1, "code point out of range");
+                                        Array<int64_t> target_ptr, Array<int32_t> targets, Array<int32_t> mark,
+                                        Array<int32_t> joiner, Array<int32_t> half_form, Array<int32_t> review) {
+    const CharClasses classes{as_ranges(word),   as_ranges(space),     as_ranges(mark),
+                              as_ranges(joiner), as_ranges(half_form), as_ranges(review)};
     require_ids(changed, kCodePoints, "code point out of range");
     require_ids(targets, kCodePoints, "code point out of range");
     require_offsets(target_ptr, targets.shape(0), "targets: offsets do not fit");
     require(target_ptr.shape(0) == changed.shape(0) + 1, "targets: one list per changed code point");
-    return std::make_shared<CharTables>(as_vector(word), as_vector(space), as_vector(changed),
-                                        std::vector<int64_t>(target_ptr.data(), target_ptr.data() + target_ptr.shape(0)),
-                                        as_vector(targets));
+    return std::make_shared<CharTables>(
+        classes, as_vector(changed), std::vector<int64_t>(target_ptr.data(), target_ptr.data() + target_ptr.shape(0)),
+        as_vector(targets));
 }
 
 // A counter with the tables it reads.
@@ -104,9 +113,24 @@ void require_kind(int kind) { require(kind >= 0 && kind < kKinds, "unknown kind 
 void bind_text(nb::module_& m) {
     using namespace nb::literals;
 
-    nb::class_<CharTables>(m, "CharTables");
+    nb::class_<CharTables>(m, "CharTables")
+        .def("review",
+             [](const CharTables& self, nb::handle texts) {
+                 const Texts views(texts);
+                 std::vector<int64_t> rows;
+                 {
+                     nb::gil_scoped_release release;
+                     for (size_t i = 0; i < views.get().size(); ++i) {
+                         if (self.needs_review(views.get()[i])) rows.push_back(static_cast<int64_t>(i));
+                     }
+                 }
+                 return rows;
+             },
+             "texts"_a);
     m.def("char_tables", &make_tables, "word"_a.noconvert(), "space"_a.noconvert(), "changed"_a.noconvert(),
-          "target_ptr"_a.noconvert(), "targets"_a.noconvert());
+          "target_ptr"_a.noconvert(), "targets"_a.noconvert(), "mark"_a.noconvert() = nb::none(),
+          "joiner"_a.noconvert() = nb::none(), "half_form"_a.noconvert() = nb::none(),
+          "review"_a.noconvert() = nb::none());
 
     nb::class_<BoundCounter>(m, "NgramCounter")
         .def(nb::init<std::shared_ptr<CharTables>, const std::vector<int64_t>&, bool, int>(), "tables"_a, "sizes"_a,

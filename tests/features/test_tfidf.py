@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -68,7 +70,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_one_kind_of_ngram_equals_scikit_learn(ours, theirs):
-    vectorizer, twin = TfidfVectorizer(**ours), sklearn_twin(**theirs)
+    vectorizer, twin = TfidfVectorizer(sklearn_compatible=True, **ours), sklearn_twin(**theirs)
     assert_same_rows(vectorizer.fit_transform(TEXTS), twin.fit_transform(TEXTS), 1e-6)
     assert vectorizer.get_feature_names_out().tolist() == twin.get_feature_names_out().tolist()
     unseen = ["pain of the left toe, 12", "Pains", "", "?"]
@@ -79,7 +81,7 @@ def test_one_kind_of_ngram_equals_scikit_learn(ours, theirs):
 @given(texts=any_texts, unseen=any_texts, pair=st.sampled_from(PAIRS))
 def test_equals_scikit_learn_on_any_unicode(texts, unseen, pair):
     ours, theirs = pair
-    vectorizer, twin = TfidfVectorizer(**ours), sklearn_twin(**theirs)
+    vectorizer, twin = TfidfVectorizer(sklearn_compatible=True, **ours), sklearn_twin(**theirs)
     try:
         expected = twin.fit_transform(texts)
     except ValueError:
@@ -111,9 +113,9 @@ def test_counts_are_those_of_the_twin(texts, lowercase, accents, words, characte
     texts = [*texts, "pain"]
     vectorizer = TfidfVectorizer(
         word_ngrams=words, char_ngrams=characters, lowercase=lowercase, strip_accents=accents, sublinear_tf=False,
-        norm=None, char_weight=1.0,
+        norm=None, char_weight=1.0, sklearn_compatible=True,
     )  # fmt: skip
-    learnt = NgramCounter(chars.preprocessor(lowercase, accents), vectorizer._sizes())
+    learnt = NgramCounter(chars.preprocessor(lowercase, accents), vectorizer._sizes(), token_pattern="sklearn")
     learnt.count(texts)
     if learnt.n_ids == 0:
         with pytest.raises(InputError, match="No feature"):
@@ -122,7 +124,9 @@ def test_counts_are_those_of_the_twin(texts, lowercase, accents, words, characte
     X = vectorizer.fit_transform(texts)
     for kind, vocabulary in learnt.vocabularies.items():
         assert sorted(vocabulary) == list(vectorizer.vocabularies_[kind])
-    twin = NgramCounter(chars.preprocessor(lowercase, accents), vectorizer._sizes(), vectorizer.vocabularies_)
+    twin = NgramCounter(
+        chars.preprocessor(lowercase, accents), vectorizer._sizes(), vectorizer.vocabularies_, token_pattern="sklearn"
+    )
     assert_same_rows(X, twin.count(texts).multiply(vectorizer.idf_).tocsr(), 1e-4)
 
 
@@ -132,9 +136,13 @@ def test_every_character_there_is(lowercase, accents):
     """One text per code point, between letters; Python's own functions say what becomes of it."""
     chosen = [code for code in range(0x110000) if code < 0x3400 or code % 97 == 0 or code > 0x10FF00]
     texts = [f"a{chr(code)}b" for code in chosen if not 0xD800 <= code < 0xE000]  # half a pair is no character
-    vectorizer = TfidfVectorizer(lowercase=lowercase, strip_accents=accents, sublinear_tf=False, norm=None)
+    vectorizer = TfidfVectorizer(
+        lowercase=lowercase, strip_accents=accents, sublinear_tf=False, norm=None, sklearn_compatible=True
+    )
     X = vectorizer.fit_transform(texts)
-    twin = NgramCounter(chars.preprocessor(lowercase, accents), {"word": (1, 1)}, vectorizer.vocabularies_)
+    twin = NgramCounter(
+        chars.preprocessor(lowercase, accents), {"word": (1, 1)}, vectorizer.vocabularies_, token_pattern="sklearn"
+    )
     assert_same_rows(X, twin.count(texts).multiply(vectorizer.idf_).tocsr(), 1e-4)
 
 
@@ -142,6 +150,18 @@ def test_nothing_changes_beyond_the_tables():
     become = chars.preprocessor(True, "unicode")
     beyond = [chr(code) for code in range(chars._END, 0x110000)]
     assert all(become(c) == c and not c.isalnum() and not c.isspace() for c in beyond)
+
+
+def test_no_mark_and_nothing_to_normalise_where_the_tables_do_not_look():
+    looked_at = {
+        code for first, last in (*chars._DECOMPOSED, chars._VARIATION_SELECTORS) for code in range(first, last)
+    }
+    for c in (chr(code) for code in range(0x110000) if code not in looked_at):
+        assert unicodedata.category(c)[0] != "M"
+        assert not unicodedata.combining(c)
+        assert c.lower() == c
+        assert unicodedata.is_normalized("NFC", c)
+        assert unicodedata.is_normalized("NFKC", c)
 
 
 @pytest.mark.parametrize("kinds", [{"char_ngrams": (2, 4)}, {"word_ngrams": (1, 2)}])

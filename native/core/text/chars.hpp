@@ -1,4 +1,4 @@
-// What each character is and becomes: word character, white space, lower case and accents taken off.
+// What each character is and becomes: word character, mark, white space, lower case and accents taken off.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +14,7 @@ struct Text {
     const void* data;
     int kind;
     int64_t length;
+    bool ascii = false;
 
     uint32_t at(int64_t i) const {
         if (kind == 1) return static_cast<const uint8_t*>(data)[i];
@@ -23,7 +24,16 @@ struct Text {
 };
 
 inline constexpr uint32_t kCodePoints = 0x110000;
-inline constexpr uint8_t kWord = 1, kSpace = 2;
+// A mark belongs to the word that it follows; a joiner to the word on both sides of it. kHalfForm marks the joiner that
+// also ends a word after a mark. Texts with a character of kReview must be normalised before they come here.
+inline constexpr uint8_t kWord = 1, kSpace = 2, kMark = 4, kJoiner = 8, kHalfForm = 16, kReview = 32;
+
+// Code points [first, last) by turns.
+using Ranges = std::vector<int32_t>;
+
+struct CharClasses {
+    Ranges word, space, mark, joiner, half_form, review;
+};
 
 // Appends a code point as UTF-8; halves of surrogate pairs are written like any other, so that bytes sort as code points.
 inline uint8_t* put_utf8(uint8_t* to, uint32_t c) {
@@ -48,14 +58,18 @@ inline uint8_t* put_utf8(uint8_t* to, uint32_t c) {
 // Tables for all code points, in blocks of 256. The classes are those of what a character becomes, character by character.
 class CharTables {
    public:
-    // `word` and `space` list ranges [first, last) of code points. Code point changed[i] becomes
-    // targets[target_ptr[i]] up to targets[target_ptr[i + 1]].
-    CharTables(const std::vector<int32_t>& word, const std::vector<int32_t>& space, const std::vector<int32_t>& changed,
-               const std::vector<int64_t>& target_ptr, const std::vector<int32_t>& targets)
+    // Code point changed[i] becomes targets[target_ptr[i]] up to targets[target_ptr[i + 1]].
+    CharTables(const CharClasses& classes, const std::vector<int32_t>& changed, const std::vector<int64_t>& target_ptr,
+               const std::vector<int32_t>& targets)
         : target_ptr_(target_ptr), targets_(targets.begin(), targets.end()) {
         class_.assign(kCodePoints, 0);
-        mark(word, kWord);
-        mark(space, kSpace);
+        mark(classes.word, kWord);
+        mark(classes.space, kSpace);
+        mark(classes.mark, kMark);
+        mark(classes.joiner, kJoiner);
+        mark(classes.half_form, kHalfForm);
+        mark(classes.review, kReview);
+        for (uint32_t c = 0; c < 256; ++c) latin1_review_ |= (class_[c] & kReview) != 0;
         change_.assign(kCodePoints / 256, nullptr);
         for (size_t i = 0; i < changed.size(); ++i) {
             const uint32_t c = static_cast<uint32_t>(changed[i]);
@@ -91,8 +105,16 @@ class CharTables {
         return run(static_cast<const uint32_t*>(text.data), text.length, bytes, classes);
     }
 
+    // Whether the text holds a character of kReview.
+    bool needs_review(const Text& text) const {
+        if (text.ascii || (text.kind == 1 && !latin1_review_)) return false;
+        if (text.kind == 1) return reviews(static_cast<const uint8_t*>(text.data), text.length);
+        if (text.kind == 2) return reviews(static_cast<const uint16_t*>(text.data), text.length);
+        return reviews(static_cast<const uint32_t*>(text.data), text.length);
+    }
+
    private:
-    void mark(const std::vector<int32_t>& ranges, uint8_t kind) {
+    void mark(const Ranges& ranges, uint8_t kind) {
         for (size_t r = 0; r + 1 < ranges.size(); r += 2) {
             for (int32_t c = ranges[r]; c < ranges[r + 1]; ++c) class_[c] |= kind;
         }
@@ -112,6 +134,7 @@ class CharTables {
     template <class Unit>
     int64_t run(const Unit* text, int64_t length, uint8_t* bytes, uint8_t* classes) const {
         uint8_t* to = bytes;
+        uint8_t seen = 0;
         for (int64_t i = 0; i < length; ++i) {
             const uint32_t c = text[i];
             if (c < 128 && simple_[c]) {
@@ -125,11 +148,48 @@ class CharTables {
             const int64_t count = become(c, own, begin);
             for (int64_t t = 0; t < count; ++t) {
                 uint8_t* const start = to;
+                const uint8_t kind = class_[begin[t]];
+                seen |= kind;
                 to = put_utf8(to, static_cast<uint32_t>(begin[t]));
-                for (uint8_t* b = start; b < to; ++b) classes[b - bytes] = class_[begin[t]];
+                for (uint8_t* b = start; b < to; ++b) classes[b - bytes] = kind;
             }
         }
+        if (seen & (kMark | kJoiner)) extend_words(bytes, classes, to - bytes);
         return to - bytes;
+    }
+
+    // Gives marks and joiners that belong to a word the class of a word's characters.
+    static void extend_words(const uint8_t* bytes, uint8_t* classes, int64_t count) {
+        for (int64_t at = 1; at < count;) {
+            if (!(classes[at] & (kMark | kJoiner)) || !(classes[at - 1] & kWord)) {
+                ++at;
+                continue;
+            }
+            if (classes[at] & kMark) {
+                classes[at++] |= kWord;
+                continue;
+            }
+            int64_t end = at;
+            while (end < count && classes[end] & kJoiner) ++end;
+            int64_t kept = at;  // the end of the joiners that belong to the word
+            if (end < count && classes[end] & (kWord | kMark)) {
+                kept = end;
+            } else if (classes[at - 1] & kMark && classes[at] & kHalfForm) {
+                ++kept;
+                while (kept < end && (bytes[kept] & 0xc0) == 0x80) ++kept;
+            }
+            for (int64_t b = at; b < kept; ++b) classes[b] |= kWord;
+            at = end;
+        }
+    }
+
+    template <class Unit>
+    bool reviews(const Unit* text, int64_t length) const {
+        for (int64_t i = 0; i < length; ++i) {
+            const uint32_t c = text[i];
+            if (c < kCodePoints && class_[c] & kReview) return true;
+        }
+        return false;
     }
 
     std::vector<uint8_t> class_;
@@ -138,6 +198,7 @@ class CharTables {
     std::vector<int64_t> target_ptr_;
     std::vector<int32_t> targets_;
     int64_t longest_ = 1;
+    bool latin1_review_ = false;
     std::array<uint8_t, 128> ascii_{}, ascii_class_{};
     std::array<bool, 128> simple_{};
 };

@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba.errors import InputError, MissingExtraError, ModelFormatError
-from ceiba.features.tfidf import TfidfVectorizer
+from ceiba.features.tfidf import OLDER_DEFAULTS, TfidfVectorizer
 from ceiba.io.reading import FolderFiles
 from ceiba.io.tensors import write_tensors
 from ceiba.io.values import decode, encode
@@ -122,7 +122,7 @@ def _load_tfidf(description: Mapping[str, Any], files: FolderFiles) -> TfidfVect
     params, known = description.get("params"), vectorizer.get_params(deep=False)
     if not isinstance(params, Mapping) or not params.keys() <= known.keys():
         raise ModelFormatError(f"{files.path()}: the vectorizer's parameters must be among {list(known)}.")
-    for name, value in params.items():
+    for name, value in {**OLDER_DEFAULTS, **params}.items():
         # format 2 wrote tuples as lists
         decoded = tuple(value) if old and isinstance(value, list) else decode(value, {}, files.path())
         setattr(vectorizer, name, decoded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,7 @@ from ceiba._estimator import NamedParameters
 from ceiba._native import core
 from ceiba._params import N_JOBS, Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
 from ceiba.errors import InputError
-from ceiba.features.chars import CONTEXTUAL, char_tables
+from ceiba.features.chars import NormalForm, char_tables, normalizer
 from ceiba.features.matrix import Features
 from ceiba.features.texts import are_plain, text_batches
 
@@ -26,14 +26,18 @@ _KINDS = ("word", "char")  # the core's numbers
 _NORMS = {None: 0, "l1": 1, "l2": 2}
 _FEW_TEXTS = 16
 
+# What a vectorizer was before it had these parameters. One that was saved without them keeps its words.
+OLDER_DEFAULTS: dict[str, Any] = {"normalization": "auto", "token_pattern": "auto", "sklearn_compatible": True}
+
 
 # No set_output: a sparse matrix does not fit the data frames it offers.
 class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn texts into TF-IDF features of words, of character n-grams, or of both.
 
-    A word is a run of Unicode letters, digits and underscores of any length, so the "b" and the "12" of
-    "vitamin b 12" count. Texts are read once, one bounded batch after the other, whatever they come from: a
-    list, a generator, or a column streamed from a file larger than memory.
+    A word is a run of Unicode letters, digits and underscores of any length, with their combining marks. The "b" and
+    the "12" of "vitamin b 12" count, and the vowel signs of Hindi or Tamil stay in their words. Texts are read once,
+    one bounded batch after the other, whatever they come from: a list, a generator, or a column streamed from a file
+    larger than memory.
 
     Parameters
     ----------
@@ -66,6 +70,17 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         Give every n-gram the column of its hash, one of this many for each kind in use, in place of a vocabulary:
         what is learnt then does not grow with the texts, and n-grams that meet in a column count as one. `min_df`,
         `max_df` and `max_features` must be left alone. 2**18 to 2**22 are usual.
+    normalization : {"auto", "NFC", "NFKC", None}, default="auto"
+        Bring texts into a Unicode normal form before and after they are lowered. "NFC": the composed and the
+        decomposed spelling of "café" are the same word. "NFKC" also unifies what only looks different, such as the
+        ligatures of PDF files and full-width letters. "auto" is "NFC", and None with `sklearn_compatible`.
+    token_pattern : {"auto", "unicode", "sklearn"}, default="auto"
+        What a word is. "unicode": combining marks belong to the word that they follow, and so do zero-width joiners
+        inside a word. "sklearn": the pattern ``\\w+``, which breaks words at every mark. "auto" is "unicode",
+        and "sklearn" with `sklearn_compatible`.
+    sklearn_compatible : bool, default=False
+        Make the features equal to those of scikit-learn's vectorizer on every text. It decides what "auto" means;
+        values that you write count more.
     n_jobs : int or None, default=None
         Threads; None and -1 are all processors this process may use, -2 all but one. The features do not depend on it.
 
@@ -85,9 +100,17 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
 
     Notes
     -----
-    With one kind of n-gram the features are those of scikit-learn's vectorizer with the same options and
-    ``token_pattern=r"\\w+"`` or ``analyzer="char_wb"``. An empty text, and one of unknown n-grams only, is a
-    row of zeros.
+    With one kind of n-gram and `sklearn_compatible`, the features are those of scikit-learn's vectorizer with the same
+    options and ``token_pattern=r"\\w+"`` or ``analyzer="char_wb"``. Without it they differ for texts with combining
+    marks or decomposed letters only. An empty text, and one of unknown n-grams only, is a row of zeros.
+
+    "NFC" is the default because it joins only what Unicode defines to be the same text. "NFKC" changes more than
+    spelling: it turns "Windows™" into the word "windowstm". Both are idempotent.
+
+    Chinese, Japanese, Thai, Lao, Khmer and Myanmar (Burmese) are written without spaces between words, so a "word" is
+    a whole phrase. Use character n-grams, ``char_ngrams=(1, 3)``, with ``word_ngrams=None`` where all texts are in such
+    scripts. Or give the models a vectorizer with a tokenizer of your own, such as
+    ``XRLinear(vectorizer=sklearn.feature_extraction.text.TfidfVectorizer(tokenizer=...))``.
 
     Examples
     --------
@@ -118,6 +141,9 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         "lowercase": [Flag()],
         "strip_accents": [Options("unicode", "ascii"), Exactly(None)],
         "hash_features": [Interval(int, 1, 2**30), Exactly(None)],
+        "normalization": [Options("auto", "NFC", "NFKC"), Exactly(None)],
+        "token_pattern": [Options("auto", "unicode", "sklearn")],
+        "sklearn_compatible": [Flag()],
         "n_jobs": [*N_JOBS],
     }
 
@@ -135,6 +161,9 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         lowercase: bool = True,
         strip_accents: str | None = None,
         hash_features: int | None = None,
+        normalization: NormalForm | Literal["auto"] | None = "auto",
+        token_pattern: str = "auto",
+        sklearn_compatible: bool = False,
         n_jobs: int | None = None,
     ):
         self.word_ngrams = word_ngrams
@@ -148,6 +177,9 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         self.lowercase = lowercase
         self.strip_accents = strip_accents
         self.hash_features = hash_features
+        self.normalization = normalization
+        self.token_pattern = token_pattern
+        self.sklearn_compatible = sklearn_compatible
         self.n_jobs = n_jobs
 
     def fit(self, X: Iterable[str], y: Any = None) -> TfidfVectorizer:
@@ -202,10 +234,10 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         """Return what transform returns, in the form that the models take without another look."""
         ready = self._ready_features()
         if type(X) is list and len(X) <= _FEW_TEXTS and are_plain(X):
-            indptr, indices, data = ready.rows(self._lowered(X), 1)
+            indptr, indices, data = ready.rows(self._prepared(X), 1)
             return Features(indptr, indices, data, self.idf_.size)
         n_threads = available_threads(self.n_jobs)
-        parts = [ready.rows(self._lowered(texts), n_threads) for texts in text_batches(X)]
+        parts = [ready.rows(self._prepared(texts), n_threads) for texts in text_batches(X)]
         return Features(*_stacked(parts), self.idf_.size)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -244,6 +276,9 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         # the native tables are made again when they are needed
         return {name: value for name, value in super().__getstate__().items() if name != "_ready"}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(OLDER_DEFAULTS | state)
+
     def _sizes(self) -> dict[str, NgramRange]:
         sizes = {"word": self.word_ngrams, "char": self.char_ngrams}
         return {kind: (size[0], size[1]) for kind, size in sizes.items() if size is not None}
@@ -272,18 +307,34 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         sizes = self._sizes()
         return [*(size for kind in _KINDS for size in sizes.get(kind, (1, 0))), self.hash_features or 0]
 
-    def _lowered(self, texts: list[str]) -> list[str]:
-        """Lower the texts that the core, which sees one character at a time, would get wrong."""
-        if not self.lowercase or not any(CONTEXTUAL in text for text in texts):
+    def _normalization(self) -> NormalForm | None:
+        if self.normalization == "auto":
+            return None if self.sklearn_compatible else "NFC"
+        return self.normalization
+
+    def _char_tables(self) -> Any:
+        pattern = self.token_pattern
+        if pattern == "auto":
+            pattern = "sklearn" if self.sklearn_compatible else "unicode"
+        return char_tables(self.lowercase, self.strip_accents, self._normalization(), pattern)
+
+    def _prepared(self, texts: list[str]) -> list[str]:
+        """Normalise and lower the texts that the core, which sees one character at a time, would get wrong."""
+        if len(texts) <= _FEW_TEXTS and all(map(str.isascii, texts)):
             return texts
-        return [text.lower() if CONTEXTUAL in text else text for text in texts]
+        rows = self._char_tables().review(texts)
+        if rows:
+            texts, prepare = list(texts), normalizer(self.lowercase, self._normalization())
+            for row in rows:
+                texts[row] = prepare(texts[row])
+        return texts
 
     def _ready_features(self) -> Any:
         ready = self.__dict__.get("_ready")
         if ready is None:
             check_is_fitted(self)
             ready = self._ready = core.TextFeatures(
-                char_tables(self.lowercase, self.strip_accents),
+                self._char_tables(),
                 self._native_sizes(),
                 *(list(self.vocabularies_.get(kind, ())) for kind in _KINDS),
                 self.idf_,
@@ -296,12 +347,11 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     def _learn(self, X: Iterable[str], keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Set vocabularies_ and idf_; if asked, return the rows of the texts as CSR arrays."""
         self._check_params()
-        counter = core.NgramCounter(
-            char_tables(self.lowercase, self.strip_accents), self._native_sizes(), keep, available_threads(self.n_jobs)
-        )
+        tables, n_threads = self._char_tables(), available_threads(self.n_jobs)
+        counter = core.NgramCounter(tables, self._native_sizes(), keep, n_threads)
         n_rows = 0
         for texts in text_batches(X):
-            counter.count(self._lowered(texts))
+            counter.count(self._prepared(texts))
             n_rows += len(texts)
         if n_rows == 0:
             raise InputError("X is empty: there is no text to learn from.")

@@ -1,26 +1,78 @@
 """Texts to counts of n-grams in Python; a twin of the core's tokenizer and counter.
 
-The definitions are those of scikit-learn's ``analyzer="word"`` (with every run of word characters a word,
-single characters included) and ``analyzer="char_wb"``.
+Character n-grams are those of scikit-learn's ``analyzer="char_wb"``. A word is a run of word characters, single
+characters included, with or without the combining marks after them.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 
 NgramRange = tuple[int, int]
 
-_words = re.compile(r"\w+").findall
+_ZWNJ, _ZWJ, _MONGOLIAN_VOWEL_SEPARATOR = "\u200c", "\u200d", "\u180e"
 
 
-def word_ngrams(text: str, sizes: NgramRange) -> list[str]:
+def normalized_text(text: str, normalization: Literal["NFC", "NFKC"] | None, lowercase: bool) -> str:
+    """Return a text in a Unicode normal form and in lower case.
+
+    Examples
+    --------
+    >>> normalized_text("CAFE\u0301", "NFC", lowercase=True) == "caf\u00e9"
+    True
+    """
+    if normalization is not None:
+        text = unicodedata.normalize(normalization, text)
+    if lowercase:
+        text = text.lower()
+        if normalization is not None:
+            text = unicodedata.normalize(normalization, text)
+    return text
+
+
+def unicode_words(text: str) -> list[str]:
+    """Return the words of a text with their combining marks and the joiners inside them.
+
+    A mark after anything but a word is no part of a word. A zero-width joiner belongs to a word where the word goes
+    on after it; a ZWJ also does after a mark, where it stands for a half form.
+
+    Examples
+    --------
+    >>> unicode_words("x\u0304, \u0301 y") == ["x\u0304", "y"]
+    True
+    """
+    words: list[str] = []
+    word = joiners = ""  # the word so far, and the joiners after it
+    for c in text + "\n":
+        starts, extends = c.isalnum() or c == "_", unicodedata.category(c) in ("Mn", "Mc", "Me")
+        if starts or (extends and word):
+            word, joiners = (word + joiners if word else "") + c, ""
+        elif c in (_ZWNJ, _ZWJ, _MONGOLIAN_VOWEL_SEPARATOR):
+            joiners += c
+        else:
+            if word and joiners[:1] == _ZWJ and unicodedata.category(word[-1])[0] == "M":
+                word += _ZWJ
+            words += [word] if word else []
+            word = joiners = ""
+    return words
+
+
+_SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "unicode": unicode_words,
+    "sklearn": re.compile(r"\w+").findall,
+}
+
+
+def word_ngrams(text: str, sizes: NgramRange, token_pattern: str = "unicode") -> list[str]:
     """Return the n-grams of the words of a text, each n-gram as words joined by one space.
 
     Parameters
@@ -29,13 +81,15 @@ def word_ngrams(text: str, sizes: NgramRange) -> list[str]:
         A preprocessed text.
     sizes : (int, int)
         The smallest and the largest number of words.
+    token_pattern : {"unicode", "sklearn"}, default="unicode"
+        Whether combining marks belong to words.
 
     Examples
     --------
     >>> word_ngrams("vitamin b 12", (1, 2))
     ['vitamin', 'b', '12', 'vitamin b', 'b 12']
     """
-    words = _words(text)
+    words = _SPLITTERS[token_pattern](text)
     shortest, longest = sizes
     ngrams = list(words) if shortest == 1 else []
     for size in range(max(shortest, 2), min(longest, len(words)) + 1):
@@ -83,6 +137,8 @@ class NgramCounter:
     vocabularies : dict of str to dict, optional
         N-gram to id, for each kind; n-grams outside are not counted. Without it the counter learns: every
         n-gram gets the next free id where it is first seen.
+    token_pattern : {"unicode", "sklearn"}, default="unicode"
+        Whether combining marks belong to words.
     """
 
     def __init__(
@@ -90,9 +146,11 @@ class NgramCounter:
         preprocess: Callable[[str], str],
         sizes: Mapping[str, NgramRange],
         vocabularies: Mapping[str, dict[str, int]] | None = None,
+        token_pattern: str = "unicode",
     ):
         self._preprocess = preprocess
         self._sizes = sizes
+        self._token_pattern = token_pattern
         self._learns = vocabularies is None
         if vocabularies is None:
             next_id = count().__next__
@@ -111,7 +169,7 @@ class NgramCounter:
         for text in texts:
             text = self._preprocess(text)
             if "word" in self._sizes:
-                ids.extend(self._ids("word", word_ngrams(text, self._sizes["word"])))
+                ids.extend(self._ids("word", word_ngrams(text, self._sizes["word"], self._token_pattern)))
             if "char" in self._sizes:
                 for word in text.split():
                     ids.extend(self._ids("char", char_ngrams(word, self._sizes["char"])))
