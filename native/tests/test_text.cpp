@@ -11,14 +11,17 @@ namespace {
 
 using test::close;
 
-// Small letters and digits are word characters; capitals become small, and the code point 233 becomes "e".
+// Small letters and digits are word characters; capitals become small, and the code point 233 becomes "e". U+0301 is a
+// mark, and ZWNJ and ZWJ join.
 struct Tables {
-    std::vector<int32_t> word{'0', '9' + 1, 'a', 'z' + 1}, space{' ', ' ' + 1}, changed, targets;
+    CharClasses classes{{'0', '9' + 1, 'a', 'z' + 1}, {' ', ' ' + 1}, {0x301, 0x302}, {0x200c, 0x200e}, {0x200d, 0x200e},
+                        {0x301, 0x302}};
+    std::vector<int32_t> changed, targets;
     std::vector<int64_t> target_ptr{0};
     std::unique_ptr<CharTables> get() {
         for (int32_t c = 'A'; c <= 'Z'; ++c) change(c, c - 'A' + 'a');
         change(233, 'e');
-        return std::make_unique<CharTables>(word, space, changed, target_ptr, targets);
+        return std::make_unique<CharTables>(classes, changed, target_ptr, targets);
     }
 
    private:
@@ -140,6 +143,31 @@ TEST(texts_of_any_width_are_the_same) {
     counter.finish();
     CHECK(counter.size(0) == 3);
     for (int64_t count : counter.documents(0)) CHECK(count == 3);
+}
+
+TEST(marks_and_joiners_belong_to_words) {
+    const auto tables = Tables().get();
+    // joiners count between two characters of a word, and a ZWJ after a mark
+    const std::u16string text = u"\u0301a e\u0301x -\u0301b c\u200cd e\u200c f\u0301\u200d\u200c \u200dg";
+    NgramOptions options;
+    options.sizes[0] = {1, 1};
+    Monitor monitor;
+    NgramCounter counter(*tables, options, false, 1);
+    counter.count({{text.data(), 2, static_cast<int64_t>(text.size())}}, monitor);
+    counter.finish();
+    std::vector<std::string> found;
+    for (int64_t i = 0; i < counter.size(0); ++i) found.push_back(name(counter.vocabulary(0), i));
+    CHECK(found == (std::vector<std::string>{"a", "e\xcc\x81x", "b", "c\xe2\x80\x8c" "d", "e",
+                                             "f\xcc\x81\xe2\x80\x8d", "g"}));
+}
+
+TEST(texts_with_characters_to_review_are_told) {
+    const auto tables = Tables().get();
+    const std::string narrow = "caf\xe9";
+    const std::u16string plain = u"\u03b1", marked = u"e\u0301";
+    CHECK(!tables->needs_review({narrow.data(), 1, 4}));
+    CHECK(!tables->needs_review({plain.data(), 2, 1}));
+    CHECK(tables->needs_review({marked.data(), 2, 2}));
 }
 
 TEST(a_hash_is_the_same_on_every_machine) {
