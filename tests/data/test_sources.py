@@ -44,8 +44,8 @@ def pipe(path: Path, content: bytes) -> Path:
     [
         ("fifo", JSONL, {}, "jsonl"),
         ("fifo.jsonl", JSONL, {}, "jsonl"),
-        ("fifo", gzip.compress(JSONL), {}, "jsonl"),
-        ("fifo.jsonl.gz", gzip.compress(JSONL), {}, "jsonl"),
+        ("fifo", gzip.compress(JSONL, mtime=0), {}, "jsonl"),
+        ("fifo.jsonl.gz", gzip.compress(JSONL, mtime=0), {}, "jsonl"),
         ("fifo.csv", CSV, {}, "csv"),
         ("fifo", CSV, {"format": "csv"}, "csv"),
         ("fifo", XMC, {}, "xmc"),
