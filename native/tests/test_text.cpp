@@ -14,7 +14,11 @@ using test::close;
 // Small letters and digits are word characters; capitals become small, and the code point 233 becomes "e". U+0301 is a
 // mark, and ZWNJ and ZWJ join.
 struct Tables {
-    CharClasses classes{{'0', '9' + 1, 'a', 'z' + 1}, {' ', ' ' + 1}, {0x301, 0x302}, {0x200c, 0x200e}, {0x200d, 0x200e},
+    CharClasses classes{{'0', '9' + 1, 'a', 'z' + 1},
+                        {' ', ' ' + 1},
+                        {0x301, 0x302},
+                        {0x200c, 0x200e},
+                        {0x200d, 0x200e},
                         {0x301, 0x302}};
     std::vector<int32_t> changed, targets;
     std::vector<int64_t> target_ptr{0};
@@ -157,8 +161,10 @@ TEST(marks_and_joiners_belong_to_words) {
     counter.finish();
     std::vector<std::string> found;
     for (int64_t i = 0; i < counter.size(0); ++i) found.push_back(name(counter.vocabulary(0), i));
-    CHECK(found == (std::vector<std::string>{"a", "e\xcc\x81x", "b", "c\xe2\x80\x8c" "d", "e",
-                                             "f\xcc\x81\xe2\x80\x8d", "g"}));
+    CHECK(found == (std::vector<std::string>{"a", "e\xcc\x81x", "b",
+                                             "c\xe2\x80\x8c"
+                                             "d",
+                                             "e", "f\xcc\x81\xe2\x80\x8d", "g"}));
 }
 
 TEST(texts_with_characters_to_review_are_told) {
