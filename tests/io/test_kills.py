@@ -128,7 +128,7 @@ def test_kills_at_random_moments(models, tmp_path):
     models["old"].save(target)
     expected = {name: model.predict_topk(TEXTS, k=2)[1].tobytes() for name, model in models.items()}
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    for number in range(60):
+    for number in range(30):
         name = ("new", "old")[number % 2]
         command = [sys.executable, "-c", SAVER, str(tmp_path / name), str(target)]
         process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
