@@ -106,6 +106,32 @@ struct BoundFeatures {
     std::unique_ptr<TextFeatures> features;
 };
 
+void add_new(Vocabulary& vocabulary, const uint8_t* bytes, int64_t length) {
+    const int64_t before = vocabulary.size();
+    require(vocabulary.add(bytes, length) == before, "an n-gram stands twice");
+}
+
+// Fills a vocabulary from a pair of arrays (the UTF-8 of all n-grams, offsets) or from a sequence of str.
+void fill_vocabulary(Vocabulary& vocabulary, nb::handle given) {
+    if (nb::isinstance<nb::tuple>(given)) {
+        const nb::tuple pair = nb::borrow<nb::tuple>(given);
+        require(pair.size() == 2, "a packed vocabulary: two arrays");
+        const auto utf8 = nb::cast<Array<uint8_t>>(pair[0]);
+        const auto ptr = nb::cast<Array<int64_t>>(pair[1]);
+        require_offsets(ptr, utf8.shape(0), "a packed vocabulary: offsets do not fit");
+        for (size_t i = 0; i + 1 < ptr.shape(0); ++i) {
+            add_new(vocabulary, utf8.data() + ptr.data()[i], ptr.data()[i + 1] - ptr.data()[i]);
+        }
+        return;
+    }
+    const Texts ngrams(given);
+    std::vector<uint8_t> bytes;
+    for (const Text& ngram : ngrams.get()) {
+        append_utf8(ngram, bytes);
+        add_new(vocabulary, bytes.data(), static_cast<int64_t>(bytes.size()));
+    }
+}
+
 void require_kind(int kind) { require(kind >= 0 && kind < kKinds, "unknown kind of n-gram"); }
 
 }  // namespace
@@ -212,15 +238,9 @@ void bind_text(nb::module_& m) {
                 double character_weight) {
                  const NgramOptions options = ngram_options(sizes);
                  Vocabulary vocabulary[kKinds];
-                 std::vector<uint8_t> bytes;
                  int kind = 0;
                  for (nb::handle given : {words, characters}) {
-                     const Texts ngrams(given);
-                     for (const Text& ngram : ngrams.get()) {
-                         append_utf8(ngram, bytes);
-                         const int64_t before = vocabulary[kind].size();
-                         require(vocabulary[kind].add(bytes.data(), bytes.size()) == before, "an n-gram stands twice");
-                     }
+                     fill_vocabulary(vocabulary[kind], given);
                      ++kind;
                  }
                  int64_t columns[kKinds];

@@ -351,7 +351,15 @@ def finished():
 
 
 def text_features(sizes=(1, 1, 0, 0, 0), words=("a", "b"), characters=(), idf=(1.0, 1.0)):
-    return core.TextFeatures(tables(), list(sizes), list(words), list(characters), np.array(idf, F32), True, 2, 1.0)
+    return with_words(list(words), sizes, characters, idf)
+
+
+def with_words(words, sizes=(1, 1, 0, 0, 0), characters=(), idf=(1.0, 1.0)):
+    return core.TextFeatures(tables(), list(sizes), words, list(characters), np.array(idf, F32), True, 2, 1.0)
+
+
+def packed(utf8, ptr):
+    return np.frombuffer(utf8, np.uint8), np.array(ptr, I64)
 
 
 ONE = np.zeros(1, I32)
@@ -379,6 +387,12 @@ ONE = np.zeros(1, I32)
         lambda: finished().rows(np.array([0, 1], I32), ONE[:0], np.ones(2, F32), 2, True, 3, 1.0),
         lambda: text_features(words=("a", "a")),
         lambda: text_features(idf=(1.0,)),
+        lambda: with_words(packed(b"aa", [0, 1, 2])),
+        lambda: with_words(packed(b"ab", [0, 1, 3])),
+        lambda: with_words(packed(b"ab", [0, 3, 2])),
+        lambda: with_words(packed(b"ab", [-1, 1, 2])),
+        lambda: with_words(packed(b"ab", [])),
+        lambda: with_words(packed(b"ab", [0, 1, 2])[:1]),
         lambda: text_features(characters=("c",), idf=(1.0, 1.0, 1.0)),
         lambda: text_features((1, 1, 0, 0, 5)),
     ],
@@ -386,6 +400,13 @@ ONE = np.zeros(1, I32)
 def test_texts_that_do_not_fit(call):
     with pytest.raises(ValueError, match=" "):
         call()
+
+
+def test_packed_words_are_the_same():
+    for mine, theirs in zip(
+        with_words(packed(b"ab", [0, 1, 2])).rows(["b a b"]), text_features().rows(["b a b"]), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("texts", [["a", None], ["a", b"b"], [1]])

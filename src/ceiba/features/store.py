@@ -7,8 +7,7 @@ that it has audited or that the caller trusts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba.errors import InputError, MissingExtraError, ModelFormatError
 from ceiba.features.tfidf import OLDER_DEFAULTS, TfidfVectorizer
+from ceiba.features.vocabulary import PackedVocabulary, packed
 from ceiba.io.reading import FolderFiles
 from ceiba.io.tensors import write_tensors
 from ceiba.io.values import decode, encode
@@ -58,9 +58,10 @@ def save_vectorizer(vectorizer: Any, folder: str | Path) -> dict[str, Any]:
     if type(vectorizer) is not TfidfVectorizer:
         return _save_with_skops(vectorizer, folder)
     check_is_fitted(vectorizer)
-    arrays = {"idf": vectorizer.idf_}
+    arrays: dict[str, np.ndarray] = {"idf": vectorizer.idf_}
     for kind, vocabulary in vectorizer.vocabularies_.items() if vectorizer.hash_features is None else ():
-        arrays[f"{kind}.utf8"], arrays[f"{kind}.ptr"] = _packed(vocabulary)
+        ready = packed(vocabulary)
+        arrays[f"{kind}.utf8"], arrays[f"{kind}.ptr"] = ready.utf8, ready.ptr
     write_tensors(folder / _FILE, arrays)
     params = vectorizer.get_params(deep=False)
     return {
@@ -136,45 +137,36 @@ def _load_tfidf(description: Mapping[str, Any], files: FolderFiles) -> TfidfVect
             f"{files.path()}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}."
         )
     arrays, path = files.tensors(_FILE), files.path(_FILE)
-    vocabularies: dict[str, dict[str, int]] = {}
+    vocabularies: dict[str, Mapping[str, int]] = {}
     n_columns = 0
     for kind in kinds:
         if vectorizer.hash_features is not None:
             vocabularies[kind] = {}
             n_columns += vectorizer.hash_features
             continue
-        ngrams = _read_vocabulary(files, _VOCABULARY_FILE.format(kind=kind)) if old else _unpacked(arrays, kind, path)
-        vocabularies[kind] = dict(zip(ngrams, range(n_columns, n_columns + len(ngrams)), strict=True))
-        if len(vocabularies[kind]) < len(ngrams):
-            raise ModelFormatError(f"{path}: the vocabulary holds an n-gram twice.")
-        n_columns += len(ngrams)
+        if old:
+            ngrams = _read_vocabulary(files, _VOCABULARY_FILE.format(kind=kind))
+            vocabularies[kind] = dict(zip(ngrams, range(n_columns, n_columns + len(ngrams)), strict=True))
+        else:
+            vocabularies[kind] = _packed_vocabulary(arrays, kind, n_columns, path)
+        n_columns += len(vocabularies[kind])
     vectorizer.vocabularies_ = vocabularies
     vectorizer.idf_ = _checked_idf(arrays, n_columns, path)
+    try:
+        vectorizer._ready_features()
+    except ValueError as error:  # the core finds n-grams that stand twice
+        raise ModelFormatError(f"{path}: the vocabulary cannot be used: {error}") from error
     return vectorizer
 
 
-def _packed(ngrams: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the UTF-8 of n-grams one after the other, and where each begins."""
-    # Python's texts may hold half a surrogate pair, which strict UTF-8 cannot write.
-    parts = [ngram.encode("utf-8", "surrogatepass") for ngram in ngrams]
-    ptr = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([len(part) for part in parts], out=ptr[1:])
-    return np.frombuffer(b"".join(parts), np.uint8), ptr
-
-
-def _unpacked(arrays: Mapping[str, np.ndarray], kind: str, path: Path) -> list[str]:
-    utf8, ptr = arrays.get(f"{kind}.utf8"), arrays.get(f"{kind}.ptr")
-    if utf8 is None or utf8.dtype != np.uint8 or utf8.ndim != 1:
-        raise ModelFormatError(f"{path}: the array '{kind}.utf8' of the vocabulary is missing or of a wrong type.")
-    if ptr is None or ptr.dtype != np.int64 or ptr.ndim != 1:
-        raise ModelFormatError(f"{path}: the array '{kind}.ptr' of the vocabulary is missing or of a wrong type.")
-    if len(ptr) == 0 or ptr[0] != 0 or ptr[-1] != len(utf8) or (np.diff(ptr) < 0).any():
-        raise ModelFormatError(f"{path}: the array '{kind}.ptr' of the vocabulary must ascend from 0 to its length.")
-    content = utf8.tobytes()
+def _packed_vocabulary(arrays: Mapping[str, np.ndarray], kind: str, first_column: int, path: Path) -> PackedVocabulary:
+    parts = [arrays.get(f"{kind}.{part}") for part in ("utf8", "ptr")]
+    if parts[0] is None or parts[1] is None:
+        raise ModelFormatError(f"{path}: the arrays of the {kind} vocabulary are missing.")
     try:
-        return [content[begin:end].decode("utf-8", "surrogatepass") for begin, end in pairwise(ptr.tolist())]
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(f"{path}: the vocabulary is no UTF-8: {error}") from None
+        return PackedVocabulary(parts[0], parts[1], first_column)
+    except InputError as error:
+        raise ModelFormatError(f"{path}: {kind}: {error}") from None
 
 
 def _read_vocabulary(files: FolderFiles, name: str) -> list[str]:
@@ -182,6 +174,8 @@ def _read_vocabulary(files: FolderFiles, name: str) -> list[str]:
     ngrams = files.json(name)
     if not isinstance(ngrams, list) or not all(isinstance(ngram, str) for ngram in ngrams):
         raise ModelFormatError(f"{files.path(name)}: the vocabulary must be a list of strings.")
+    if len(set(ngrams)) < len(ngrams):
+        raise ModelFormatError(f"{files.path(name)}: the vocabulary holds an n-gram twice.")
     return ngrams
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +18,7 @@ from ceiba.errors import InputError
 from ceiba.features.chars import NormalForm, char_tables, normalizer
 from ceiba.features.matrix import Features
 from ceiba.features.texts import are_plain, text_batches
+from ceiba.features.vocabulary import for_core
 
 NgramRange = tuple[int, int]
 
@@ -86,7 +87,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
 
     Attributes
     ----------
-    vocabularies_ : dict of str to dict
+    vocabularies_ : dict of str to mapping
         For each kind in use, "word" and "char", its n-grams in the order of their columns, with the column.
         Word n-grams come first; within a kind the n-grams are in order of code points. Empty dictionaries where
         n-grams are hashed.
@@ -336,7 +337,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
             ready = self._ready = core.TextFeatures(
                 self._char_tables(),
                 self._native_sizes(),
-                *(list(self.vocabularies_.get(kind, ())) for kind in _KINDS),
+                *(for_core(self.vocabularies_.get(kind, {})) for kind in _KINDS),
                 self.idf_,
                 self.sublinear_tf,
                 _NORMS[self.norm],
@@ -367,7 +368,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         """Choose the features among the n-grams counted; return, per kind, the column of each, -1 where dropped."""
         fewest = self.min_df if isinstance(self.min_df, Integral) else self.min_df * n_rows
         most = self.max_df if isinstance(self.max_df, Integral) else self.max_df * n_rows
-        vocabularies: dict[str, dict[str, int]] = {}
+        vocabularies: dict[str, Mapping[str, int]] = {}
         columns, df_of_columns = [], [np.zeros(0, np.int64)]
         n_columns = n_found = 0
         for number, kind in enumerate(_KINDS):
