@@ -100,7 +100,7 @@ def train_layer(
         n_shards = -(-positives.n_nodes // _CHILDREN_AT_ONCE)
     bounds = np.linspace(0, n_parents, max(1, min(n_shards, n_parents)) + 1).astype(int).tolist()
     builder, done = LayerBuilder(), 0
-    cost = training_cost(X, child_ptr, matched)
+    cost = None if progress is None else training_cost(X, child_ptr, matched)
     for first, last in pairwise(bounds):
         report = None
         if progress is not None:
@@ -110,8 +110,8 @@ def train_layer(
             strictness=strictness, seed=seed, n_threads=n_threads, progress=report,
         )  # fmt: skip
         builder.add(block, work)
-        done += int(cost[first:last].sum())
-        if progress is not None:
+        if progress is not None and cost is not None:
+            done += int(cost[first:last].sum())
             progress(done)
     return builder.finish(child_ptr, X.n_features)
 
