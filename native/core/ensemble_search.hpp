@@ -22,9 +22,9 @@ inline float mean_score(const float* scores, int64_t count) {
 
 // One thread's search of all trees, exact for the mean: the k best labels are those of scoring the whole beam of every
 // tree. Let b be the k-th best score of any one tree. The k-th best sum over the T trees is at least b, so every label
-// among the k best has at least b / T in some tree. Each tree thus returns its labels down to b / T. What a candidate has
-// in a tree that did not return it is limited by that tree's bound; where it may still be among the k best, it is scored
-// there, too (Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2003).
+// among the k best has at least b / T in some tree. Each tree thus returns its labels down to b / T. A candidate's score
+// in a tree that did not return it is limited by that tree's bound. Where the candidate may still be among the k best,
+// it is scored there, too (Fagin, Lotem and Naor, "Optimal aggregation algorithms for middleware", 2003).
 class EnsembleSearch {
    public:
     EnsembleSearch(const std::vector<TreeView>& trees, const std::vector<LabelSlots>& label_slots,
@@ -122,8 +122,7 @@ class EnsembleSearch {
         for (int64_t t = 0; t < n_trees_; ++t) {
             if (scores[t] == kNothing) most += std::exp(static_cast<double>(own_.trees[t].bounds[row]));
         }
-        if (most >= needed &&
-            most > sum) {  // a closer limit: where the beam has no parent of the label, it adds nothing
+        if (most >= needed && most > sum) {  // a closer limit: nothing where the beam has no parent of the label
             most = sum;
             for (int64_t t = 0; t < n_trees_; ++t) {
                 if (scores[t] != kNothing) continue;
@@ -167,8 +166,8 @@ class EnsembleSearch {
         bool any = false;
         each_parent(t, row, label, [&](const Hit& parent) {
             any = true;
-            const bool listed =
-                std::any_of(parents.begin(), parents.end(), [&](const Hit& p) { return p.id == parent.id; });
+            const auto same = [&](const Hit& other) { return other.id == parent.id; };
+            const bool listed = std::any_of(parents.begin(), parents.end(), same);
             if (!listed) parents.push_back(parent);
         });
         if (any) tree.missing[row].push_back(label);

@@ -12,13 +12,16 @@
 namespace ceiba {
 namespace {
 
-constexpr int64_t kBlockRows = 8192;  // rows whose visits are sorted together
+constexpr int64_t kBlockRows = 8192;      // rows whose visits are sorted together
+constexpr int64_t kBlockRowsOfAll = 512;  // where all that the beam reaches is kept
 
 // Blocks of rows over threads; body(first, rows, results, space) leaves the hits of a block's rows in results.
 template <class Body>
-std::vector<RankedRows> in_blocks(int64_t rows, int threads, Monitor& monitor, Body body) {
-    const int64_t per_thread = (rows + threads - 1) / std::max(threads, 1);
-    const int64_t size = std::clamp<int64_t>((per_thread + 1) / 2, kFewRows, kBlockRows);
+std::vector<RankedRows> in_blocks(int64_t rows, const SearchOptions& options, Monitor& monitor, Body body) {
+    const int threads = std::max(options.threads, 1);
+    const int64_t per_thread = (rows + threads - 1) / threads;
+    const int64_t most = options.k > 0 ? kBlockRows : kBlockRowsOfAll;
+    const int64_t size = std::clamp<int64_t>((per_thread + 1) / 2, kFewRows, most);
     std::vector<RankedRows> blocks((rows + size - 1) / size);
     auto run = [&](int64_t b) {
         const int64_t count = std::min(size, rows - b * size);
@@ -146,7 +149,7 @@ std::vector<RankedRows> Searcher::top_k(const Csr& x, const SearchOptions& optio
     SearchWork sum;
     std::mutex mutex;
     auto blocks = in_blocks(
-        x.rows, options.threads, monitor,
+        x.rows, options, monitor,
         [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
             if (trees_.size() == 1) {
                 TreeSearch(trees_[0], trees_[0].layers.size(), options, filter, space).run(x, first, rows, results);
@@ -164,7 +167,7 @@ std::vector<RankedRows> Searcher::beam_nodes(size_t tree, int64_t depth, const C
                                              Monitor& monitor) const {
     SearchOptions nodes = options;
     nodes.k = options.beam;
-    return in_blocks(x.rows, options.threads, monitor,
+    return in_blocks(x.rows, options, monitor,
                      [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
                          TreeSearch(trees_.at(tree), depth, nodes, nullptr, space).run(x, first, rows, results);
                      });

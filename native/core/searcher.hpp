@@ -9,6 +9,7 @@
 #include "core/layer_view.hpp"
 #include "core/parallel.hpp"
 #include "core/views.hpp"
+#include "core/workspace.hpp"
 
 namespace ceiba {
 
@@ -50,7 +51,7 @@ struct Better {
 // The hits of consecutive rows.
 struct RankedRows {
     std::vector<int64_t> sizes;  // per row
-    std::vector<Hit> hits;
+    std::vector<Hit, PageAllocator<Hit>> hits;
 };
 
 class Searcher {
@@ -63,8 +64,8 @@ class Searcher {
     int64_t depth(size_t tree) const { return static_cast<int64_t>(trees_[tree].layers.size()); }
 
     // The labels of each row, best first, in blocks of rows. `filter` lists labels a row must not get (or null).
-    // With several trees a label's score is the mean over the trees of its path scores, 0 for a tree whose beam does not
-    // reach it; scores are logarithms. Fewer labels (k, least) are the first of more.
+    // With several trees a label's score is the mean over the trees of its path scores, 0 for a tree whose beam does
+    // not reach it; scores are logarithms. Fewer labels (k, least) are the first of more.
     std::vector<RankedRows> top_k(const Csr& x, const SearchOptions& options, const Lists* filter, Monitor& monitor,
                                   SearchWork* work = nullptr) const;
 

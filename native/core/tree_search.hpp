@@ -183,8 +183,8 @@ class TreeSearch {
         walk(x, first, rows, depth_, results);
     }
 
-    // The same for one tree of several. results[i] holds all labels of the beam whose score is at least bounds[i], which
-    // is raised to the k-th best score less `within`; parents[i] is the beam above them.
+    // The same for one tree of several. results[i] holds all labels of the beam whose score is at least bounds[i],
+    // which is raised to the k-th best score less `within`; parents[i] is the beam above them.
     void run_within(const Csr& x, int64_t first, int64_t rows, float within, std::vector<float>& bounds,
                     std::vector<std::vector<Hit>>& parents, std::vector<std::vector<Hit>>& results) {
         walk(x, first, rows, depth_ - 1, parents);

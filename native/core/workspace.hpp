@@ -17,6 +17,44 @@
 
 namespace ceiba {
 
+// Memory of large arrays comes from the system and goes back to it at once when it is freed, whatever else was allocated
+// meanwhile; that of small ones comes from the heap.
+template <class T>
+struct PageAllocator {
+    using value_type = T;
+
+    PageAllocator() = default;
+    template <class U>
+    PageAllocator(const PageAllocator<U>&) {}
+
+    T* allocate(size_t count) {
+#if defined(__linux__)
+        if (large(count)) {
+            void* block = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (block == MAP_FAILED) throw std::bad_alloc();
+            return static_cast<T*>(block);
+        }
+#endif
+        return std::allocator<T>().allocate(count);
+    }
+
+    void deallocate(T* block, size_t count) {
+#if defined(__linux__)
+        if (large(count)) {
+            munmap(block, count * sizeof(T));
+            return;
+        }
+#endif
+        std::allocator<T>().deallocate(block, count);
+    }
+
+    friend bool operator==(const PageAllocator&, const PageAllocator&) { return true; }
+    friend bool operator!=(const PageAllocator&, const PageAllocator&) { return false; }
+
+   private:
+    static bool large(size_t count) { return count >= (size_t{1} << 18) / sizeof(T); }
+};
+
 // A growing block of zero-initialised memory on cache-line boundaries. Growing throws the contents away.
 template <class T>
 class Scratch {

@@ -124,9 +124,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         check("k", k, _K_OR_NONE, "decision_function")
         check("beam_size", beam_size, _BEAM, "decision_function")
         found = self._found(X, k, beam_size)
-        scores = sp.csr_array((found.scores, found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_)))
-        scores.sort_indices()
-        return scores
+        return self._matrix(found, found.scores)
 
     def predict(self, X: Any) -> sp.csr_array:
         """Return the labels whose score reaches `prediction_threshold`.
@@ -144,11 +142,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         if self.combine.startswith("log-"):
             limit = float(np.log(limit)) if limit > 0 else -np.inf
         found = self._found(X, None, None, limit)
-        labels = sp.csr_array(
-            (np.ones(len(found.ids), np.int8), found.ids, found.ptr), shape=(len(found.ptr) - 1, len(self.classes_))
-        )
-        labels.sort_indices()
-        return labels
+        return self._matrix(found, np.ones(len(found.ids), np.int8))
 
     def score_labels(self, X: Any, candidates: Any) -> Any:
         """Score given labels only, whatever a search would reach.
@@ -323,6 +317,13 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         k = None if k is None else min(k, len(self.classes_))
         features, searcher = self._features(X), self._searcher()
         return searcher.top_k(features, k, beam, least=least, n_threads=available_threads(self.n_jobs))
+
+    def _matrix(self, found: Ranked, data: NDArray) -> sp.csr_array:
+        """Return a value for each label found; without a copy, which SciPy makes of offsets and ids that differ."""
+        ptr = found.ptr.astype(found.ids.dtype) if found.ptr[-1] <= np.iinfo(found.ids.dtype).max else found.ptr
+        matrix = sp.csr_array((data, found.ids, ptr), shape=(len(ptr) - 1, len(self.classes_)))
+        matrix.sort_indices()
+        return matrix
 
     def _rank(
         self, X: Any, k: int, beam_size: int | None = None, filter: Any = None, progress: Callable | None = None

@@ -17,6 +17,7 @@ from ceiba.search.searcher import Filter, Ranked, Searcher
 # of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.
 N_CANDIDATES = 200
 _CELLS = 2**24  # of the matrix of all cosines made at once
+_ABOVE_0 = np.nextafter(np.float32(0), np.float32(1))
 _ROWS = 4096  # searched at once, so that no more of what is reached is in memory
 
 
@@ -152,28 +153,34 @@ class CosineSearcher:
     def _of_reached(self, X: Features, k: int | None, reached: Ranked, least: float, n_threads: int) -> Ranked:
         row, at = _entries(reached.ptr)
         place = at - reached.ptr[row]
-        candidate = place < N_CANDIDATES
-        ptr = np.concatenate([[0], np.cumsum(np.minimum(np.diff(reached.ptr), N_CANDIDATES))]).astype(np.int64)
-        mixed = self._mix(self._plain(reached.scores), np.zeros(len(row), np.float32))
-        own = self._plain(reached.scores[candidate])
-        mixed[candidate] = self._mix(own, self.cosines(X, ptr, reached.ids[candidate], n_threads))
-        # Labels that are no candidates come in the search's order and after their equals, as with any other k.
-        order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -mixed, row))
+        sizes = np.diff(reached.ptr)
+        own = self._plain(reached.scores)
+        if sizes.max(initial=0) <= N_CANDIDATES:
+            mixed = self._mix(own, self.cosines(X, reached.ptr, reached.ids, n_threads))
+            order = np.lexsort((reached.ids, -mixed, row))
+        else:
+            candidate = place < N_CANDIDATES
+            ptr = np.concatenate([[0], np.cumsum(np.minimum(sizes, N_CANDIDATES))]).astype(np.int64)
+            mixed = own / np.float32(1 + self.weight)  # of a cosine of 0
+            mixed[candidate] = self._mix(own[candidate], self.cosines(X, ptr, reached.ids[candidate], n_threads))
+            # Labels that are no candidates come in the search's order and after their equals, as with any other k.
+            order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -mixed, row))
         return self._cut(X.n_rows, row, place, reached.ids[order], mixed[order], k, least)
 
     def _of_all(self, X: Features, k: int | None, reached: Ranked, filter: Filter | None, least: float) -> Ranked:
         n_labels = len(self._labels)
         cosine = self._embeddings(X) @ self._labels.T
-        mixed = self._mix(0.0, cosine)
         row, _ = _entries(reached.ptr)
-        mixed[row, reached.ids] = self._mix(self._plain(reached.scores), cosine[row, reached.ids])
+        of_reached = self._mix(self._plain(reached.scores), cosine[row, reached.ids])
+        mixed = self._mix(np.float32(0), cosine)
+        mixed[row, reached.ids] = of_reached
         if filter is not None:
             mixed[_entries(filter[0])[0], filter[1]] = 0
         numbers = np.diff(reached.ptr) + N_CANDIDATES if k is None else np.full(X.n_rows, k)
-        most = min(int(numbers.max()), n_labels)
-        kth = np.partition(mixed, n_labels - most, axis=1)[:, n_labels - most, None]
-        row, label = np.nonzero((mixed >= kth) & (mixed > 0))  # equals of the last one, too: the lowest labels count
-        value = mixed[row, label]
+        limit = np.maximum(_below_kth(mixed, min(int(numbers.max()), n_labels)), _ABOVE_0)
+        entry = np.flatnonzero(mixed >= limit)  # equals of the k-th, too: the lowest labels count
+        row, label = np.divmod(entry, n_labels)
+        value = mixed.ravel()[entry]
         order = np.lexsort((label, -value, row))
         place = np.arange(len(row)) - np.searchsorted(row, np.arange(X.n_rows))[row]
         return self._cut(X.n_rows, row, place, label[order].astype(np.int32), value[order], numbers[row], least)
@@ -209,7 +216,11 @@ class CosineSearcher:
         return X.dense[:, X.dense.shape[1] - self._labels.shape[1] :]
 
     def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (own + np.float32(self.weight) * np.maximum(cosine, 0)) / np.float32(1 + self.weight)
+        mixed = np.maximum(cosine, 0)
+        mixed *= np.float32(self.weight)
+        mixed += own
+        mixed /= np.float32(1 + self.weight)
+        return mixed
 
     def _plain(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.exp(scores) if self.logarithms else scores
@@ -219,6 +230,16 @@ class CosineSearcher:
             return scores
         with np.errstate(divide="ignore"):
             return np.log(scores)
+
+
+def _below_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """Return, of each row, a value that at least k of its scores reach: (n, 1); not many more do."""
+    n = scores.shape[1]
+    groups = 16 * k
+    if 4 * groups <= n:  # the k-th best of the groups' best ones is soon found
+        width = n // groups
+        scores, n = scores[:, : width * groups].reshape(len(scores), width, groups).max(axis=1), groups
+    return np.partition(scores, n - k, axis=1)[:, n - k, None]
 
 
 def _entries(ptr: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
