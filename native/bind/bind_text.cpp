@@ -78,9 +78,9 @@ Ranges as_ranges(const Array<int32_t>& a) {
 
 std::shared_ptr<CharTables> make_tables(Array<int32_t> word, Array<int32_t> space, Array<int32_t> changed,
                                         Array<int64_t> target_ptr, Array<int32_t> targets, Array<int32_t> mark,
-                                        Array<int32_t> joiner, Array<int32_t> half_form, Array<int32_t> review) {
+                                        Array<int32_t> joiner, Array<int32_t> half_form, Array<int32_t> review, Array<int32_t> ordered) {
     const CharClasses classes{as_ranges(word),   as_ranges(space),     as_ranges(mark),
-                              as_ranges(joiner), as_ranges(half_form), as_ranges(review)};
+                              as_ranges(joiner), as_ranges(half_form), as_ranges(review), as_ranges(ordered)};
     require_ids(changed, kCodePoints, "code point out of range");
     require_ids(targets, kCodePoints, "code point out of range");
     require_offsets(target_ptr, targets.shape(0), "targets: offsets do not fit");
@@ -156,7 +156,7 @@ void bind_text(nb::module_& m) {
     m.def("char_tables", &make_tables, "word"_a.noconvert(), "space"_a.noconvert(), "changed"_a.noconvert(),
           "target_ptr"_a.noconvert(), "targets"_a.noconvert(), "mark"_a.noconvert() = nb::none(),
           "joiner"_a.noconvert() = nb::none(), "half_form"_a.noconvert() = nb::none(),
-          "review"_a.noconvert() = nb::none());
+          "review"_a.noconvert() = nb::none(), "ordered"_a.noconvert() = nb::none());
 
     nb::class_<BoundCounter>(m, "NgramCounter")
         .def(nb::init<std::shared_ptr<CharTables>, const std::vector<int64_t>&, bool, int>(), "tables"_a, "sizes"_a,

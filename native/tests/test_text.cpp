@@ -19,7 +19,8 @@ struct Tables {
                         {0x301, 0x302},
                         {0x200c, 0x200e},
                         {0x200d, 0x200e},
-                        {0x301, 0x302}};
+                        {0x301, 0x302},
+                        {0x94d, 0x94e}};
     std::vector<int32_t> changed, targets;
     std::vector<int64_t> target_ptr{0};
     std::unique_ptr<CharTables> get() {
@@ -170,10 +171,12 @@ TEST(marks_and_joiners_belong_to_words) {
 TEST(texts_with_characters_to_review_are_told) {
     const auto tables = Tables().get();
     const std::string narrow = "caf\xe9";
-    const std::u16string plain = u"\u03b1", marked = u"e\u0301";
+    const std::u16string plain = u"\u03b1", marked = u"e\u0301", one = u"\u094da\u094d", two = u"a\u094d\u094d";
     CHECK(!tables->needs_review({narrow.data(), 1, 4}));
     CHECK(!tables->needs_review({plain.data(), 2, 1}));
     CHECK(tables->needs_review({marked.data(), 2, 2}));
+    CHECK(!tables->needs_review({one.data(), 2, 3}));
+    CHECK(tables->needs_review({two.data(), 2, 3}));
 }
 
 TEST(a_hash_is_the_same_on_every_machine) {

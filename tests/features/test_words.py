@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer as SklearnTfidf
 
@@ -234,7 +235,9 @@ def test_every_character_there_is_between_letters_and_before_marks(lowercase, no
     codes = [c for c in codes if c < 0x3400 or 0xA000 <= c < 0xAC00 or 0xF900 <= c < 0x12000 or c % 97 == 0]
     codes += range(0x2F800, 0x2FA20, 7)
     codes += range(0xE00F0, 0xE01F8)
-    texts = [f"a{chr(code)}{ending}" for code in codes for ending in ("b", "\u030c\u0323", "")]
+    texts = [
+        f"a{chr(code)}{ending}" for code in codes for ending in ("b", "\u030c\u0323", "\u094d", "\u0e48\u094db", "")
+    ]
     vectorizer = TfidfVectorizer(lowercase=lowercase, normalization=normalization, sublinear_tf=False, norm=None)
     X = vectorizer.fit_transform(texts)
     twin = NgramCounter(
@@ -328,3 +331,20 @@ def test_a_saved_model_finds_words_in_any_form(tmp_path):
     _, composed = model.predict_topk(["café", "İstanbul"], k=2)
     _, decomposed = model.predict_topk(["cafe\u0301", "i\u0307stanbul"], k=2)
     np.testing.assert_array_equal(composed, decomposed)
+
+
+def test_a_vectorizer_of_format_2_keeps_its_words(tmp_path):
+    """The form that was written before words kept their marks, by hand."""
+    words = ["caf", "café", "e", "stanbul", "i", "द", "न"]
+    (tmp_path / "vocabulary.word.json").write_text(json.dumps(words), encoding="utf-8")
+    save_file({"idf": np.arange(1, 8, dtype=np.float32)}, tmp_path / "vectorizer.safetensors")
+    params = {
+        "word_ngrams": [1, 1], "char_ngrams": None, "char_weight": 0.5, "min_df": 1, "max_df": 1.0,
+        "max_features": None, "sublinear_tf": True, "norm": None, "lowercase": True, "strip_accents": None,
+        "hash_features": None, "n_jobs": 1,
+    }  # fmt: skip
+    files = ["vocabulary.word.json", "vectorizer.safetensors"]
+    vectorizer = load_vectorizer({"kind": "tfidf", "params": params, "parts": ["word"], "files": files}, tmp_path)
+    rows = vectorizer.transform(["cafe\u0301", "दिन", "İstanbul", "CAFÉ"]).toarray()
+    found = [dict(zip(np.array(words)[row > 0], row[row > 0], strict=True)) for row in rows]
+    assert found == [{}, {"द": 6, "न": 7}, {"stanbul": 4, "i": 5}, {"café": 2}]

@@ -25,14 +25,15 @@ struct Text {
 
 inline constexpr uint32_t kCodePoints = 0x110000;
 // A mark belongs to the word that it follows; a joiner to the word on both sides of it. kHalfForm marks the joiner that
-// also ends a word after a mark. Texts with a character of kReview must be normalised before they come here.
-inline constexpr uint8_t kWord = 1, kSpace = 2, kMark = 4, kJoiner = 8, kHalfForm = 16, kReview = 32;
+// also ends a word after a mark. Texts with a character of kReview, or with two of kOrdered side by
+// side, must be normalised before they come here.
+inline constexpr uint8_t kWord = 1, kSpace = 2, kMark = 4, kJoiner = 8, kHalfForm = 16, kReview = 32, kOrdered = 64;
 
 // Code points [first, last) by turns.
 using Ranges = std::vector<int32_t>;
 
 struct CharClasses {
-    Ranges word, space, mark, joiner, half_form, review;
+    Ranges word, space, mark, joiner, half_form, review, ordered;
 };
 
 // Appends a code point as UTF-8; halves of surrogate pairs are written like any other, so that bytes sort as code points.
@@ -69,7 +70,8 @@ class CharTables {
         mark(classes.joiner, kJoiner);
         mark(classes.half_form, kHalfForm);
         mark(classes.review, kReview);
-        for (uint32_t c = 0; c < 256; ++c) latin1_review_ |= (class_[c] & kReview) != 0;
+        mark(classes.ordered, kOrdered);
+        for (uint32_t c = 0; c < 256; ++c) latin1_review_ |= (class_[c] & (kReview | kOrdered)) != 0;
         change_.assign(kCodePoints / 256, nullptr);
         for (size_t i = 0; i < changed.size(); ++i) {
             const uint32_t c = static_cast<uint32_t>(changed[i]);
@@ -105,7 +107,7 @@ class CharTables {
         return run(static_cast<const uint32_t*>(text.data), text.length, bytes, classes);
     }
 
-    // Whether the text holds a character of kReview.
+    // Whether the text must be normalised.
     bool needs_review(const Text& text) const {
         if (text.ascii || (text.kind == 1 && !latin1_review_)) return false;
         if (text.kind == 1) return reviews(static_cast<const uint8_t*>(text.data), text.length);
@@ -185,9 +187,12 @@ class CharTables {
 
     template <class Unit>
     bool reviews(const Unit* text, int64_t length) const {
+        uint8_t previous = 0;
         for (int64_t i = 0; i < length; ++i) {
             const uint32_t c = text[i];
-            if (c < kCodePoints && class_[c] & kReview) return true;
+            const uint8_t kind = c < kCodePoints ? class_[c] : 0;
+            if (kind & kReview || kind & previous & kOrdered) return true;
+            previous = kind;
         }
         return false;
     }

@@ -83,7 +83,8 @@ def char_tables(
         changed = np.concatenate([changed, rest])
         target_ptr = np.concatenate([target_ptr, np.full(len(rest), target_ptr[-1])])
     marks = [c for c, category in zip(some, map(unicodedata.category, some), strict=True) if category[0] == "M"]
-    classes = {"review": _ranges(_review(some, marks, lowercase, normalization))}
+    review, ordered = _review(some, marks, lowercase, normalization)
+    classes = {"review": _ranges(review), "ordered": _ranges(ordered)}
     if token_pattern == "unicode":
         classes["mark"] = _ranges([*marks, *map(chr, range(*_VARIATION_SELECTORS))])
         classes["joiner"] = _ranges(_JOINERS)
@@ -91,13 +92,18 @@ def char_tables(
     return core.char_tables(_runs(r"\w+", every), _runs(r"\s+", every), changed, target_ptr, targets, **classes)
 
 
-def _review(characters: str, marks: list[str], lowercase: bool, normalization: NormalForm | None) -> set[str]:
-    """Return the characters with which a text must go through ``normalizer``."""
+def _review(
+    characters: str, marks: list[str], lowercase: bool, normalization: NormalForm | None
+) -> tuple[set[str], set[str]]:
+    """Return the characters with which a text must go through ``normalizer``.
+
+    Those of the second set matter only where two stand side by side: they may have to change places.
+    """
     found = {_SIGMA} if lowercase else set()
     if normalization is None:
-        return found
+        return found, set()
     is_normal = partial(unicodedata.is_normalized, normalization)
-    found.update(filter(unicodedata.combining, marks))  # what may change places with the marks beside it
+    ordered = set(filter(unicodedata.combining, marks))
     for c, decomposition in zip(characters, map(unicodedata.decomposition, characters), strict=True):
         if decomposition:
             if not is_normal(c):
@@ -107,9 +113,10 @@ def _review(characters: str, marks: list[str], lowercase: bool, normalization: N
                 found.add(chr(int(parts[1], 16)))
     found.update(map(chr, (*range(*_HANGUL_VOWELS), *range(*_HANGUL_FINALS))))
     if lowercase:
-        lowered = zip(characters, map(str.lower, characters), strict=True)
-        found.update([c for c, low in lowered if low != c and (low[0] in found or not is_normal(low))])
-    return found
+        lowered = [(c, low) for c, low in zip(characters, map(str.lower, characters), strict=True) if low != c]
+        found.update([c for c, low in lowered if low[0] in found or low[0] in ordered or not is_normal(low)])
+        ordered.update([c for c, low in lowered if low[-1] in ordered])  # the small letter of \u0130 ends in a mark
+    return found, ordered
 
 
 def _ranges(characters: Iterable[str]) -> np.ndarray:
