@@ -102,3 +102,20 @@ def test_explanations_name_the_columns(make):
     found = model.explain(make(VALUES[:1], NAMES), "a")
     assert {part.feature for step in found.steps for part in step.contributions} <= set(NAMES)
     assert "width" in str(found)
+
+
+def test_features_beside_texts_are_known_by_their_names(make, tmp_path):
+    pytest.importorskip("torch")
+    from ceiba import XRTransformer
+
+    texts = ["wide", "high", "deep", "wide and high"]
+    model = XRTransformer(encoder="static:8", epochs=1, n_jobs=1).fit(texts, LABELS, make(VALUES, NAMES))
+    model.save(tmp_path / "model")
+    for each in (model, load(tmp_path / "model")):
+        assert each.feature_names_in_.tolist() == NAMES
+        assert each.predict_topk((texts, make(VALUES, NAMES)))[0].shape == (4, 3)
+        with pytest.raises(ValueError, match="feature names should match") as caught:
+            each.predict_topk((texts, make(VALUES[:, [2, 0, 1]], [NAMES[j] for j in (2, 0, 1)])))
+        assert isinstance(caught.value, CeibaError)
+    model.fit(texts, LABELS, VALUES)
+    assert not hasattr(model, "feature_names_in_")

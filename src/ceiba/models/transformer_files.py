@@ -24,11 +24,13 @@ def write(model: Any, folder: Path) -> dict[str, Any]:
     _write_encoder(model.encoder_, folder / _ENCODER)
     if model.label_embeddings_ is not None:
         write_tensors(folder / _COSINE_FILE, {"embeddings": model.label_embeddings_})
+    names = getattr(model, "feature_names_in_", None)
     return {
         "cosine_weight": model.cosine_weight_,
         "read_label_texts": model.read_label_texts_,
         "n_sparse": model.n_sparse_,
         "own_features": model.own_features_,
+        "feature_names": None if names is None else [str(name) for name in names],
     }
 
 
@@ -41,6 +43,11 @@ def read(model: Any, files: FolderFiles, fields: Fields, ranker: Any) -> None:
     model.n_sparse_ = fields.get("n_sparse", Interval(int, 0, 2**31 - 1))
     model.own_features_ = bool(fields.get("own_features", Flag()))
     model.read_label_texts_ = bool(fields.get("read_label_texts", Flag()))
+    names = fields.values.get("feature_names")  # not in folders of format 2
+    if names is not None:
+        if not isinstance(names, list) or len(names) != model.n_sparse_ or not all(type(name) is str for name in names):
+            raise ModelFormatError(f"{files.path()}: 'feature_names' does not hold {model.n_sparse_} names.")
+        model.feature_names_in_ = np.array(names, dtype=object)
     path = files.path(_ENCODER)
     model.encoder_ = load_saved(path, device=usable_device(model.device), precision=model.precision)
     files.check_names()  # the encoder's libraries read by name

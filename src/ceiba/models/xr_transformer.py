@@ -18,6 +18,7 @@ from ceiba._estimator import named_arguments
 from ceiba._params import available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
+from ceiba.data.frames import is_table
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
@@ -27,6 +28,7 @@ from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
+from ceiba.models.classifier import feature_names
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
@@ -62,6 +64,8 @@ class XRTransformer(TransformerParameters):
         Features of the ranker: sparse ones and embedding.
     n_sparse_ : int
         The sparse ones among them.
+    feature_names_in_ : ndarray of str objects
+        Only where the features given to ``fit`` were a data frame whose columns have names.
     own_features_ : bool
         Whether the sparse ones were given to ``fit``.
     label_embeddings_ : ndarray of shape (L, d) or None
@@ -156,6 +160,7 @@ class XRTransformer(TransformerParameters):
         check_all(self.get_params(deep=False), self._constraints, name)
         require_torch(name)
         self._seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
+        columns = feature_names(features)
         given, ranker = self._given(X, y, features, classes, label_texts)
         if self.lora_rank is not None:
             from ceiba.encoders.lora import require_peft
@@ -202,6 +207,7 @@ class XRTransformer(TransformerParameters):
         self.cosine_weight_, self.read_label_texts_ = weight, given.names is not None
         self.n_sparse_, self.own_features_ = features.n_features, given.X is not None
         self._take(ranker)
+        self._set_feature_names(columns)
         self.label_texts_ = kept_texts(given.names)
         self.fit_report_ = {"seconds": clock.seconds, "matcher": levels, "ranker": ranker.fit_report_}
         return self
@@ -434,6 +440,8 @@ class XRTransformer(TransformerParameters):
             none = as_features(sp.csr_array((0, self.n_sparse_)), allow_empty=True)
             return with_dense(none, np.empty((0, self.encoder_.dim), np.float32))
         if given is not None:
+            if is_table(given) or "feature_names_in_" in self.__dict__:
+                self._check_names(given)
             sparse = as_features(given, self.n_sparse_, owner=type(self).__name__)
             self._check_rows("X", sparse.n_rows, len(texts))
         elif self.vectorizer_ is None:
