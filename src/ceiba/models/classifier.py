@@ -464,24 +464,6 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         return tags
 
 
-def feature_names(X: Any) -> NDArray | None:
-    """Return the names of a data frame's columns; None for other containers and where the names are no str.
-
-    Raises
-    ------
-    InputTypeError
-        When some names are str and others are not.
-    """
-    if not is_table(X):
-        return None
-    reader = BaseEstimator()
-    try:
-        validate_data(reader, X, reset=True, skip_check_array=True, ensure_2d=False)
-    except TypeError as error:
-        raise InputTypeError(str(error)) from None
-    return getattr(reader, "feature_names_in_", None)
-
-
 def _is_empty(X: Any) -> bool:
     """Return whether X is a list, an array or a column without rows."""
     if isinstance(X, (list, tuple)):

@@ -26,7 +26,8 @@ from ceiba.layers.layer import WEIGHT_DTYPES
 from ceiba.layers.negatives import NEGATIVES
 from ceiba.layers.partition import Partition, train_partition
 from ceiba.layers.solve import LOSSES, SolverSettings
-from ceiba.models.classifier import PartitionedClassifier, feature_names
+from ceiba.models.classifier import PartitionedClassifier
+from ceiba.models.column_names import feature_names
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.fit_matrices import matched_instances, weighted_positives
 from ceiba.models.label_texts import in_class_order, kept_texts, with_documents

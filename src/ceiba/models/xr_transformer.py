@@ -28,7 +28,7 @@ from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import Features, as_features, stacked
 from ceiba.layers.instances import InstanceLists
 from ceiba.matchers.settings import MatcherSettings
-from ceiba.models.classifier import feature_names
+from ceiba.models.column_names import feature_names
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
