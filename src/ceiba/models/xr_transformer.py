@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from ceiba.matchers.settings import MatcherSettings
 from ceiba.models.column_names import feature_names
 from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
+from ceiba.models.timer import Timer
 from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
 from ceiba.models.transformer_params import OVERLAP, PARAMETERS, TransformerParameters
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
@@ -174,20 +174,20 @@ class XRTransformer(TransformerParameters):
         n = len(given.texts)
         every_text = [*given.texts, *(given.names or [])]
         encoder = self._new_encoder(every_text, stage(progress, "vocabulary", n))
-        clock = _Clock()
+        timer = Timer()
 
         features, vectorizer = self._sparse(every_text, given.X, progress)
-        clock.over("features")
+        timer.lap("features")
         read = encoder.tokenize if cache is None else partial(cache.tokens, encoder)
         chunks, told = None, stage(progress, "tokens", n)
         if self.long_texts == "chunks":
             chunks = encoder.tokenize_chunks(given.texts, told)
         tokens = read(given.texts, told) if chunks is None else chunks.first
         label_tokens = None if given.names is None else read(given.names)
-        clock.over("tokens")
+        timer.lap("tokens")
         with torch_threads(available_threads(self.n_jobs)), encoder.compiling(self.compile):
             embeddings, levels = self._fine_tune(
-                encoder, tokens, label_tokens, features.part(0, n), given, clock, progress, cache
+                encoder, tokens, label_tokens, features.part(0, n), given, timer, progress, cache
             )
             if chunks is not None:
                 embeddings = encoder.embed_chunks(chunks, embeddings)
@@ -197,8 +197,8 @@ class XRTransformer(TransformerParameters):
                     embeddings[n:] = cache.embeddings(encoder, label_tokens)
                 else:
                     encoder.embed(label_tokens, out=embeddings[n:])
-        clock.over("matcher")
-        weight = self._fit_rankers(ranker, with_dense(features, embeddings), given, encoder.dim, clock, progress)
+        timer.lap("matcher")
+        weight = self._fit_rankers(ranker, with_dense(features, embeddings), given, encoder.dim, timer, progress)
 
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
@@ -209,7 +209,7 @@ class XRTransformer(TransformerParameters):
         self._take(ranker)
         self._set_feature_names(columns)
         self.label_texts_ = kept_texts(given.names)
-        self.fit_report_ = {"seconds": clock.seconds, "matcher": levels, "ranker": ranker.fit_report_}
+        self.fit_report_ = {"seconds": timer.seconds, "matcher": levels, "ranker": ranker.fit_report_}
         return self
 
     def _given(
@@ -241,7 +241,7 @@ class XRTransformer(TransformerParameters):
         inputs: Features,
         given: TrainingTexts,
         dim: int,
-        clock: _Clock,
+        timer: Timer,
         progress: Progress | None,
     ) -> float:
         """Fit the rankers on sparse features and embeddings of texts and, below them, of labels' texts.
@@ -261,10 +261,10 @@ class XRTransformer(TransformerParameters):
             of_texts = label_rows.dense[:, -dim:]
             use = self.label_documents, self.cosine_weight
             documents, weight = choose_use(ranker, inputs, given.Y, label_rows, of_texts, given.n_held_out, *use)
-            clock.over("use of label texts")
+            timer.lap("use of label texts")
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, given.Y, classes=given.classes, label_texts=label_rows, progress=progress)
-        clock.over("rankers")
+        timer.lap("rankers")
         return weight
 
     def _fine_tune(
@@ -274,7 +274,7 @@ class XRTransformer(TransformerParameters):
         label_tokens: Any,
         X: Features,
         given: TrainingTexts,
-        clock: _Clock,
+        timer: Timer,
         progress: Progress | None,
         cache: Any,
     ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
@@ -300,7 +300,7 @@ class XRTransformer(TransformerParameters):
         )
         tree, nodes = self._matcher_tree(tree, positives, tokens.n_rows)
         settings = self._settings(tree.depth)
-        clock.over("matcher's tree")
+        timer.lap("matcher's tree")
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
         params["random_state"] = self._seed
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
@@ -492,15 +492,3 @@ _NOT_OF_THE_MATCHER = (
     "vectorizer",
     "long_texts",
 )
-
-
-class _Clock:
-    """Seconds of one stage after the other."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def over(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name], self._last = now - self._last, now
