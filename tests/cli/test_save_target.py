@@ -77,3 +77,10 @@ def test_error_where_nothing_works_at_all(run, corpus, tmp_path, monkeypatch):
     result = run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", *SMALL)
     assert result.code not in (0, None)
     assert "Read-only" in result.err
+
+
+def test_current_folder(run, corpus, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    report = run("train", corpus / "train.jsonl", "--model-dir", ".", "--json", *SMALL).json
+    assert len(load(report["model_dir"]).classes_) == 50
