@@ -195,6 +195,31 @@ def test_standard_input_is_an_input(start, model, data, tmp_path):
     assert data.read_bytes() == before
 
 
+@pytest.mark.parametrize("more", [[], ["-o", "-"], ["-o", "/dev/stdout"], ["-o", "/dev/stdout", "--overwrite"]])
+def test_standard_output_is_the_input(start, model, data, more):
+    before = data.read_bytes()
+    with data.open("ab") as file:
+        process = start("predict", model, data, *more, stdout=file)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert data.name.encode() in err
+    assert b"same file" in err
+    assert data.read_bytes() == before
+
+
+def test_home_of_nobody(run, model, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("predict", model, data, "-o", "~no-such-user/x.jsonl"),
+        ("predict", "~no-such-user/m", data),
+        ("train", data, "--model-dir", "~no-such-user/m"),
+    ):
+        message = run(*words).error()
+        assert "~no-such-user" in message
+        assert "no such user" in message
+    assert not (tmp_path / "~no-such-user").exists()
+
+
 def test_folder_of_the_data_set(run, model, data, tmp_path):
     folder = tmp_path / "set"
     folder.mkdir()

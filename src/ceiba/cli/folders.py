@@ -62,4 +62,6 @@ def report_rescue(folder: Path, where: Path, error: Exception) -> None:
 
 def folder_size(folder: Path) -> int:
     """Return the bytes of the files in a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    from ceiba.io import expand
+
+    return sum(path.stat().st_size for path in expand(folder).rglob("*") if path.is_file())

@@ -50,6 +50,8 @@ def predict(
     if out == "-":
         out, json = None, True
     target = None if out is None else _target(out, data, model_dir, overwrite)
+    if target is None:
+        _check_standard_output(data)
     typed = data == "-" and sys.stdin.isatty()
     if typed:
         output.say("A text per line; Ctrl-D ends.")
@@ -76,6 +78,13 @@ def _target(out: str, data: str, model_dir: Path, overwrite: bool) -> Target:
     target = Target(out, [Path(data)], model=model_dir, overwrite=overwrite)
     choose_format(target.names)
     return target
+
+
+def _check_standard_output(data: str) -> None:
+    """Raise an error where the answers would go into the input, as by ``>> input``."""
+    from ceiba.cli.targets import Target
+
+    Target("/dev/stdout", [Path(data)])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ceiba.errors import InputError
+from ceiba.io import expand
 
 _MAX_LINKS = 40
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # errors of a write, which do not name the file
@@ -81,9 +82,11 @@ class Target:
             raise InputError(f"{self._name} is a folder; the answers need a file.")
         if model is not None and _is_inside(self._path, model):
             raise InputError(f"{self._name} is inside the folder of the model; give another file.")
-        if overwrite:
-            return
         for path in inputs:
+            if not self.regular and self._is_same(path):  # it would read its own answers without end
+                raise InputError(f"{self._name} is the same file as the input {path}; give another file.")
+            if overwrite:
+                continue
             if self._is_same(path):
                 raise InputError(f"{self._name} is the same file as the input {path}; --overwrite replaces it.")
             if self.regular and path.is_dir() and _is_inside(self._path, path):
@@ -169,7 +172,7 @@ def _follow(name: str) -> tuple[int | None, Path]:
 
     A descriptor is told apart from the file behind it: what others wrote to that file, and will write, must stay.
     """
-    path = Path(name).expanduser().absolute()
+    path = expand(name).absolute()
     for _ in range(_MAX_LINKS):
         place = Path(os.path.realpath(path.parent)) / path.name
         for each in (path, place):

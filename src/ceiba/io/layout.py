@@ -13,8 +13,11 @@ Names that begin with ``.ceiba-`` are the saver's own: what it is still writing,
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+
+from ceiba.errors import InputError
 
 FORMAT_VERSION = 3
 OLDEST_READ = 2  # before it, one large cluster changed how all of its level were stored
@@ -40,9 +43,17 @@ def generation_number(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def expand(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` expanded; InputError where it names a user that does not exist."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{path}: no such user; write ./{path} for a folder of this name.") from None
+
+
 def holds_model(folder: str | Path) -> bool:
     """Return whether a model was saved to a folder, in this layout or the one before."""
-    return any((Path(folder).expanduser() / name).is_file() for name in (POINTER_FILE, MODEL_FILE))
+    return any((expand(folder) / name).is_file() for name in (POINTER_FILE, MODEL_FILE))
 
 
 def foreign_content(folder: Path) -> str | None:

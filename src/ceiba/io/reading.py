@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.io.durable import cannot_read
 from ceiba.io.generations import Pointer, read_pointer
-from ceiba.io.layout import MODEL_FILE, POINTER_FILE
+from ceiba.io.layout import MODEL_FILE, POINTER_FILE, expand
 from ceiba.io.sealed import OBJECT, Fields, parse_json, unseal
 from ceiba.io.tensors import tensors_of
 
@@ -143,7 +143,7 @@ def read_model(folder: str | Path, read: Callable[[FolderFiles], T], *, mmap: bo
     StorageError
         When the system does not let a file be read.
     """
-    given = Path(folder).expanduser()
+    given = expand(folder)
     for attempt in range(_ATTEMPTS):
         target = Path(os.path.realpath(given))  # a link that is turned elsewhere meanwhile does not mix two models
         pointer = _pointer(target)

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ceiba.errors import InputError, StorageError
-from ceiba.io.layout import OWN_PREFIX, foreign_content, holds_model
+from ceiba.io.layout import OWN_PREFIX, expand, foreign_content, holds_model
 
 _PROBE_BYTES = 4096  # a full disk still makes empty files
 
 
 def resolve(folder: str | Path) -> Path:
     """Return the folder that a path stands for: ``~`` expanded, symbolic links followed, also those to nothing yet."""
-    return Path(os.path.realpath(Path(folder).expanduser()))
+    return Path(os.path.realpath(expand(folder)))
 
 
 def check_save_target(folder: str | Path, *, overwrite: bool = True) -> None:
