@@ -194,7 +194,7 @@ TEXTS, LABELS = ["the red apple", "a car", "old tree"], [["a"], ["b"], ["a", "c"
         ({}, "the red apple", LABELS, "single str"),
         ({}, ["a", 5, "b"], LABELS, "row 1: expected a str, found int"),
         ({}, ["a", None, "b"], LABELS, "row 1: expected a str"),
-        ({}, 7, LABELS, "sequence of str"),
+        ({}, 7, LABELS, "texts must be"),
         ({}, sp.csr_array(np.eye(3)), LABELS, "not features"),
         ({}, TEXTS[:2], LABELS, "Y has 3 rows, X has 2"),
         ({}, TEXTS, [[], [], []], "no labels"),
