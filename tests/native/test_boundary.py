@@ -161,7 +161,7 @@ def test_queries_that_are_not_sound(name):
     with pytest.raises(ValueError, match="CSR"):
         searcher().beam_nodes(0, 1, *BAD_CSR[name], 10, 2)
     with pytest.raises(ValueError, match="CSR"):
-        searcher().score_labels(*BAD_CSR[name], np.array([0, 0, 0, 0], I64), np.array([], I32), 2)
+        searcher().score_labels(-1, *BAD_CSR[name], np.array([0, 0, 0, 0], I64), np.array([], I32), 2)
 
 
 BAD_DENSE = {
@@ -193,7 +193,7 @@ def test_dense_features_that_are_not_sound(name):
         lambda: found.top_k(*rows, 10, 2, 2),
         lambda: found.rank(*rows, 10, 2, 2, None, 1, None, True),
         lambda: found.beam_nodes(0, 1, *rows, 10, 2),
-        lambda: found.score_labels(*rows, np.array([0, 0, 0, 0], I64), np.array([], I32), 2),
+        lambda: found.score_labels(-1, *rows, np.array([0, 0, 0, 0], I64), np.array([], I32), 2),
     ):
         with pytest.raises(expected[0], match=expected[1]):
             call()
@@ -260,8 +260,9 @@ def test_lists_that_are_not_sound(name):
         lambda: searcher().beam_nodes(1, 1, *CSR, 10, 2),
         lambda: searcher().beam_nodes(0, 2, *CSR, 10, 2),
         lambda: searcher().beam_nodes(0, 0, *CSR, 10, 2),
-        lambda: searcher().score_labels(*CSR, *LISTS, 2),
-        lambda: searcher().score_labels(*CSR, np.array([0, 0, 0, 1], I64), np.array([2], I32), 2),
+        lambda: searcher().score_labels(-1, *CSR, *LISTS, 2),
+        lambda: searcher().score_labels(1, *CSR, np.array([0, 0, 0, 0], I64), np.array([], I32), 2),  # one tree
+        lambda: searcher().score_labels(-1, *CSR, np.array([0, 0, 0, 1], I64), np.array([2], I32), 2),
         lambda: products(left=(2, 2)),
         lambda: products(left=(3, 3)),
         lambda: products(right=(3, 2)),  # label 3 is beyond
@@ -323,7 +324,7 @@ def test_any_arrays_at_all(arrays, number, choice, dense):
         lambda: coarsen(lists[0], None if number % 2 else third.astype(F32), number, more[2]),
         lambda: train(csr, number, lists[0], lists[1], None, more[4], passes=number),
         lambda: SEARCHER.top_k(*csr, number, number, number % 4, lists[0] if number % 2 else None),
-        lambda: SEARCHER.score_labels(*csr, *lists[0], number),
+        lambda: SEARCHER.score_labels(-1, *csr, *lists[0], number),
         lambda: searcher(bucket=more[0].astype(np.uint32), chunk_row=more[1], chunk_byte=more[2]),
     ]
     try:
