@@ -14,7 +14,7 @@ def test_facts(run, model):
     facts, fitted = run("inspect", model, "--json").json, load(model)
     sizes = {"labels": 50, "features": fitted.n_features_in_, "rows_in_training": 600}
     assert {name: facts[name] for name in sizes} == sizes
-    assert facts["bytes"] == sum(path.stat().st_size for path in model.iterdir())
+    assert facts["bytes"] == sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
     assert [tree["level_sizes"] for tree in facts["trees"]] == [tree.level_sizes for tree in fitted.trees_]
     assert all(tree["cluster_sizes"]["max"] <= 10 and min(tree["weights"]) > 0 for tree in facts["trees"])
     parameters = facts["parameters"]
