@@ -378,9 +378,10 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
                 if isinstance(vectorizer, TfidfVectorizer):
                     return vectorizer.features(texts)
                 X = vectorizer.transform(checked(texts))
-        elif not sp.issparse(X) and text_rows(X) is not None:
+        sparse = sp.issparse(X)  # asked once: for a single row every look at X counts
+        if vectorizer is None and not sparse and text_rows(X) is not None:
             raise InputError("X holds texts, but the model was fitted on features.")
-        if is_table(X) or "feature_names_in_" in self.__dict__:
+        if "feature_names_in_" in self.__dict__ or (not sparse and is_table(X)):
             self._check_names(X)
         return as_features(X, self.n_features_in_, allow_empty=True, owner=type(self).__name__)
 
