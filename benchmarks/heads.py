@@ -39,7 +39,7 @@ def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
     """Return the median seconds of a step on one batch of random embeddings."""
     import torch
 
-    from ceiba.matchers.head import LevelHead, softmax
+    from ceiba.finetuning.head import LevelHead, softmax
 
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((clusters, dim), np.float32)
@@ -69,8 +69,8 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     import torch
 
     from ceiba.encoders.encoder import Encoder
-    from ceiba.matchers.head import shared_softmax
-    from ceiba.matchers.means import BatchNodes, MeanHead, members_among
+    from ceiba.finetuning.head import shared_softmax
+    from ceiba.finetuning.prototypes import PrototypeHead, SampledCandidates, membership_matrix
 
     rng = np.random.default_rng(0)
     labels = np.sort(np.column_stack([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)])).ravel()
@@ -78,8 +78,8 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     Y = sp.csr_array((np.ones(len(labels), np.float32), labels, ptr), shape=(n_labels, n_labels))
     embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
     sums = rng.standard_normal((n_labels, dim), np.float32)
-    head = MeanHead(embeddings, members_among(np.arange(n_labels), Y), 20.0, 0.5, sums)
-    nodes_of = BatchNodes(None, Y, Encoder.nodes_at_once, 0)
+    head = PrototypeHead(embeddings, membership_matrix(np.arange(n_labels), Y), 20.0, 0.5, sums)
+    nodes_of = SampledCandidates(None, Y, Encoder.nodes_at_once, 0)
     times = []
     for _ in range(rounds):
         rows = rng.choice(n_labels, BATCH, replace=False)
@@ -88,6 +88,6 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
         started = time.perf_counter()
         nodes, *places = (torch.from_numpy(array) for array in nodes_of.candidates(rows, rows))
         shared_softmax(head(batch, nodes, rows), *places).backward()
-        head.moved(rows, batch.detach().numpy())
+        head.update(rows, batch.detach().numpy())
         times.append(time.perf_counter() - started)
     return float(np.median(times))

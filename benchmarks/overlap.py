@@ -64,8 +64,9 @@ def measure(
 ) -> tuple[dict[str, Any], Any]:
     """Train and measure one model; return what was measured, and the model."""
     from ceiba import XRLinear, metrics
+    from ceiba.data.instances import InstanceLists
     from ceiba.features.matrix import as_features
-    from ceiba.layers.instances import InstanceLists, positives_per_level
+    from ceiba.tree.levels import positives_per_level
 
     started = time.perf_counter()
     model = make_estimator(XRLinear, settings, n_jobs=threads)
@@ -192,8 +193,8 @@ def run_homonyms(
 ) -> None:  # fmt: skip
     """Merge labels of a real set, train, and append a row per number of clusters."""
     from ceiba import XRLinear
+    from ceiba.data.instances import InstanceLists
     from ceiba.features.matrix import as_features
-    from ceiba.layers.instances import InstanceLists
     from ceiba.tree.embeddings import pifa
 
     X, _, Y, *_ = matrices(folder, limit, False, threads)

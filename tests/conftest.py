@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from ceiba.features.matrix import Features, as_features
-from ceiba.layers.instances import InstanceLists
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix, as_features
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background; children would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     Y: sp.csr_array
 
     @property
-    def features(self) -> Features:
+    def features(self) -> FeatureMatrix:
         return as_features(self.X)
 
     @property

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ceiba.encoders import load_encoder
-from ceiba.encoders.dropout import Dropout, leave_attention_whole, quicken_dropout
+from ceiba.encoders.dropout import Dropout, disable_attention_dropout, replace_dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -56,7 +56,7 @@ def test_put_in_place_in_a_network(tiny_encoder):
     assert encoder.network.config.attention_probs_dropout_prob == 0
     assert set(encoder.network.state_dict()) == set(load_encoder(tiny_encoder).network.state_dict())
     network = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(0.4)), nn.AlphaDropout(0.4)).eval()
-    quicken_dropout(network)
+    replace_dropout(network)
     assert [type(network[1][0]), type(network[2])] == [Dropout, nn.AlphaDropout]
     assert network[1][0].p == 0.4
     assert not network[1][0].training
@@ -67,5 +67,5 @@ def test_only_attention_is_left_whole():
         attention_dropout, hidden_dropout, attn_pdrop = 0.1, 0.1, None
 
     config = Config()
-    leave_attention_whole(config)
+    disable_attention_dropout(config)
     assert (config.attention_dropout, config.hidden_dropout, config.attn_pdrop) == (0.0, 0.1, None)

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from ceiba import XRLinear, XRTransformer, load
 from ceiba.encoders import load_encoder, tokens
-from ceiba.encoders.static import learn_static
+from ceiba.encoders.static import fit_static_encoder
 from ceiba.encoders.tokens import tokenize, tokenize_chunks
 from ceiba.errors import InputError
 
@@ -55,7 +55,7 @@ def unigram(splitter):
 
 KINDS = {
     "bert": None,  # of the fixture
-    "static": lambda: learn_static(CORPUS, 4).tokenizer,
+    "static": lambda: fit_static_encoder(CORPUS, 4).tokenizer,
     "byte-level": byte_level,
     "byte-level, one word": lambda: byte_level(use_regex=False),
     "unigram of words": lambda: unigram(

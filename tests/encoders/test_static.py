@@ -9,7 +9,7 @@ import torch
 from ceiba import XRLinear, XRTransformer, XTransformer, load
 from ceiba.encoders import load_encoder
 from ceiba.encoders.load import load_saved
-from ceiba.encoders.static import learn_static, static_dim
+from ceiba.encoders.static import fit_static_encoder, static_dim
 from ceiba.errors import InputError, ModelFormatError
 from ceiba.io import current_generation
 
@@ -34,7 +34,7 @@ def test_names():
 
 
 def test_embedding_is_the_weighted_mean_of_token_vectors(small_corpus):
-    encoder = learn_static(small_corpus[0], 8)
+    encoder = fit_static_encoder(small_corpus[0], 8)
     tokens = encoder.tokenize(ASKED)
     vectors, weight = (p.detach().numpy() for p in (encoder.network.vectors, encoder.network.log_weight.exp()))
     found = encoder.embed(tokens)
@@ -48,7 +48,7 @@ def test_begins_as_latent_semantic_analysis():
     """Two words that never meet, but stand beside the same third, are alike; others are not."""
     pairs = [("cat", "purrs"), ("kitten", "purrs"), ("car", "honks"), ("lorry", "honks")]
     texts = [f"{a} {b}" for a, b in pairs for _ in range(9)]
-    encoder = learn_static(texts, 2)
+    encoder = fit_static_encoder(texts, 2)
     cat, kitten, car, lorry = encoder.embed(encoder.tokenize([a for a, _ in pairs]))
     assert cat @ kitten > 0.95
     assert car @ lorry > 0.95
@@ -56,7 +56,7 @@ def test_begins_as_latent_semantic_analysis():
 
 
 def test_same_texts_same_encoder(small_corpus):
-    first, second = (learn_static(small_corpus[0], 8, seed=3) for _ in range(2))
+    first, second = (fit_static_encoder(small_corpus[0], 8, seed=3) for _ in range(2))
     assert first.tokenizer.get_vocab() == second.tokenizer.get_vocab()
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -65,17 +65,17 @@ def test_same_texts_same_encoder(small_corpus):
 def test_vocabulary_holds_words_and_cuts_others_into_parts():
     stems, endings = ["walk", "talk", "jump", "cook", "look", "work", "play", "climb", "paint", "clean"], ["ing", "er"]
     texts = [f"{stem}{ending} {stem}" for stem in stems for ending in endings]
-    tokenizer = learn_static(texts * 2, 4).tokenizer
+    tokenizer = fit_static_encoder(texts * 2, 4).tokenizer
     assert tokenizer.tokenize("Walking, talk") == ["walking", "[UNK]", "talk"]
     assert tokenizer.tokenize("looping") == ["l", "##o", "##o", "##p", "##ing"]
     assert tokenizer("")["input_ids"] == [tokenizer.cls_token_id]
 
 
 def test_more_dimensions_than_texts_and_words():
-    encoder = learn_static(["a b", "a"], 64)
+    encoder = fit_static_encoder(["a b", "a"], 64)
     assert encoder.embed(encoder.tokenize(["a", "b", "c"])).shape == (3, 64)
     assert encoder.dim == 64
-    alone = learn_static([""], 4)
+    alone = fit_static_encoder([""], 4)
     np.testing.assert_allclose(np.linalg.norm(alone.embed(alone.tokenize(["", "x"])), axis=1), 1, rtol=1e-5)
 
 
@@ -88,7 +88,7 @@ def test_learns_and_answers(model, small_corpus):
 
 
 def test_training_moves_the_vectors_though_embeddings_are_frozen(small_corpus):
-    encoder = learn_static(small_corpus[0], 12)
+    encoder = fit_static_encoder(small_corpus[0], 12)
     before = [p.detach().clone() for p in encoder.parameters()]
     tuned = XRTransformer(encoder="static:12", freeze_embeddings=True, **FAST).fit(*small_corpus)
     for a, b in zip(before, tuned.encoder_.parameters(), strict=True):
@@ -99,7 +99,7 @@ def test_training_moves_the_vectors_though_embeddings_are_frozen(small_corpus):
 
 
 def test_a_step_moves_the_vectors_of_its_tokens_alone(small_corpus):
-    encoder = learn_static(small_corpus[0], 12, dropout=0.0)
+    encoder = fit_static_encoder(small_corpus[0], 12, dropout=0.0)
     tokens = encoder.tokenize(ASKED)
     before = encoder.network.vectors.detach().clone()
     optimizers = encoder.optimizers(1e-4, 0.01)
@@ -159,14 +159,14 @@ def test_damage_is_told(model, tmp_path, name, content):
 
 def test_vectors_of_another_vocabulary(model, small_corpus, tmp_path):
     model.encoder_.save(tmp_path / "a")
-    learn_static(["few words here"], 12).save(tmp_path / "b")
+    fit_static_encoder(["few words here"], 12).save(tmp_path / "b")
     (tmp_path / "b" / "model.safetensors").rename(tmp_path / "a" / "model.safetensors")
     with pytest.raises(InputError, match="a vector for each token"):
         load_encoder(tmp_path / "a")
 
 
 def test_goes_on_from_a_checkpoint(small_corpus, tmp_path, monkeypatch):
-    from ceiba.matchers.finetune import FineTuner
+    from ceiba.finetuning.finetune import FineTuner
 
     class Killed(BaseException):
         pass

@@ -10,16 +10,16 @@ import torch
 from tests.model_folders import reseal
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
+from ceiba.data.instances import InstanceLists
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features, stacked
+from ceiba.finetuning.distributed import DistributedContext
+from ceiba.finetuning.label_text import InBatchCandidates, TextHead
 from ceiba.io import current_generation
 from ceiba.io.tensors import write_tensors
-from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.label_text import BatchLabels, TextHead
-from ceiba.matchers.processes import Processes
-from ceiba.models import label_text_use as use
+from ceiba.models import fusion_weight as use
 from ceiba.models.label_texts import embeddings_of_labels, with_documents
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
@@ -73,7 +73,7 @@ def test_documents_are_rows_of_their_labels():
     plain = InstanceLists(np.array([0, 2, 2, 3]), np.array([0, 2, 1], np.int32), np.array([1, 3, 2], np.float32))
     whole = with_documents(plain, 3)
     assert whole.ptr.tolist() == [0, 3, 4, 6]
-    assert whole.items.tolist() == [0, 2, 3, 4, 1, 5]
+    assert whole.indices.tolist() == [0, 2, 3, 4, 1, 5]
     assert whole.weight.tolist() == [1, 3, 1, 1, 2, 1]
 
 
@@ -121,7 +121,7 @@ def test_rows_and_stacks_of_dense_features():
 
 def test_batches_draw_from_their_own_labels():
     Y = sp.csr_array(np.array([[1, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]]))
-    drawn = BatchLabels(Y, seed=0)
+    drawn = InBatchCandidates(Y, seed=0)
     batch = np.array([2, 0, 3])
     nodes, _, row, column, relevance = drawn.candidates(batch, batch)
     assert 3 <= len(nodes) <= 4  # label 0 of row 2, and three of row 0's five
@@ -143,7 +143,7 @@ def test_margins_are_cosines_whatever_the_lengths(tiny_encoder):
     nodes = torch.tensor([4, 0, 3, 2])
     texts = torch.nn.functional.normalize(torch.randn(3, encoder.dim), dim=-1)
     with torch.no_grad():
-        margins = TextHead(encoder, tokens, 20.0, Processes())(texts, nodes, np.arange(3))
+        margins = TextHead(encoder, tokens, 20.0, DistributedContext())(texts, nodes, np.arange(3))
     cosines = texts.numpy() @ encoder.embed(tokens)[nodes.numpy()].T
     assert np.allclose(margins.numpy(), 20 * cosines, atol=1e-4)
 
@@ -204,9 +204,9 @@ def test_the_labels_level_is_trained_on_their_texts(tiny_encoder, small_corpus):
 def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_corpus, monkeypatch):
     texts, labels = (part * 6 for part in small_corpus)
     free = {"label_documents": "auto", "cosine_weight": "auto"}
-    held_out = use.rows_to_choose_with(len(texts), 0)
+    held_out = use.validation_rows(len(texts), 0)
     assert len(held_out) == 27
-    assert not len(use.rows_to_choose_with(399, 0))
+    assert not len(use.validation_rows(399, 0))
     seen = []
     true = use.precision_at_k
     monkeypatch.setattr(use, "precision_at_k", lambda truth, ids, k: seen.append(true(truth, ids, k)) or seen[-1])
@@ -226,7 +226,7 @@ def test_choosing_copies_no_embeddings():
     whole = dense_features(of_all)
     arguments = whole.part(0, n), Y, whole.part(n, n + n_labels), of_all[n:], 300, "auto", "auto"
     tracemalloc.start()
-    use.choose_use(XRLinear(n_jobs=1), *arguments)
+    use.tune_fusion_weight(XRLinear(n_jobs=1), *arguments)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 0.5 * of_all.nbytes

@@ -8,11 +8,11 @@ from sklearn.base import clone
 import ceiba
 from ceiba import LabelTree, XRLinear, assign_clusters
 from ceiba.errors import InputError
-from ceiba.layers.instances import positives_per_level
-from ceiba.layers.partition import train_partition
-from ceiba.layers.solve import SolverSettings
+from ceiba.linear.solve import SolverSettings
+from ceiba.linear.tree_model import train_tree
 from ceiba.models.disentangle import match_ranks
 from ceiba.reference.search import Searcher
+from ceiba.tree.levels import positives_per_level
 
 SMALL = {"branching_factor": 4, "max_leaf_size": 6, "n_jobs": 1, "overlap": 3, "overlap_capacity": 3.0}
 
@@ -99,7 +99,7 @@ def test_rounds_start_from_the_homes(problem, fitted):
     seed = int(np.random.SeedSequence(plain.random_state).generate_state(1)[0])
     clusters = positives_per_level(fitted.trees_[0], problem.positives, problem.X.shape[0])[-2]
     above = LabelTree(home.child_ptrs[:-1], np.arange(clusters.n_nodes))
-    matcher = train_partition(problem.features, clusters, above, settings, seed=seed)
+    matcher = train_tree(problem.features, clusters, above, settings, seed=seed)
     scores = match_ranks(matcher, problem.features, 10, "l3-hinge").to_scipy()
     capacity = 3 * costs(home, problem).mean()
     assert twice.trees_[0] == assign_clusters(problem.Y, scores, home, overlap=3, capacity=capacity)

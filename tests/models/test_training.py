@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from ceiba import LabelTree, XRLinear
-from ceiba.layers.solve import SolverSettings
+from ceiba.linear.solve import SolverSettings
 from ceiba.reference.layers import train_weights
 from ceiba.reference.weights import unpack
-from ceiba.search.beam import COMBINE_NAMES
+from ceiba.retrieval.tree_search import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import unit_rows
 
@@ -96,7 +96,7 @@ def test_one_level_is_one_against_all(problem):
 
 
 def _everything(n):
-    from ceiba.layers.instances import InstanceLists
+    from ceiba.data.instances import InstanceLists
 
     return InstanceLists.everything(n)
 

@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ceiba.data.instances import InstanceLists
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import as_features
-from ceiba.layers.instances import InstanceLists
 from ceiba.reference import tree as reference
 from ceiba.tree.embeddings import pifa, pii, unit_rows
 

@@ -139,7 +139,7 @@ def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
     With a file of texts, also those of the label's rows that the matcher leads to each place.
     """
     from ceiba.cli.inputs import label_texts
-    from ceiba.models.senses import senses
+    from ceiba.models.label_senses import senses
 
     column, label = find_label(model, name)
     known = label_texts(model)
@@ -176,7 +176,7 @@ def _positives(model: Any, path: Path, label: Any) -> Any:
 def spreads(model: Any) -> list[dict[str, Any]]:
     """Return the labels whose clusters are farthest apart, as JSON values."""
     from ceiba.cli.inputs import label_texts
-    from ceiba.models.senses import most_overlapped
+    from ceiba.models.label_senses import most_overlapped
 
     known = label_texts(model)
     return [

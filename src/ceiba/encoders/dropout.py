@@ -32,7 +32,7 @@ class Dropout(nn.Dropout):
         return input * mask * (_VALUES / kept)
 
 
-def quicken_dropout(network: nn.Module) -> None:
+def replace_dropout(network: nn.Module) -> None:
     """Put `Dropout` in the place of torch's everywhere in a network."""
     for module in list(network.modules()):
         for name, child in module.named_children():
@@ -40,7 +40,7 @@ def quicken_dropout(network: nn.Module) -> None:
                 setattr(module, name, Dropout(child.p).train(child.training))
 
 
-def leave_attention_whole(config: Any) -> None:
+def disable_attention_dropout(config: Any) -> None:
     """Set a network's dropout of attention weights to 0 in its configuration.
 
     Dropping them keeps torch from its fused attention on a processor and needs a random number per pair of tokens.

@@ -63,7 +63,7 @@ def load_encoder(
     require_torch("A Transformer encoder")
     import transformers
 
-    from ceiba.encoders.dropout import leave_attention_whole, quicken_dropout
+    from ceiba.encoders.dropout import disable_attention_dropout, replace_dropout
     from ceiba.encoders.encoder import Encoder
     from ceiba.encoders.static import is_static, load_static
 
@@ -75,7 +75,7 @@ def load_encoder(
     with quiet():
         config = _loaded("a model", name, transformers.AutoConfig)
         _set_dropout(config, dropout)
-        leave_attention_whole(config)
+        disable_attention_dropout(config)
         tokenizer = _loaded("a tokenizer", name, transformers.AutoTokenizer)
         network = _loaded("weights", name, transformers.AutoModel, config=config, dtype="float32")
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):  # what transformers makes of a folder without any
@@ -89,7 +89,7 @@ def load_encoder(
         raise InputError(f"max_length is {max_length}, but the encoder {name!r} reads at most {limit} tokens.")
     if pooling == "auto":
         pooling = _own_pooling(name) or ("last" if _is_decoder(config) else "mean")
-    quicken_dropout(network)
+    replace_dropout(network)
     encoder = Encoder(network, tokenizer, pooling, max_length or min(limit, 512), choose_precision(precision, chosen))
     return encoder.to(chosen)
 

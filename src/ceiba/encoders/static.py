@@ -167,7 +167,7 @@ def load_static(folder: Path, *, max_length: int | None = None, dropout: float |
     return StaticEncoder(StaticNetwork(vectors, log_weight, _share(dropout)), _wrapped(tokenizer), length)
 
 
-def learn_static(
+def fit_static_encoder(
     texts: Sequence[str],
     dim: int = DEFAULT_DIM,
     *,

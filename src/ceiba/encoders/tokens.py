@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.data.instances import ranges
 from ceiba.errors import InputError
-from ceiba.layers.instances import ranges
 
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 2**23  # of a block
 # of a long text, characters that are read at first: as many for each token that is kept, and so many more

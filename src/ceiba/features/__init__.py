@@ -1,4 +1,4 @@
-"""Features: texts to the sparse matrix X that everything else works on."""
+"""FeatureMatrix: texts to the sparse matrix X that everything else works on."""
 
 from ceiba.features.store import load_vectorizer, save_vectorizer
 from ceiba.features.tfidf import TfidfVectorizer

@@ -19,7 +19,7 @@ _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
 _LARGEST = 1e15  # squares of larger values leave no room for a sum in float32
 
 
-class Features(NamedTuple):
+class FeatureMatrix(NamedTuple):
     """X as the core takes it: CSR with int64 offsets, int32 columns and finite float32 values.
 
     Features of which every row has a value, such as embeddings, stand apart: `dense` is None or C-contiguous of shape
@@ -56,19 +56,19 @@ class Features(NamedTuple):
         """Return the features in the CSR as a SciPy array that shares the memory."""
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_sparse))
 
-    def rows(self, numbers: NDArray[np.intp]) -> Features:
+    def rows(self, numbers: NDArray[np.intp]) -> FeatureMatrix:
         """Return some rows, in that order."""
         picked = self.sparse()[numbers]
         indptr, indices = picked.indptr.astype(np.int64), picked.indices.astype(np.int32, copy=False)
         dense = None if self.dense is None else self.dense[numbers]
-        return Features(indptr, indices, picked.data, self.n_features, dense)
+        return FeatureMatrix(indptr, indices, picked.data, self.n_features, dense)
 
-    def part(self, begin: int, end: int) -> Features:
+    def part(self, begin: int, end: int) -> FeatureMatrix:
         """Return the rows from `begin` up to `end`; they share the memory."""
         first, last = self.indptr[begin], self.indptr[end]
         dense = None if self.dense is None else self.dense[begin:end]
         indptr = self.indptr[begin : end + 1] - first
-        return Features(indptr, self.indices[first:last], self.data[first:last], self.n_features, dense)
+        return FeatureMatrix(indptr, self.indices[first:last], self.data[first:last], self.n_features, dense)
 
     def to_scipy(self) -> sp.csr_array:
         """Return a SciPy array that shares the memory; where there are dense features, a copy of everything."""
@@ -86,7 +86,7 @@ class Features(NamedTuple):
         return matrix
 
 
-def stacked(above: Features, below: Features) -> Features:
+def stacked(above: FeatureMatrix, below: FeatureMatrix) -> FeatureMatrix:
     """Return the rows of two matrices of the same features, one after the other.
 
     Where dense features stand apart in one of them only, they are brought into the other's form. Parts of one matrix
@@ -97,7 +97,7 @@ def stacked(above: Features, below: Features) -> Features:
     if above.n_sparse != below.n_sparse:
         below = _split_at(below, above.n_sparse)
     dense = None if above.dense is None else _joined(above.dense, below.dense)
-    return Features(
+    return FeatureMatrix(
         np.concatenate([above.indptr, above.indptr[-1] + below.indptr[1:]]),
         _joined(above.indices, below.indices),
         _joined(above.data, below.data),
@@ -124,12 +124,14 @@ def _joined(above: NDArray, below: Any) -> NDArray:
     return np.concatenate([above, below])
 
 
-def _split_at(X: Features, n_sparse: int) -> Features:
+def _split_at(X: FeatureMatrix, n_sparse: int) -> FeatureMatrix:
     """Return features of which those from `n_sparse` on are dense; none if that is all of them."""
     whole = X.to_scipy()
     sparse = whole[:, :n_sparse]
     dense = None if n_sparse == X.n_features else np.ascontiguousarray(whole[:, n_sparse:].toarray())
-    return Features(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, X.n_features, dense)
+    return FeatureMatrix(
+        sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, X.n_features, dense
+    )
 
 
 def as_features(
@@ -139,14 +141,14 @@ def as_features(
     allow_empty: bool = False,
     name: str = "X",
     owner: str = "the model",
-) -> Features:
+) -> FeatureMatrix:
     """Check numeric features and bring them to the core's form.
 
     Parameters
     ----------
     X : sparse matrix or array, or array-like, of shape (N, D)
         Features. Stored duplicates of a sparse matrix add up. An array stays dense when at least half of its values
-        are not zero. `Features` are checked for their number alone.
+        are not zero. `FeatureMatrix` objects are checked for their number alone.
     n_features : int or None, default=None
         D of the model, which X must have.
     allow_empty : bool, default=False
@@ -165,14 +167,14 @@ def as_features(
     quick = _as_it_is(X, n_features)
     if quick is not None:
         return quick
-    if isinstance(X, Features):
+    if isinstance(X, FeatureMatrix):
         _check_shape((X.n_rows, X.n_features), n_features, allow_empty, name, owner)
         return X
     if not sp.issparse(X):
         X = _array(X, name)
         _check_shape(X.shape, n_features, allow_empty, name, owner)
         if X.size and 2 * np.count_nonzero(X) >= X.size:
-            return Features(np.zeros(len(X) + 1, np.int64), *_NOTHING, X.shape[1], finite(X, name))
+            return FeatureMatrix(np.zeros(len(X) + 1, np.int64), *_NOTHING, X.shape[1], finite(X, name))
         X = sp.csr_array(X if X.dtype.itemsize > 2 or X.dtype.kind != "f" else X.astype(np.float32))
     if X.ndim != 2:
         raise InputError(f"{name} must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")
@@ -181,7 +183,9 @@ def as_features(
     _check_shape(X.shape, n_features, allow_empty, name, owner)
     X = _canonical(X, name)
     data = finite(X.data, name)
-    return Features(X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1])
+    return FeatureMatrix(
+        X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1]
+    )
 
 
 def _check_shape(shape: tuple[int, ...], n_features: int | None, allow_empty: bool, name: str, owner: str) -> None:
@@ -213,7 +217,7 @@ def finite(data: NDArray, name: str) -> NDArray[np.float32]:
     return data
 
 
-def _as_it_is(X: Any, n_features: int | None) -> Features | None:
+def _as_it_is(X: Any, n_features: int | None) -> FeatureMatrix | None:
     """Return a CSR that needs neither conversion nor an error, checked in one native pass; None for any other X.
 
     Queries come one by one: this takes a microsecond where the general way takes several.
@@ -228,7 +232,7 @@ def _as_it_is(X: Any, n_features: int | None) -> Features | None:
         return None
     if not core.is_canonical(indptr, indices, data, shape[1], _LARGEST):
         return None
-    return Features(indptr, indices, data, shape[1])
+    return FeatureMatrix(indptr, indices, data, shape[1])
 
 
 def _to_csr(X: Any, name: str) -> Any:

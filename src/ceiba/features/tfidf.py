@@ -16,7 +16,7 @@ from ceiba._native import core
 from ceiba._params import N_JOBS, Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
 from ceiba.errors import InputError
 from ceiba.features.chars import NormalForm, char_tables, normalizer
-from ceiba.features.matrix import Features
+from ceiba.features.matrix import FeatureMatrix
 from ceiba.features.texts import are_plain, text_batches
 from ceiba.features.vocabulary import for_core
 
@@ -231,15 +231,15 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         """
         return self.features(X).to_scipy_matrix()
 
-    def features(self, X: Iterable[str]) -> Features:
+    def features(self, X: Iterable[str]) -> FeatureMatrix:
         """Return what transform returns, in the form that the models take without another look."""
         ready = self._ready_features()
         if type(X) is list and len(X) <= _FEW_TEXTS and are_plain(X):
             indptr, indices, data = ready.rows(self._prepared(X), 1)
-            return Features(indptr, indices, data, self.idf_.size)
+            return FeatureMatrix(indptr, indices, data, self.idf_.size)
         n_threads = available_threads(self.n_jobs)
         parts = [ready.rows(self._prepared(texts), n_threads) for texts in text_batches(X)]
-        return Features(*_stacked(parts), self.idf_.size)
+        return FeatureMatrix(*_stacked(parts), self.idf_.size)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the n-gram of each column, written "word__..." or "char__..." where both kinds are in use.
@@ -417,4 +417,4 @@ def _stacked(parts: list[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, np.ndarra
 
 
 def _to_scipy(indptr: np.ndarray, indices: np.ndarray, data: np.ndarray, n_columns: int) -> sp.csr_matrix:
-    return Features(indptr, indices, data, n_columns).to_scipy_matrix()
+    return FeatureMatrix(indptr, indices, data, n_columns).to_scipy_matrix()

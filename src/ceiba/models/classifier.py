@@ -18,14 +18,14 @@ from ceiba.data.frames import column_values, is_table
 from ceiba.data.indicators import is_indicator
 from ceiba.data.labels import describe, encode_with
 from ceiba.errors import CeibaError, InputError, InputTypeError
-from ceiba.features.matrix import Features, as_features
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import checked, text_rows
 from ceiba.features.tfidf import TfidfVectorizer
-from ceiba.search.beam import ALL_NODES, BeamSearcher
-from ceiba.search.searcher import Ranked, Searcher
+from ceiba.retrieval.searcher import Ranked, Searcher
+from ceiba.retrieval.tree_search import ALL_NODES, TreeSearcher
 
 if TYPE_CHECKING:
-    from ceiba.layers.partition import Partition
+    from ceiba.linear.tree_model import TreeModel
     from ceiba.models.explain import Explanation
 
 # Parameters that count when predicting: whoever sets one after fit gets the same message as at fit.
@@ -50,7 +50,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
     combine: str
     prediction_threshold: float
     n_jobs: int | None
-    partitions_: list[Partition]
+    partitions_: list[TreeModel]
     classes_: NDArray
     n_features_in_: int
     vectorizer_: Any
@@ -366,7 +366,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
             kind = InputTypeError if isinstance(error, TypeError) else InputError
             raise kind(str(error)) from None
 
-    def _features(self, X: Any) -> Features:
+    def _features(self, X: Any) -> FeatureMatrix:
         if "partitions_" not in self.__dict__:  # check_is_fitted takes longer than a single text's features
             check_is_fitted(self)
         vectorizer = self.vectorizer_
@@ -397,7 +397,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
             searcher = kept[2]
         else:
             trees = [(partition.layers, partition.tree.slot_label) for partition in self.partitions_]
-            searcher = BeamSearcher(trees, len(self.classes_), self.combine)
+            searcher = TreeSearcher(trees, len(self.classes_), self.combine)
         derived["searcher"] = parameters, self.combine, searcher
         return searcher
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ceiba._progress import Progress, stage
-from ceiba.features.matrix import Features
-from ceiba.layers.instances import InstanceLists, positives_per_level
-from ceiba.layers.partition import Partition, train_partition
-from ceiba.layers.solve import SolverSettings
-from ceiba.search.beam import BeamSearcher
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.linear.solve import SolverSettings
+from ceiba.linear.tree_model import TreeModel, train_tree
+from ceiba.retrieval.tree_search import TreeSearcher
 from ceiba.tree.label_tree import LabelTree
+from ceiba.tree.levels import positives_per_level
 from ceiba.tree.overlap import assign, home_of, with_clusters
 
 
@@ -27,7 +28,7 @@ class OverlapSettings:
 
 
 def disentangle(
-    X: Features,
+    X: FeatureMatrix,
     positives: InstanceLists,
     tree: LabelTree,
     settings: SolverSettings,
@@ -48,14 +49,14 @@ def disentangle(
 
     Parameters
     ----------
-    X : Features of N rows
+    X : FeatureMatrix of N rows
     positives : InstanceLists of L lists
     tree : LabelTree
         The provisional tree. Without clusters (one-vs-all) it is returned as it is.
     settings : SolverSettings
     overlap : OverlapSettings
     negatives, beam_size, combine, seed, n_threads, progress, name
-        As for `train_partition`.
+        As for `train_tree`.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def disentangle(
         called = f"matcher of {name}" if overlap.overlap_rounds == 1 else f"matcher {number} of {name}"
         clusters = at_home if number == 1 else positives_per_level(found, positives, X.n_rows, n_threads)[-2]
         above = LabelTree(tree.child_ptrs[:-1], np.arange(clusters.n_nodes))
-        matcher = train_partition(
+        matcher = train_tree(
             X, clusters, above, settings, negatives=negatives, beam_size=beam_size, combine=combine, seed=seed,
             n_threads=n_threads, progress=progress, name=called,
         )  # fmt: skip
@@ -94,7 +95,9 @@ def disentangle(
     return found, seconds
 
 
-def match_ranks(matcher: Partition, X: Features, beam_size: int, combine: str, n_threads: int = 1) -> Features:
+def match_ranks(
+    matcher: TreeModel, X: FeatureMatrix, beam_size: int, combine: str, n_threads: int = 1
+) -> FeatureMatrix:
     """Return 1, 1/2, 1/3 ... for the first, second, third ... cluster that a matcher finds for each instance.
 
     Ranks in place of scores: scores saturate (most instances of the training set reach several clusters with a score
@@ -102,9 +105,9 @@ def match_ranks(matcher: Partition, X: Features, beam_size: int, combine: str, n
     more, the first three or ten as hits up to 1.3 less.
     """
     n_clusters = len(matcher.tree.slot_label)
-    searcher = BeamSearcher([(matcher.layers, matcher.tree.slot_label)], n_clusters, combine)
+    searcher = TreeSearcher([(matcher.layers, matcher.tree.slot_label)], n_clusters, combine)
     found = searcher.nodes(X, len(matcher.layers), beam_size, n_threads=n_threads)
     rank = np.arange(1, len(found.ids) + 1) - np.repeat(found.ptr[:-1], np.diff(found.ptr))
     row = np.repeat(np.arange(X.n_rows), np.diff(found.ptr))
     order = np.lexsort((found.ids, row))
-    return Features(found.ptr, found.ids[order], (1 / rank[order]).astype(np.float32), n_clusters)
+    return FeatureMatrix(found.ptr, found.ids[order], (1 / rank[order]).astype(np.float32), n_clusters)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ceiba.errors import InputError
-from ceiba.features.matrix import Features
-from ceiba.search.searcher import Searcher
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.retrieval.searcher import Searcher
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Explanation:
     """The path to a label in one tree, from the root down; the last step is the label itself.
 
     Where the embeddings of text and label count too, `cosine` is theirs and `cosine_weight` what it counts beside the
-    score (`CosineSearcher` has the formula).
+    score (`FusedSearcher` has the formula).
     """
 
     label: Any
@@ -89,7 +89,7 @@ def _shown(name: Any) -> str:
 
 
 def explain(
-    model: Any, searcher: Searcher, X: Features, label: Any, column: int, *, n_features: int, tree: int | None
+    model: Any, searcher: Searcher, X: FeatureMatrix, label: Any, column: int, *, n_features: int, tree: int | None
 ) -> Explanation:
     """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
     ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)

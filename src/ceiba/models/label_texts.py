@@ -9,15 +9,15 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba.data.instances import InstanceLists
 from ceiba.errors import InputError, InputTypeError
-from ceiba.features.matrix import Features, as_features
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import check_texts, text_rows
-from ceiba.layers.instances import InstanceLists
 
 _OF_DOCUMENTS = 0.5  # 0.25 to 1 are alike on a validation split of titles, and better than 0, fine-tuned or frozen
 
 
-def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features | None:
+def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | FeatureMatrix | None:
     """Check label texts as callers have them.
 
     Parameters
@@ -27,7 +27,7 @@ def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features |
 
     Returns
     -------
-    list of str, Features or None
+    list of str, FeatureMatrix or None
         One text, or one row, per label in the order of `classes`.
 
     Raises
@@ -59,7 +59,7 @@ def in_class_order(label_texts: Any, classes: NDArray) -> list[str] | Features |
     return rows
 
 
-def kept_texts(label_texts: list[str] | Features | None) -> NDArray | None:
+def kept_texts(label_texts: list[str] | FeatureMatrix | None) -> NDArray | None:
     """Return label texts as a model keeps them for its answers: an array of str; None where there are none."""
     if not isinstance(label_texts, list):
         return None
@@ -71,7 +71,7 @@ def kept_texts(label_texts: list[str] | Features | None) -> NDArray | None:
 def with_documents(positives: InstanceLists, n_instances: int) -> InstanceLists:
     """Return the positives where a row per label has been put below the N instances, each its own label's positive."""
     ends, label = positives.ptr[1:], np.arange(positives.n_nodes)
-    items = np.insert(positives.items, ends, (n_instances + label).astype(np.int32))
+    items = np.insert(positives.indices, ends, (n_instances + label).astype(np.int32))
     weight = None if positives.weight is None else np.insert(positives.weight, ends, np.float32(1))
     return InstanceLists(positives.ptr + np.arange(len(positives.ptr)), items, weight)
 

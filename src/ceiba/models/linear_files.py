@@ -13,8 +13,8 @@ from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.io.reading import FolderFiles
 from ceiba.io.sealed import Fields, dump_json
 from ceiba.io.tensors import write_tensors
-from ceiba.layers.layer import Layer
-from ceiba.layers.partition import Partition
+from ceiba.linear.layer import Layer
+from ceiba.linear.tree_model import TreeModel
 from ceiba.tree.label_tree import LabelTree
 
 _LABELS_FILE, _COUNTS_FILE = "labels.json", "labels.safetensors"
@@ -97,7 +97,7 @@ def _feature_names(files: FolderFiles, n_features: int) -> NDArray:
     return np.array(names, dtype=object)
 
 
-def _partition(arrays: dict[str, NDArray], n_features: int, n_labels: int) -> Partition:
+def _partition(arrays: dict[str, NDArray], n_features: int, n_labels: int) -> TreeModel:
     parts = {name.removeprefix("tree."): array for name, array in arrays.items() if name.startswith("tree.")}
     wrong = next((name for name, array in parts.items() if array.dtype.kind not in "iu"), None)
     if wrong is not None:
@@ -110,4 +110,4 @@ def _partition(arrays: dict[str, NDArray], n_features: int, n_labels: int) -> Pa
         prefix = f"layer.{level}."
         own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         layers.append(Layer.from_arrays(child_ptr, n_features, own))
-    return Partition(tree, layers)
+    return TreeModel(tree, layers)

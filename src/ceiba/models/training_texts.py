@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.errors import InputTypeError
-from ceiba.features.matrix import Features, as_features
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import check_texts
 
 
@@ -23,7 +23,7 @@ class TrainingTexts:
     texts : list of N str
     Y : csr_array of shape (N, L)
     classes : ndarray of shape (L,)
-    X : Features of N rows or None
+    X : FeatureMatrix of N rows or None
         Features of the caller's own.
     names : list of L str or None
         The labels' texts.
@@ -34,11 +34,11 @@ class TrainingTexts:
     texts: list[str]
     Y: sp.csr_array
     classes: NDArray
-    X: Features | None
+    X: FeatureMatrix | None
     names: list[str] | None
     n_held_out: int = 0
 
-    def with_first(self, held_out: NDArray[np.intp]) -> TrainingTexts:
+    def holdout_first(self, held_out: NDArray[np.intp]) -> TrainingTexts:
         """Return the same with some texts held out: put first, so that they and all others are parts of one matrix."""
         order = np.concatenate([held_out, np.setdiff1d(np.arange(len(self.texts)), held_out)])
         texts = [self.texts[row] for row in order.tolist()]
@@ -53,12 +53,12 @@ def as_texts(texts: Any) -> list[str]:
     return check_texts(texts, "texts")
 
 
-def no_features(n: int, n_features: int = 1) -> Features:
+def no_features(n: int, n_features: int = 1) -> FeatureMatrix:
     """Return sparse features of texts without any; a model that never has any has one column, which is empty."""
     return as_features(sp.csr_array((n, n_features), dtype=np.float32))
 
 
-def with_room(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+def grow_rows(rows: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     """Return rows with room for `n` more below them, in the same memory where it is theirs."""
     if not (rows.flags.owndata and rows.flags.writeable):  # of a file, in a cache
         return np.concatenate([rows, np.empty((n, rows.shape[1]), np.float32)])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ceiba.layers.instances import InstanceLists, positives_per_level
+from ceiba.data.instances import InstanceLists
 from ceiba.models.transformer_params import PARAMETERS
 from ceiba.models.xr_transformer import XRTransformer
 from ceiba.tree.label_tree import LabelTree
+from ceiba.tree.levels import positives_per_level
 
 
 class XTransformer(XRTransformer):

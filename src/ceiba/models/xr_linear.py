@@ -16,23 +16,23 @@ from ceiba._estimator import Nested, named_arguments
 from ceiba._params import N_JOBS, Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import RANDOM_STATE, seed_from
+from ceiba.data.instances import InstanceLists
 from ceiba.data.labels import encode_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
-from ceiba.features.matrix import Features, as_features, stacked
+from ceiba.features.matrix import FeatureMatrix, as_features, stacked
 from ceiba.features.texts import checked, text_rows
-from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import WEIGHT_DTYPES
-from ceiba.layers.negatives import NEGATIVES
-from ceiba.layers.partition import Partition, train_partition
-from ceiba.layers.solve import LOSSES, SolverSettings
+from ceiba.linear.layer import WEIGHT_DTYPES
+from ceiba.linear.negatives import NEGATIVES
+from ceiba.linear.solve import LOSSES, SolverSettings
+from ceiba.linear.tree_model import TreeModel, train_tree
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.disentangle import OverlapSettings, disentangle
-from ceiba.models.fit_matrices import matched_instances, weighted_positives
 from ceiba.models.label_texts import in_class_order, kept_texts, with_documents
 from ceiba.models.presets import Presets
-from ceiba.search.beam import COMBINE_NAMES
+from ceiba.models.sample_weights import matched_instances, weighted_positives
+from ceiba.retrieval.tree_search import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa, pii, unit_rows
 from ceiba.tree.label_tree import LabelTree
@@ -133,7 +133,7 @@ class XRLinear(Presets, PartitionedClassifier):
         D.
     feature_names_in_ : ndarray of shape (D,), str objects
         The names of X's columns, where X is a data frame and all are str. Answers need the same in the same order.
-    partitions_ : list of Partition
+    partitions_ : list of TreeModel
         Each tree with its layers.
     trees_ : list of LabelTree
     vectorizer_ : transformer or None
@@ -324,12 +324,12 @@ class XRLinear(Presets, PartitionedClassifier):
         check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        rows = None if isinstance(X, Features) else text_rows(X)
+        rows = None if isinstance(X, FeatureMatrix) else text_rows(X)
         names = feature_names(X)
         texts = rows is not None
         if rows is not None:
             X = checked(rows) if isinstance(rows, (list, tuple)) else rows
-        elif not isinstance(X, Features):
+        elif not isinstance(X, FeatureMatrix):
             X = as_features(X)
         Y, classes = encode_labels(y, classes)
         self._check_labels(Y, classes)
@@ -342,8 +342,8 @@ class XRLinear(Presets, PartitionedClassifier):
         started = time.perf_counter()
         counts, n_train = np.diff(positives.ptr), Y.shape[0]
         if self.label_documents:
-            if isinstance(X, (Features, Sized)):
-                self._check_rows("Y", n_train, X.n_rows if isinstance(X, Features) else len(X))
+            if isinstance(X, (FeatureMatrix, Sized)):
+                self._check_rows("Y", n_train, X.n_rows if isinstance(X, FeatureMatrix) else len(X))
             X = chain(X, label_texts) if texts else stacked(X, label_texts)
             positives = with_documents(positives, n_train)
         features, vectorizer = self._fit_features(X, n_train + self.label_documents * len(classes), progress)
@@ -368,14 +368,14 @@ class XRLinear(Presets, PartitionedClassifier):
 
     def _fit_tree(
         self,
-        X: Features,
+        X: FeatureMatrix,
         positives: InstanceLists,
         embeddings: Any,
         matched: InstanceLists | None,
         seed: int,
         name: str,
         progress: Progress | None,
-    ) -> Partition:
+    ) -> TreeModel:
         n_threads = available_threads(self.n_jobs)
         started = time.perf_counter()
         tree = self.tree
@@ -414,7 +414,7 @@ class XRLinear(Presets, PartitionedClassifier):
             overlap = OverlapSettings(self.overlap, self.overlap_rounds, self.overlap_capacity)
             tree, learned = disentangle(X, positives, tree, settings, overlap, **options)
             seconds.update(learned)
-        partition = train_partition(X, positives, tree, settings, matched=matched, **options)
+        partition = train_tree(X, positives, tree, settings, matched=matched, **options)
         partition.seconds = {**seconds, **partition.seconds}
         return partition
 
@@ -460,8 +460,8 @@ class XRLinear(Presets, PartitionedClassifier):
             kind = "texts" if texts else "features"
             raise InputError(f"label_documents=True needs label_texts to be {kind}, as X is.")
 
-    def _fit_features(self, X: Any, n_rows: int, progress: Progress | None) -> tuple[Features, Any]:
-        if isinstance(X, Features):
+    def _fit_features(self, X: Any, n_rows: int, progress: Progress | None) -> tuple[FeatureMatrix, Any]:
+        if isinstance(X, FeatureMatrix):
             self._check_rows("Y", n_rows, X.n_rows)
             return X, None
         if isinstance(X, Sized):
@@ -478,7 +478,7 @@ class XRLinear(Presets, PartitionedClassifier):
             progress("features", n_rows, n_rows)
         return features, vectorizer
 
-    def _embed(self, X: Features, positives: InstanceLists, label_texts: Any, vectorizer: Any) -> Any:
+    def _embed(self, X: FeatureMatrix, positives: InstanceLists, label_texts: Any, vectorizer: Any) -> Any:
         kind = self.label_embedding
         if not isinstance(kind, str):
             if sp.issparse(kind):
@@ -490,7 +490,7 @@ class XRLinear(Presets, PartitionedClassifier):
             return pii(positives, X.n_rows)
         parts = []
         if "pifa" in kind:
-            plain = InstanceLists(positives.ptr, positives.items)
+            plain = InstanceLists(positives.ptr, positives.indices)
             parts.append(pifa(X, plain, max_features=PIFA_FEATURES, n_threads=available_threads(self.n_jobs)))
         if "text" in kind:
             parts.append(as_features(vectorizer.transform(label_texts)))

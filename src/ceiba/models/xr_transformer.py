@@ -18,24 +18,24 @@ from ceiba._params import available_threads, check_all
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
 from ceiba.data.frames import is_table
+from ceiba.data.instances import InstanceLists
 from ceiba.data.labels import encode_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import Features, as_features, stacked
-from ceiba.layers.instances import InstanceLists
-from ceiba.matchers.settings import MatcherSettings
+from ceiba.features.matrix import FeatureMatrix, as_features, stacked
+from ceiba.finetuning.settings import MatcherSettings
 from ceiba.models.column_names import feature_names
-from ceiba.models.label_text_use import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, choose_use, rows_to_choose_with
+from ceiba.models.fusion_weight import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, tune_fusion_weight, validation_rows
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
 from ceiba.models.timer import Timer
-from ceiba.models.training_texts import TrainingTexts, as_texts, no_features, with_room
+from ceiba.models.training_texts import TrainingTexts, as_texts, grow_rows, no_features
 from ceiba.models.transformer_params import OVERLAP, PARAMETERS, TransformerParameters
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
-from ceiba.search.cosine import CosineSearcher
-from ceiba.search.searcher import Searcher
+from ceiba.retrieval.score_fusion import FusedSearcher
+from ceiba.retrieval.searcher import Searcher
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa
 from ceiba.tree.label_tree import LabelTree
@@ -192,7 +192,7 @@ class XRTransformer(TransformerParameters):
             if chunks is not None:
                 embeddings = encoder.embed_chunks(chunks, embeddings)
             if label_tokens is not None:
-                embeddings = with_room(embeddings, label_tokens.n_rows)
+                embeddings = grow_rows(embeddings, label_tokens.n_rows)
                 if cache is not None and self.encoder.startswith(_FROZEN):
                     embeddings[n:] = cache.embeddings(encoder, label_tokens)
                 else:
@@ -228,17 +228,17 @@ class XRTransformer(TransformerParameters):
         if given is not None:
             self._check_rows("features", given.n_rows, len(texts))
         names = in_class_order(label_texts, classes)
-        if isinstance(names, Features):
+        if isinstance(names, FeatureMatrix):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
         found = TrainingTexts(texts, Y, classes, given, names)
         if names is not None and AUTO in (self.label_documents, self.cosine_weight):
-            found = found.with_first(rows_to_choose_with(len(texts), self._seed))
+            found = found.holdout_first(validation_rows(len(texts), self._seed))
         return found, ranker
 
     def _fit_rankers(
         self,
         ranker: XRLinear,
-        inputs: Features,
+        inputs: FeatureMatrix,
         given: TrainingTexts,
         dim: int,
         timer: Timer,
@@ -260,7 +260,9 @@ class XRTransformer(TransformerParameters):
             assert label_rows.dense is not None
             of_texts = label_rows.dense[:, -dim:]
             use = self.label_documents, self.cosine_weight
-            documents, weight = choose_use(ranker, inputs, given.Y, label_rows, of_texts, given.n_held_out, *use)
+            documents, weight = tune_fusion_weight(
+                ranker, inputs, given.Y, label_rows, of_texts, given.n_held_out, *use
+            )
             timer.lap("use of label texts")
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, given.Y, classes=given.classes, label_texts=label_rows, progress=progress)
@@ -272,7 +274,7 @@ class XRTransformer(TransformerParameters):
         encoder: Any,
         tokens: Any,
         label_tokens: Any,
-        X: Features,
+        X: FeatureMatrix,
         given: TrainingTexts,
         timer: Timer,
         progress: Progress | None,
@@ -286,8 +288,8 @@ class XRTransformer(TransformerParameters):
             ), []
         from ceiba.encoders.cache import encoder_fingerprint
         from ceiba.encoders.static import static_dim
-        from ceiba.matchers.checkpoint import fingerprint
-        from ceiba.matchers.train import train_matcher
+        from ceiba.finetuning.checkpoint import fingerprint
+        from ceiba.finetuning.train import train_matcher
 
         n_threads, positives = available_threads(self.n_jobs), InstanceLists.from_columns(given.Y)
         basis = X if len(X.indices) or X.dense is not None else dense_features(encoder.embed(tokens))
@@ -308,7 +310,7 @@ class XRTransformer(TransformerParameters):
         if folder is not None:
             if static_dim(self.encoder) is None:  # a static one follows from the texts
                 params["encoder"] = encoder_fingerprint(encoder)  # wherever it was loaded from
-            parts: Any = (tokens, label_tokens or (), (positives.ptr, positives.items), X.arrays())
+            parts: Any = (tokens, label_tokens or (), (positives.ptr, positives.indices), X.arrays())
             of = fingerprint(type(self).__name__, params, *(a for part in parts for a in part if a is not None))
         return train_matcher(
             encoder,
@@ -353,7 +355,7 @@ class XRTransformer(TransformerParameters):
 
     def _new_encoder(self, texts: list[str], progress: Any) -> Any:
         """Return the encoder to begin with: loaded, or learned from the texts if it is a static one."""
-        from ceiba.encoders.static import learn_static, static_dim
+        from ceiba.encoders.static import fit_static_encoder, static_dim
 
         name = self.encoder.removeprefix(_FROZEN)
         dim = static_dim(name)
@@ -361,7 +363,7 @@ class XRTransformer(TransformerParameters):
             device = choose_device(self.device)
             if self.pooling not in ("auto", "mean"):
                 raise InputError(f"pooling={self.pooling!r}, but a static encoder has no order of tokens: use 'auto'.")
-            encoder = learn_static(
+            encoder = fit_static_encoder(
                 texts, dim, max_length=self.max_length, dropout=self.dropout, seed=self._seed, progress=progress
             )
             return encoder.to(device)
@@ -374,7 +376,9 @@ class XRTransformer(TransformerParameters):
             precision=self.precision,
         )
 
-    def _sparse(self, texts: list[str], given: Features | None, progress: Progress | None) -> tuple[Features, Any]:
+    def _sparse(
+        self, texts: list[str], given: FeatureMatrix | None, progress: Progress | None
+    ) -> tuple[FeatureMatrix, Any]:
         if given is not None:
             more = len(texts) - given.n_rows  # label texts, of which there are no features
             return stacked(given, no_features(more, given.n_features)) if more else given, None
@@ -426,7 +430,7 @@ class XRTransformer(TransformerParameters):
         """Always: an encoder reads texts."""
         return True
 
-    def _features(self, X: Any) -> Features:
+    def _features(self, X: Any) -> FeatureMatrix:
         check_is_fitted(self)
         own = self.own_features_
         given = None
@@ -456,7 +460,7 @@ class XRTransformer(TransformerParameters):
         searcher = self.ranker_._searcher()
         if self.label_embeddings_ is None:
             return searcher
-        return CosineSearcher(searcher, self.label_embeddings_, self.cosine_weight_, everywhere=self.read_label_texts_)
+        return FusedSearcher(searcher, self.label_embeddings_, self.cosine_weight_, everywhere=self.read_label_texts_)
 
     # what the search asks the estimator for belongs to the ranker
 

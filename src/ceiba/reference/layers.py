@@ -1,4 +1,4 @@
-"""Linear classifiers by their objective, solved to the optimum; a twin of `ceiba.layers.layer`."""
+"""Linear classifiers by their objective, solved to the optimum; a twin of `ceiba.linear.layer`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ceiba.features.matrix import Features
-from ceiba.layers.instances import InstanceLists
-from ceiba.layers.layer import Layer
-from ceiba.layers.solve import SolverSettings
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.linear.layer import Layer
+from ceiba.linear.solve import SolverSettings
 from ceiba.reference.weights import pack
 
 
@@ -96,22 +96,27 @@ def _solve_hinge(X: sp.csr_array, y: NDArray, cost: NDArray, bias: float) -> tup
 
 
 def problem(
-    X: Features, matched: InstanceLists, positives: InstanceLists, parent: int, child: int, settings: SolverSettings
+    X: FeatureMatrix,
+    matched: InstanceLists,
+    positives: InstanceLists,
+    parent: int,
+    child: int,
+    settings: SolverSettings,
 ) -> tuple[sp.csr_array, NDArray, NDArray]:
     """Return what one child learns from: its instances, their signs and their costs."""
-    instances = matched.items[matched.ptr[parent] : matched.ptr[parent + 1]]
+    instances = matched.indices[matched.ptr[parent] : matched.ptr[parent + 1]]
     own = slice(positives.ptr[child], positives.ptr[child + 1])
-    positive = np.isin(instances, positives.items[own])
+    positive = np.isin(instances, positives.indices[own])
     y = np.where(positive, 1.0, -1.0)
     cost = settings.C * np.where(positive, settings.cost_positive, settings.cost_negative)
     if positives.weight is not None:
-        relevance = dict(zip(positives.items[own].tolist(), positives.weight[own].tolist(), strict=True))
+        relevance = dict(zip(positives.indices[own].tolist(), positives.weight[own].tolist(), strict=True))
         cost = cost * np.array([relevance.get(i, 1.0) for i in instances.tolist()])
     return X.to_scipy().astype(np.float64)[instances], y, cost
 
 
 def train_weights(
-    X: Features,
+    X: FeatureMatrix,
     child_ptr: NDArray[np.int64],
     matched: InstanceLists,
     positives: InstanceLists,
@@ -133,13 +138,13 @@ def threshold(W: NDArray, limit: Any) -> NDArray:
 
 
 def train_layer(
-    X: Features,
+    X: FeatureMatrix,
     child_ptr: NDArray[np.int64],
     matched: InstanceLists,
     positives: InstanceLists,
     settings: SolverSettings,
 ) -> Layer:
-    """Train the classifiers of one level to the optimum; see `ceiba.layers.layer.train_layer`."""
+    """Train the classifiers of one level to the optimum; see `ceiba.linear.layer.train_layer`."""
     W, intercepts = train_weights(X, child_ptr, matched, positives, settings)
     W = threshold(W, settings.threshold)
     return pack(W, intercepts, child_ptr, settings.weight_dtype)

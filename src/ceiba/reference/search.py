@@ -1,4 +1,4 @@
-"""Search by its definition: score every node, keep the best; a twin of `ceiba.search.beam`."""
+"""Search by its definition: score every node, keep the best; a twin of `ceiba.retrieval.tree_search`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.features.matrix import Features
-from ceiba.layers.layer import Layer
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.linear.layer import Layer
 from ceiba.reference.weights import unpack
-from ceiba.search.searcher import Filter, Ranked
+from ceiba.retrieval.searcher import Filter, Ranked
 
 
 def log_score(margin: NDArray, combine: str) -> NDArray:
@@ -24,7 +24,7 @@ def log_score(margin: NDArray, combine: str) -> NDArray:
 
 
 class Searcher:
-    """Searches trees of trained layers; interface and results are those of `ceiba.search.beam.BeamSearcher`.
+    """Searches trees of trained layers; interface and results are those of `ceiba.retrieval.tree_search.TreeSearcher`.
 
     Every node of every level is scored for every row first, in double precision.
     """
@@ -35,7 +35,7 @@ class Searcher:
         self._logarithms = combine.startswith("log-")
         self._combine = combine.removeprefix("log-")
 
-    def node_scores(self, X: Features, tree: int = 0) -> list[NDArray]:
+    def node_scores(self, X: FeatureMatrix, tree: int = 0) -> list[NDArray]:
         """Return, per level below the root, the logarithm of the path score of each node: (N, K_t)."""
         rows = X.to_scipy().astype(np.float64)
         weights, layers, _ = self._trees[tree]
@@ -48,7 +48,7 @@ class Searcher:
             levels.append(above)
         return levels
 
-    def label_scores(self, X: Features, tree: int = 0) -> NDArray:
+    def label_scores(self, X: FeatureMatrix, tree: int = 0) -> NDArray:
         """Return the logarithm of every label's score, that of its best slot: (N, L)."""
         slots = self._trees[tree][2]
         scores = np.full((X.n_rows, self._n_labels), -np.inf)
@@ -59,7 +59,7 @@ class Searcher:
 
     def top_k(
         self,
-        X: Features,
+        X: FeatureMatrix,
         k: int | None,
         beam_size: int,
         *,
@@ -77,12 +77,12 @@ class Searcher:
             found.append(_best(self._mean(trees), k))
         return self._ranked(found)
 
-    def nodes(self, X: Features, depth: int, beam_size: int, *, tree: int = 0) -> Ranked:
+    def nodes(self, X: FeatureMatrix, depth: int, beam_size: int, *, tree: int = 0) -> Ranked:
         """Return the beam of nodes after `depth` levels of one tree."""
         scores = self.node_scores(X, tree)[:depth]
         return self._ranked([_best(self._reached(scores, tree, row, beam_size), beam_size) for row in range(X.n_rows)])
 
-    def score_labels(self, X: Features, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray:
+    def score_labels(self, X: FeatureMatrix, ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> NDArray:
         """Return the score of given labels, in their order."""
         row = np.repeat(np.arange(X.n_rows), np.diff(ptr))
         trees = [self.label_scores(X, tree)[row, labels] for tree in range(len(self._trees))]

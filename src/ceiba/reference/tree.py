@@ -1,4 +1,4 @@
-"""Label embeddings and clustering as their definitions read; twins of `ceiba.tree` and `ceiba.layers.instances`."""
+"""Label embeddings and clustering as their definitions read; twins of `ceiba.tree` and `ceiba.data.instances`."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.features.matrix import Features
-from ceiba.layers.instances import InstanceLists
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix
 from ceiba.reference.random import Random
 from ceiba.tree.clustering import tree_shape
 from ceiba.tree.label_tree import LabelTree
 
 
-def pifa(X: Features, positives: InstanceLists, *, max_features: int | None = None) -> Features:
+def pifa(X: FeatureMatrix, positives: InstanceLists, *, max_features: int | None = None) -> FeatureMatrix:
     """Return per label the sum of the rows of its positives, cut to its largest features, scaled to length 1."""
     rows = X.to_scipy().astype(np.float64)
     Z = np.zeros((positives.n_nodes, X.n_features))
     for label in range(positives.n_nodes):
-        for instance in positives.items[positives.ptr[label] : positives.ptr[label + 1]]:
+        for instance in positives.indices[positives.ptr[label] : positives.ptr[label + 1]]:
             Z[label] += rows[[instance]].toarray()[0]
         if max_features is not None:
             Z[label, np.argsort(-np.abs(Z[label]), kind="stable")[max_features:]] = 0
@@ -28,7 +28,7 @@ def pifa(X: Features, positives: InstanceLists, *, max_features: int | None = No
         if length > 0:
             Z[label] /= length
     sparse = sp.csr_array(Z)
-    return Features(
+    return FeatureMatrix(
         sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data.astype(np.float32), X.n_features
     )
 
@@ -40,7 +40,7 @@ def coarsen(children: InstanceLists, child_ptr: NDArray[np.int64]) -> InstanceLi
         found: dict[int, float] = {}
         for child in range(child_ptr[parent], child_ptr[parent + 1]):
             for q in range(children.ptr[child], children.ptr[child + 1]):
-                instance = int(children.items[q])
+                instance = int(children.indices[q])
                 found[instance] = found.get(instance, 0.0) + (1.0 if children.weight is None else children.weight[q])
         items += sorted(found)
         weights += [found[instance] for instance in sorted(found)]
@@ -53,7 +53,7 @@ def coarsen(children: InstanceLists, child_ptr: NDArray[np.int64]) -> InstanceLi
 
 
 def cluster_labels(
-    Z: Features | NDArray[np.float32],
+    Z: FeatureMatrix | NDArray[np.float32],
     *,
     label_counts: NDArray[np.int64] | None = None,
     branching_factor: int = 16,
@@ -65,7 +65,7 @@ def cluster_labels(
 
     In double precision: where two labels are equally near to both halves but for rounding, the trees may differ.
     """
-    rows = Z.to_scipy().toarray() if isinstance(Z, Features) else Z
+    rows = Z.to_scipy().toarray() if isinstance(Z, FeatureMatrix) else Z
     rows = rows.astype(np.float64)
     child_ptrs = tree_shape(len(rows), branching_factor, max_leaf_size)
     order = np.arange(len(rows), dtype=np.int32)

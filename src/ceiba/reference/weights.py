@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.layers.layer import WEIGHT_DTYPES, Layer
+from ceiba.linear.layer import WEIGHT_DTYPES, Layer
 
 _ROWS_PER_BUCKET = 8
 _MOST_ROWS = 64

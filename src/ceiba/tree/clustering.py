@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba._params import Interval, check
-from ceiba.features.matrix import Features, as_features
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.tree.label_tree import LabelTree
 
 
@@ -56,7 +56,7 @@ def tree_shape(n_labels: int, branching_factor: int, max_leaf_size: int) -> list
 
 
 def cluster_labels(
-    Z: Features | NDArray[np.float32],
+    Z: FeatureMatrix | NDArray[np.float32],
     *,
     label_counts: NDArray[np.int64] | None = None,
     branching_factor: int = 16,
@@ -70,7 +70,7 @@ def cluster_labels(
 
     Parameters
     ----------
-    Z : Features or ndarray of shape (L, d), float32
+    Z : FeatureMatrix or ndarray of shape (L, d), float32
         Label embeddings with rows of length 1 or 0, sparse or dense.
     label_counts : ndarray of shape (L,) or None, default=None
         Positives of each label. Within a cluster the labels are then put in descending order of them: neighbours are
@@ -97,11 +97,11 @@ def cluster_labels(
     every part is one child; the two parts get labels in proportion to their children (Prabhu et al., "Parabel",
     WWW 2018, section 3.3).
     """
-    n_labels = Z.n_rows if isinstance(Z, Features) else len(Z)
+    n_labels = Z.n_rows if isinstance(Z, FeatureMatrix) else len(Z)
     child_ptrs = tree_shape(n_labels, branching_factor, max_leaf_size)
-    if isinstance(Z, Features) and Z.dense is not None:
+    if isinstance(Z, FeatureMatrix) and Z.dense is not None:
         Z = as_features(Z.to_scipy()) if Z.n_sparse else Z.dense
-    if isinstance(Z, Features):
+    if isinstance(Z, FeatureMatrix):
         order = core.cluster_sparse(
             Z.indptr, Z.indices, Z.data, Z.n_features, child_ptrs, max_iterations, random_state, n_threads, progress
         )

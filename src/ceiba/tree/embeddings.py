@@ -9,23 +9,23 @@ import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
 from ceiba._native import core
-from ceiba.features.matrix import Features
-from ceiba.layers.instances import InstanceLists
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix
 
 
 def pifa(
-    X: Features,
+    X: FeatureMatrix,
     positives: InstanceLists,
     *,
     max_features: int | None = None,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
-) -> Features:
+) -> FeatureMatrix:
     """Embed each label by the features of its positives: positive instance feature aggregation.
 
     Parameters
     ----------
-    X : Features of N rows
+    X : FeatureMatrix of N rows
         Instance features.
     positives : InstanceLists of L lists
         The positives of each label.
@@ -37,7 +37,7 @@ def pifa(
 
     Returns
     -------
-    Features of L rows
+    FeatureMatrix of L rows
         Row l is the sum of the rows of X of label l's positives, scaled to length 1; zero without positives.
 
     References
@@ -45,12 +45,12 @@ def pifa(
     Yu et al., "PECOS: Prediction for Enormous and Correlated Output Spaces", JMLR 2022, section 3.1.
     """
     indptr, indices, data = core.pifa(
-        *X.arrays(), X.n_features, positives.ptr, positives.items, max_features or 0, n_threads, progress
+        *X.arrays(), X.n_features, positives.ptr, positives.indices, max_features or 0, n_threads, progress
     )
-    return Features(indptr, indices, data, X.n_features)
+    return FeatureMatrix(indptr, indices, data, X.n_features)
 
 
-def pii(positives: InstanceLists, n_instances: int) -> Features:
+def pii(positives: InstanceLists, n_instances: int) -> FeatureMatrix:
     """Embed each label by which instances are its positives: positive instance indices.
 
     Row l of the result has a one in the column of each positive of label l and is scaled to length 1
@@ -58,10 +58,10 @@ def pii(positives: InstanceLists, n_instances: int) -> Features:
     """
     counts = np.diff(positives.ptr)
     value = np.repeat(1.0 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
-    return Features(positives.ptr, positives.items, value, n_instances)
+    return FeatureMatrix(positives.ptr, positives.indices, value, n_instances)
 
 
-def unit_rows(Z: sp.csr_array) -> Features:
+def unit_rows(Z: sp.csr_array) -> FeatureMatrix:
     """Scale given embeddings to rows of length 1."""
     Z = normalize(sp.csr_array(Z), copy=True)
-    return Features(Z.indptr.astype(np.int64), Z.indices.astype(np.int32), Z.data.astype(np.float32), Z.shape[1])
+    return FeatureMatrix(Z.indptr.astype(np.int64), Z.indices.astype(np.int32), Z.data.astype(np.float32), Z.shape[1])

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba._params import N_JOBS, Flag, Interval, available_threads, check
+from ceiba.data.instances import InstanceLists
 from ceiba.errors import InputError, InputTypeError
-from ceiba.features.matrix import Features, as_features
-from ceiba.layers.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.tree.label_tree import LabelTree
 
 _MOST_CLUSTERS = 2**31 - 1
@@ -165,7 +165,7 @@ def home_of(home: Any, n_labels: int, n_clusters: int) -> InstanceLists:
 
 def assign(
     positives: InstanceLists,
-    scores: Features,
+    scores: FeatureMatrix,
     home: InstanceLists,
     *,
     overlap: int,
@@ -184,8 +184,8 @@ def assign(
     def solve(overlap: int, capacity: float) -> Assignment:
         return Assignment(
             *core.assign_clusters(
-                positives.ptr, positives.items, *scores.arrays()[:3], scores.n_features, home.ptr, home.items, worth,
-                overlap, min_gain, capacity, coverage, leave_home, n_threads,
+                positives.ptr, positives.indices, *scores.arrays()[:3], scores.n_features, home.ptr, home.indices,
+                worth, overlap, min_gain, capacity, coverage, leave_home, n_threads,
             )
         )  # fmt: skip
 

@@ -1,0 +1,178 @@
+"""The linear classifiers of one level of the tree, solved by dual coordinate descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._native import core
+from ceiba.data.instances import InstanceLists
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.linear.layer import WEIGHT_DTYPES, Layer, LayerBuilder
+
+LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
+
+_CHILDREN_AT_ONCE = 2**18  # solved before their weights are packed, so that a level is never in memory twice
+
+
+@dataclass(frozen=True)
+class SolverSettings:
+    """How the classifiers of a layer are trained; the estimators document the fields under the same names."""
+
+    loss: str = "squared_hinge"
+    C: float = 1.0
+    cost_positive: float = 1.0
+    cost_negative: float = 1.0
+    bias: float = 1.0
+    tolerance: float = 0.3
+    max_iter: int = 100
+    threshold: float = 0.1
+    weight_dtype: str = "float8"
+
+
+def n_lanes(n_parents: int) -> int:
+    """Return how many children of a parent the core solves at once at a level of so many parents.
+
+    A single parent has every instance and few children: half-size groups let two threads share it.
+    """
+    return 8 if n_parents == 1 else 16
+
+
+def training_cost(X: FeatureMatrix, child_ptr: NDArray[np.int64], matched: InstanceLists) -> NDArray[np.int64]:
+    """Return what solving the children of each parent costs: instance features times lane groups."""
+    groups = -(-np.diff(child_ptr) // n_lanes(matched.n_nodes))
+    sizes = np.append(4 + X.row_sizes()[matched.indices], 0)
+    per_parent = np.add.reduceat(sizes, np.minimum(matched.ptr[:-1], len(matched.indices)))
+    return per_parent * (np.diff(matched.ptr) > 0) * groups
+
+
+def train_layer(
+    X: FeatureMatrix,
+    child_ptr: NDArray[np.int64],
+    matched: InstanceLists,
+    positives: InstanceLists,
+    settings: SolverSettings,
+    *,
+    strictness: NDArray | None = None,
+    n_shards: int | None = None,
+    seed: int = 0,
+    n_threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Layer:
+    """Train the classifiers of one level.
+
+    Parameters
+    ----------
+    X : FeatureMatrix of N rows
+    child_ptr : ndarray of shape (K_{t-1} + 1,), int64
+        The children of each parent.
+    matched : InstanceLists of K_{t-1} lists
+        M_t: the instances that the children of each parent are trained on.
+    positives : InstanceLists of K_t lists
+        The positives of each child; those not matched to its parent are passed over. Weights multiply costs.
+    settings : SolverSettings
+    strictness : ndarray of shape (K_t,), default=None
+        Multiplies the threshold of each child.
+    n_shards : int or None, default=None
+        Ranges of parents that are solved and packed one after the other. None: as many as keep the weights that are
+        not packed yet small. The layer does not depend on it, bit for bit.
+    seed : int, default=0
+    n_threads : int, default=1
+        The layer does not depend on it, bit for bit.
+    progress : callable or None, default=None
+        Called now and then with the work done, in the units of `training_cost`.
+
+    Returns
+    -------
+    Layer
+
+    References
+    ----------
+    Hsieh et al., "A Dual Coordinate Descent Method for Large-scale Linear SVM", ICML 2008; Yu, Huang and Lin,
+    "Dual coordinate descent methods for logistic regression and maximum entropy models", Machine Learning 2011.
+    """
+    n_parents = matched.n_nodes
+    if n_shards is None:
+        n_shards = -(-positives.n_nodes // _CHILDREN_AT_ONCE)
+    bounds = np.linspace(0, n_parents, max(1, min(n_shards, n_parents)) + 1).astype(int).tolist()
+    builder, done = LayerBuilder(), 0
+    cost = None if progress is None else training_cost(X, child_ptr, matched)
+    for first, last in pairwise(bounds):
+        report = None
+        if progress is not None:
+            report = lambda more, before=done: progress(before + more)  # noqa: E731
+        block, work = train_parents(
+            X, child_ptr, matched, positives, settings, first, last,
+            strictness=strictness, seed=seed, n_threads=n_threads, progress=report,
+        )  # fmt: skip
+        builder.add(block, work)
+        if progress is not None and cost is not None:
+            done += int(cost[first:last].sum())
+            progress(done)
+    return builder.finish(child_ptr, X.n_features)
+
+
+def train_parents(
+    X: FeatureMatrix,
+    child_ptr: NDArray[np.int64],
+    matched: InstanceLists,
+    positives: InstanceLists,
+    settings: SolverSettings,
+    first: int,
+    last: int,
+    *,
+    strictness: NDArray | None = None,
+    seed: int = 0,
+    n_threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[dict[str, NDArray], dict[str, int]]:
+    """Train the children of the parents from `first` up to `last` of a level: a shard of `train_layer`.
+
+    The chunks of a parent depend on its own lists and its number within the level only, so shards can be trained
+    anywhere, in any order, and put together by `LayerBuilder`.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The chunks of these parents; offsets begin at 0.
+    work : dict of str to int
+        What the solver did, see `Layer.work`.
+    """
+    begin, end = int(child_ptr[first]), int(child_ptr[last])
+    strict = np.ones(end - begin) if strictness is None else strictness[begin:end]
+    with np.errstate(over="ignore"):
+        threshold = (float(settings.threshold) * strict).astype(np.float32)
+    own = slice(positives.ptr[begin], positives.ptr[end])
+    arrays, work = core.train_parents(
+        *X.arrays(),
+        X.n_features,
+        matched.ptr[first : last + 1] - matched.ptr[first],
+        _items(matched, first, last),
+        positives.ptr[begin : end + 1] - positives.ptr[begin],
+        positives.indices[own],
+        None if positives.weight is None else positives.weight[own],
+        child_ptr[first : last + 1] - begin,
+        LOSSES[settings.loss],
+        settings.C * settings.cost_positive,
+        settings.C * settings.cost_negative,
+        settings.bias,
+        settings.tolerance,
+        settings.max_iter,
+        threshold,
+        WEIGHT_DTYPES[settings.weight_dtype],
+        seed,
+        first,
+        n_lanes(matched.n_nodes),
+        n_threads,
+        progress,
+    )
+    arrays["value_type"] = np.array([arrays["value_type"]], np.uint8)
+    return arrays, work
+
+
+def _items(lists: InstanceLists, first: int, last: int) -> NDArray[np.int32]:
+    return lists.indices[lists.ptr[first] : lists.ptr[last]]
