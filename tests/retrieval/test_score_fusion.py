@@ -10,8 +10,8 @@ from ceiba._native import core
 from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features
 from ceiba.reference import search as reference
+from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.score_fusion import FusedSearcher
-from ceiba.retrieval.searcher import Ranked
 
 N, L, D = 60, 20, 6
 ALL = 20  # a beam of all nodes

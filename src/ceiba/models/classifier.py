@@ -21,7 +21,8 @@ from ceiba.errors import CeibaError, InputError, InputTypeError
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import checked, text_rows
 from ceiba.features.tfidf import TfidfVectorizer
-from ceiba.retrieval.searcher import Ranked, Searcher
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.searcher import Searcher
 from ceiba.retrieval.tree_search import ALL_NODES, TreeSearcher
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import Layer
 from ceiba.reference.weights import unpack
-from ceiba.retrieval.searcher import Filter, Ranked
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.searcher import Filter
 
 
 def log_score(margin: NDArray, combine: str) -> NDArray:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ceiba._native import core
 from ceiba._progress import Report
 from ceiba.features.matrix import FeatureMatrix
-from ceiba.retrieval.searcher import Filter, Ranked, Searcher
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.searcher import Filter, Searcher
 
 # The search's best labels whose cosines count. With 200 a text's first five were as good as with all (validation split
 # of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.

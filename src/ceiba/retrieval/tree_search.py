@@ -11,7 +11,8 @@ from ceiba._native import core
 from ceiba._progress import Report
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import Layer
-from ceiba.retrieval.searcher import Filter, Ranked
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.searcher import Filter
 
 # A node's score from its margin m; "log-" forms return logarithms. The number is the core's.
 COMBINE = {"l1-hinge": 0, "l2-hinge": 1, "l3-hinge": 2, "sigmoid": 3}
