@@ -18,7 +18,7 @@ from ceiba.finetuning.distributed import DistributedContext
 from ceiba.finetuning.finetune import FineTuner
 from ceiba.finetuning.head import LevelHead
 from ceiba.finetuning.prototypes import PrototypeHead
-from ceiba.finetuning.settings import MatcherSettings
+from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.finetuning.shortlist import Shortlist
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
@@ -79,13 +79,13 @@ def test_a_head_at_random_is_the_seeds(tiny_encoder, small_corpus):
 
 
 def test_levels_share_the_steps():
-    settings, common = MatcherSettings(epochs=2.0, batch_size=10), [False, False, False]
+    settings, common = FineTuningSettings(epochs=2.0, batch_size=10), [False, False, False]
     assert settings.steps_per_level(350, [True, True, True], common) == [3, 14, 53]
     assert settings.steps_per_level(350, [True, True, False], common) == [14, 56, 0]
     assert settings.steps_per_level(350, [True, False, False], common) == [70, 0, 0]
     assert settings.steps_per_level(345, [True, True, True], [False, False, True]) == [1, 4, 64]
-    assert MatcherSettings(steps=21).steps_per_level(999, [True, True, True], common) == [1, 4, 16]
-    assert MatcherSettings(steps=[0, 5]).steps_per_level(999, [True, True], [False, True]) == [0, 5]
+    assert FineTuningSettings(steps=21).steps_per_level(999, [True, True, True], common) == [1, 4, 16]
+    assert FineTuningSettings(steps=[0, 5]).steps_per_level(999, [True, True], [False, True]) == [0, 5]
 
 
 def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus, monkeypatch):
@@ -166,7 +166,7 @@ def test_same_seed_same_model(tiny_encoder, small_corpus):
 
 def test_the_stream_of_batches_holds_every_text_once_an_epoch(tiny_encoder, small_corpus):
     encoder = load_encoder(tiny_encoder)
-    tuner = FineTuner(encoder, encoder.tokenize(small_corpus[0]), MatcherSettings(batch_size=8), 50, seed=3)
+    tuner = FineTuner(encoder, encoder.tokenize(small_corpus[0]), FineTuningSettings(batch_size=8), 50, seed=3)
     for epoch in range(3):
         numbers = range(epoch * tuner.batches_per_epoch, (epoch + 1) * tuner.batches_per_epoch)
         assert sorted(np.concatenate([tuner.batch(number) for number in numbers])) == list(range(90))

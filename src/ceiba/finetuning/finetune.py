@@ -21,7 +21,7 @@ from ceiba.finetuning.distributed import DistributedContext
 from ceiba.finetuning.head import LOSSES, LevelHead, shared_softmax
 from ceiba.finetuning.label_text import InBatchCandidates, TextHead
 from ceiba.finetuning.prototypes import PrototypeHead, SampledCandidates
-from ceiba.finetuning.settings import MatcherSettings
+from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.finetuning.shortlist import SharedCandidates, Shortlist
 
 Shortlists = Shortlist | InBatchCandidates | SampledCandidates
@@ -53,7 +53,7 @@ class FineTuner:
     ----------
     encoder : Encoder
     tokens : TokenRows of N rows
-    settings : MatcherSettings
+    settings : FineTuningSettings
     total_steps : int
         Of all levels together; the learning rate rises and falls over them.
     seed : int
@@ -67,7 +67,7 @@ class FineTuner:
         self,
         encoder: Encoder,
         tokens: TokenRows,
-        settings: MatcherSettings,
+        settings: FineTuningSettings,
         total_steps: int,
         seed: int,
         left_out: NDArray[np.intp] | None = None,

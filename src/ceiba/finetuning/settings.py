@@ -11,7 +11,7 @@ _GROWTH, _GROWTH_OF_MEANS = 4, 16  # of the steps from level to level
 
 
 @dataclass(frozen=True)
-class MatcherSettings:
+class FineTuningSettings:
     """See `ceiba.XRTransformer` for what each field means."""
 
     epochs: float = 1.0

@@ -30,7 +30,7 @@ from ceiba.finetuning.prototypes import (
     has_shared_positives,
     membership_matrix,
 )
-from ceiba.finetuning.settings import MatcherSettings
+from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.finetuning.shortlist import Shortlist, by_instance
 from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.levels import positives_per_level
@@ -47,14 +47,14 @@ def train_matcher(
     X: FeatureMatrix,
     tree: LabelTree,
     positives: InstanceLists,
-    settings: MatcherSettings,
+    settings: FineTuningSettings,
     *,
     label_tokens: TokenRows | None = None,
     held_out: NDArray[np.intp] | None = None,
     seed: int = 0,
     n_threads: int = 1,
     checkpoint_dir: Path | None = None,
-    of: str = "",
+    fingerprint: str = "",
     progress: Progress | None = None,
 ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
     """Fine-tune an encoder level by level against the nodes of a tree.
@@ -79,7 +79,7 @@ def train_matcher(
         Its slots are the finest nodes to train on.
     positives : InstanceLists
         The positives of each label of the tree.
-    settings : MatcherSettings
+    settings : FineTuningSettings
     label_tokens : TokenRows of L rows or None, default=None
         The labels' texts. With them the labels, the tree's last level, are read by the encoder too: a label's weights
         are the embedding of its text, and a text is trained against the labels of its batch.
@@ -90,8 +90,8 @@ def train_matcher(
         Of the linear solver; torch has its own.
     checkpoint_dir : Path or None, default=None
         Folder to write checkpoints to, and to go on from.
-    of : str, default=""
-        Digest of the training; a checkpoint of another one is refused.
+    fingerprint : str, default=""
+        Digest of everything that the training depends on. A checkpoint with another fingerprint is refused.
     progress : callable or None, default=None
 
     Returns
@@ -123,7 +123,7 @@ def train_matcher(
         torch.manual_seed(seed)
         processes = DistributedContext.here(encoder.device)
         tuner = FineTuner(encoder, tokens, settings, sum(steps), seed, held_out, processes)
-        state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, of)
+        state = None if checkpoint_dir is None else checkpoint.read(checkpoint_dir, fingerprint)
         if state is not None:
             checkpoint.restore_tuner(state, tuner)
         else:
@@ -138,7 +138,7 @@ def train_matcher(
             matched, shortlist, head = begin(t, here)
             save = None
             if checkpoint_dir is not None and processes.rank == 0:
-                save = _Saver(checkpoint_dir, of, tuner, t, steps[t], matched, settings.checkpoint_seconds)
+                save = _Saver(checkpoint_dir, fingerprint, tuner, t, steps[t], matched, settings.checkpoint_seconds)
             tuner.run_level(
                 t + 1,
                 shortlist,

@@ -26,7 +26,7 @@ from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.dense import dense_features, with_dense
 from ceiba.features.matrix import FeatureMatrix, as_features, stacked
-from ceiba.finetuning.settings import MatcherSettings
+from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.models.column_names import feature_names
 from ceiba.models.fusion_weight import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, tune_fusion_weight, validation_rows
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
@@ -306,12 +306,12 @@ class XRTransformer(TransformerParameters):
         params = {n: v for n, v in self.get_params(deep=False).items() if n not in _NOT_OF_THE_MATCHER}
         params["random_state"] = self._seed
         folder = None if self.checkpoint_dir is None else Path(self.checkpoint_dir)
-        of = ""
+        training = ""
         if folder is not None:
             if static_dim(self.encoder) is None:  # a static one follows from the texts
                 params["encoder"] = encoder_fingerprint(encoder)  # wherever it was loaded from
             parts: Any = (tokens, label_tokens or (), (positives.ptr, positives.indices), X.arrays())
-            of = fingerprint(type(self).__name__, params, *(a for part in parts for a in part if a is not None))
+            training = fingerprint(type(self).__name__, params, *(a for part in parts for a in part if a is not None))
         return train_matcher(
             encoder,
             tokens,
@@ -324,7 +324,7 @@ class XRTransformer(TransformerParameters):
             seed=self._seed,
             n_threads=n_threads,
             checkpoint_dir=folder,
-            of=of,
+            fingerprint=training,
             progress=progress,
         )
 
@@ -334,14 +334,14 @@ class XRTransformer(TransformerParameters):
         """Return the tree to fine-tune on and the positives of what stands at its bottom."""
         return tree, positives
 
-    def _settings(self, depth: int) -> MatcherSettings:
+    def _settings(self, depth: int) -> FineTuningSettings:
         if isinstance(self.steps, (list, tuple)) and len(self.steps) != depth:
             raise InputError(
                 f"steps has {len(self.steps)} numbers, but the tree that is fine-tuned on has {depth} levels; change "
                 "matcher_branching_factor or matcher_leaf_size for another number of levels."
             )
-        names = MatcherSettings.__dataclass_fields__
-        return MatcherSettings(**{name: getattr(self, name) for name in names})
+        names = FineTuningSettings.__dataclass_fields__
+        return FineTuningSettings(**{name: getattr(self, name) for name in names})
 
     def _new_ranker(self) -> XRLinear:
         ranker = self.default_ranker() if self.ranker is None else clone(self.ranker)
