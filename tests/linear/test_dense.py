@@ -7,8 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 from ceiba.data.instances import InstanceLists
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import as_features
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.linear.solve import SolverSettings, train_layer
 from ceiba.reference import layers as reference
 from ceiba.reference.weights import unpack
@@ -39,7 +38,7 @@ def two_parents(n, n_children):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_weights_are_those_of_the_exact_solution(make_problem, loss, d):
     problem = make_problem(40, 12, 4, zero_rows=2)
-    X = with_dense(problem.features, embeddings(40, d))
+    X = problem.features.with_block(EMBEDDING, embeddings(40, d))
     child_ptr, matched = np.array([0, 4]), InstanceLists.everything(40)
     settings = replace(TIGHT, loss=loss)
     W, intercepts = unpack(train_layer(X, child_ptr, matched, problem.positives, settings))
@@ -56,7 +55,7 @@ def test_a_csr_of_the_same_numbers_gives_the_same_weights(make_problem, loss, we
     problem = make_problem(150, 60, 37, zero_rows=5)
     dense = embeddings(150, 29)
     dense[::4] = 0  # rows of nothing, with those that are without sparse features too
-    X = with_dense(problem.features, dense) if sparse else dense_features(dense)
+    X = problem.features.with_block(EMBEDDING, dense) if sparse else FeatureMatrix.from_block(EMBEDDING, dense)
     positives = problem.positives
     if weighted:
         weight = np.random.default_rng(1).uniform(0.5, 2, len(positives.indices)).astype(np.float32)
@@ -75,7 +74,7 @@ def test_a_csr_of_the_same_numbers_gives_the_same_weights(make_problem, loss, we
 @pytest.mark.parametrize("loss", LOSSES)
 def test_threads_do_not_change_a_bit(make_problem, loss):
     problem = make_problem(150, 60, 37)
-    X = with_dense(problem.features, embeddings(150, 29))
+    X = problem.features.with_block(EMBEDDING, embeddings(150, 29))
     settings = SolverSettings(loss=loss)
     for child_ptr, matched in ((np.array([0, 37]), InstanceLists.everything(150)), two_parents(150, 37)):
         found = [train_layer(X, child_ptr, matched, problem.positives, settings, n_threads=n) for n in (1, 2, 3)]
@@ -87,7 +86,7 @@ def test_threads_do_not_change_a_bit(make_problem, loss):
 def test_no_dense_columns_are_none_at_all(make_problem):
     problem = make_problem(150, 60, 37)
     child_ptr, matched = two_parents(150, 37)
-    empty = with_dense(problem.features, np.empty((150, 0), np.float32))
+    empty = problem.features.with_block(EMBEDDING, np.empty((150, 0), np.float32))
     layers = [
         train_layer(X, child_ptr, matched, problem.positives, SolverSettings()) for X in (empty, problem.features)
     ]
@@ -98,7 +97,7 @@ def test_no_dense_columns_are_none_at_all(make_problem):
 @pytest.mark.parametrize("n", [1, 2, 3, 5])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_fewer_instances_than_a_block(n, loss):
-    X = dense_features(embeddings(n, 5))
+    X = FeatureMatrix.from_block(EMBEDDING, embeddings(n, 5))
     positives = InstanceLists(np.array([0, 1, n]), np.array([0, *range(1, n)], np.int32))
     settings = replace(TIGHT, loss=loss)
     args = np.array([0, 2]), InstanceLists.everything(n), positives, settings
@@ -109,7 +108,7 @@ def test_fewer_instances_than_a_block(n, loss):
 
 
 def test_a_parent_without_instances():
-    X = with_dense(as_features(sp.csr_array(np.eye(4, 3, dtype=np.float32))), embeddings(4, 6))
+    X = as_features(sp.csr_array(np.eye(4, 3, dtype=np.float32))).with_block(EMBEDDING, embeddings(4, 6))
     matched = InstanceLists(np.array([0, 0, 4]), np.arange(4, dtype=np.int32))
     positives = InstanceLists(np.array([0, 0, 2]), np.array([0, 2], np.int32))
     layer = train_layer(X, np.array([0, 1, 2]), matched, positives, SolverSettings(threshold=0.0))

@@ -8,7 +8,6 @@ import pytest
 import scipy.sparse as sp
 
 from ceiba import XRLinear
-from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features
 
 SMALL = {"branching_factor": 3, "max_leaf_size": 8, "tolerance": 1e-3, "max_iter": 5000, "threshold": 0.0}
@@ -48,7 +47,7 @@ def test_an_array_is_learned_as_its_sparse_matrix(problem, embeddings, weight_dt
 def test_embeddings_beside_sparse_features(problem, embeddings, tmp_path):
     from ceiba import load
 
-    X = with_dense(problem.features, embeddings)
+    X = problem.features.with_block("dense", embeddings)
     joined = X.to_scipy()
     model = XRLinear(**SMALL, weight_dtype="float32").fit(X, problem.Y)
     expected = XRLinear(**SMALL, weight_dtype="float32").fit(joined, problem.Y)
@@ -60,10 +59,10 @@ def test_embeddings_beside_sparse_features(problem, embeddings, tmp_path):
 
 
 def test_explanations_count_dense_features(problem, embeddings):
-    X = with_dense(problem.features, embeddings)
+    X = problem.features.with_block("dense", embeddings)
     model = XRLinear(**SMALL).fit(X, problem.Y)
     one = as_features(X.to_scipy()[[4]])
-    dense = with_dense(as_features(problem.X[[4]]), embeddings[4:5])
+    dense = as_features(problem.X[[4]]).with_block("dense", embeddings[4:5])
     found, expected = (model.explain(row, 7, n_features=100) for row in (dense, one))
     assert max(part.feature for step in found.steps for part in step.contributions) >= 50
     for step, same in zip(found.steps, expected.steps, strict=True):
@@ -75,7 +74,6 @@ MEMORY = """
 import resource
 import numpy as np, scipy.sparse as sp
 from ceiba import XRLinear
-from ceiba.features.dense import with_dense
 from ceiba.features.matrix import as_features
 
 n, d = 20_000, 384
@@ -95,7 +93,7 @@ print((after - before) * 1024 / (4 * n * d))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peak memory is in other units elsewhere")
-@pytest.mark.parametrize("X", ["E", "with_dense(S, E)"])
+@pytest.mark.parametrize("X", ["E", "S.with_block('dense', E)"])
 def test_embeddings_are_in_memory_once(X):
     """From training to prediction, memory grows by less than one more copy of the embeddings."""
     done = subprocess.run([sys.executable, "-c", MEMORY % X], capture_output=True, text=True)

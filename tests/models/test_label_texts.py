@@ -13,8 +13,7 @@ from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.data.instances import InstanceLists
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import as_features, stacked
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features, stacked
 from ceiba.finetuning.distributed import DistributedContext
 from ceiba.finetuning.label_text import InBatchCandidates, TextHead
 from ceiba.io import current_generation
@@ -105,7 +104,7 @@ def test_features_must_be_alike():
 def test_rows_and_stacks_of_dense_features():
     rng = np.random.default_rng(0)
     sparse, dense = sp.random_array((6, 4), density=0.5, rng=rng, format="csr"), rng.random((6, 3)).astype(np.float32)
-    X = with_dense(as_features(sparse), dense)
+    X = as_features(sparse).with_block(EMBEDDING, dense)
     whole = X.to_scipy().toarray()
     picked = X.rows(np.array([4, 0, 4]))
     assert (picked.to_scipy().toarray() == whole[[4, 0, 4]]).all()
@@ -223,8 +222,8 @@ def test_choosing_copies_no_embeddings():
     of_all = rng.normal(size=(n + n_labels, d)).astype(np.float32)
     of_all /= np.linalg.norm(of_all, axis=1, keepdims=True)
     Y = sp.csr_array((np.ones(n, np.float32), (np.arange(n), np.arange(n) % n_labels)))
-    whole = dense_features(of_all)
-    arguments = whole.part(0, n), Y, whole.part(n, n + n_labels), of_all[n:], 300, "auto", "auto"
+    whole = FeatureMatrix.from_block(EMBEDDING, of_all)
+    arguments = whole.part(0, n), Y, whole.part(n, n + n_labels), 300, "auto", "auto"
     tracemalloc.start()
     use.tune_fusion_weight(XRLinear(n_jobs=1), *arguments)
     _, peak = tracemalloc.get_traced_memory()

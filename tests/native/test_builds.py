@@ -15,8 +15,7 @@ import json, sys
 import numpy as np, scipy.sparse as sp
 from ceiba import XRLinear
 from ceiba._native import isa
-from ceiba.features.dense import with_dense
-from ceiba.features.matrix import as_features
+from ceiba.features.matrix import EMBEDDING, as_features
 rng = np.random.default_rng(0)
 X = sp.csr_array((rng.random((200, 60)) * (rng.random((200, 60)) < 0.2)).astype(np.float32))
 Y = sp.csr_array((rng.random((200, 90)) < 0.05).astype(np.float32) + np.eye(90)[np.arange(200) % 90])
@@ -35,8 +34,8 @@ for loss in ("squared_hinge", "hinge", "logistic"):
     E = rng.normal(size=(200, 37)).astype(np.float32) / 6
     model = XRLinear(
         branching_factor=3, max_leaf_size=20, loss=loss, weight_dtype="float32", tolerance=1e-5, max_iter=50_000
-    ).fit(with_dense(as_features(X), E), Y)
-    scores = model.decision_function(with_dense(as_features(X), E), beam_size=10**6).toarray()
+    ).fit(as_features(X).with_block(EMBEDDING, E), Y)
+    scores = model.decision_function(as_features(X).with_block(EMBEDDING, E), beam_size=10**6).toarray()
     found[f"{loss} dense"] = scores.astype(float).tolist()
     found[f"{loss} dense tree"] = model.trees_[0].slot_label.tolist()
 json.dump(found, sys.stdout)

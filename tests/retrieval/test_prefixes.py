@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.retrieval.test_tree_search import assert_same, draw_rows, draw_tree
 
 from ceiba import XRLinear
-from ceiba.features.dense import with_dense
+from ceiba.features.matrix import EMBEDDING
 from ceiba.reference.search import Searcher as Twin
 from ceiba.retrieval import score_fusion
 from ceiba.retrieval.score_fusion import FusedSearcher
@@ -165,7 +165,7 @@ def test_rankings_with_cosines_begin_longer_ones(
     rng = np.random.default_rng(seed)
     dense, labels = draw_cosines(rng, n_rows)
     trees = [draw_tree(rng, N_LABELS, n_features=46, leaf=4 + 3 * t) for t in range(n_trees)]
-    X = with_dense(draw_rows(rng, n_rows), dense)
+    X = draw_rows(rng, n_rows).with_block(EMBEDDING, dense)
     filter = draw_filter(rng, n_rows) if filtered else None
     search = TreeSearcher(trees, N_LABELS, combine)
     searcher = FusedSearcher(search, labels, 0.7, everywhere=everywhere)

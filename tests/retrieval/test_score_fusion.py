@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from ceiba import XRLinear
 from ceiba._native import core
-from ceiba.features.dense import with_dense
-from ceiba.features.matrix import as_features
+from ceiba.features.matrix import EMBEDDING, as_features
 from ceiba.reference import search as reference
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.score_fusion import FusedSearcher
@@ -27,7 +26,7 @@ def model_and_cosine(request, make_problem):
     for rows in (dense, labels):
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     labels[7] = 0  # neither a text nor texts
-    X = with_dense(as_features(problem.X), dense)
+    X = as_features(problem.X).with_block(EMBEDDING, dense)
     model = XRLinear(branching_factor=3, max_leaf_size=4, combine=request.param).fit(X, problem.Y)
     return model, X, dense, labels
 
@@ -99,7 +98,7 @@ def test_nothing_reached():
         def top_k(self, X, *_, **__):
             return Ranked(np.zeros(X.n_rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
-    X = with_dense(as_features(np.eye(2, dtype=np.float32)), np.ones((2, 1), np.float32))
+    X = as_features(np.eye(2, dtype=np.float32)).with_block(EMBEDDING, np.ones((2, 1), np.float32))
     searcher = FusedSearcher(Nothing(), np.ones((3, 1), np.float32), 1.0, everywhere=False)
     ids, scores = searcher.rank(X, 2, 1)
     assert (ids == -1).all()

@@ -1,13 +1,14 @@
 """Beam search against scoring everything."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import as_features
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.reference.search import Searcher as Twin
 from ceiba.reference.weights import pack
 from ceiba.retrieval.tree_search import ALL_NODES, COMBINE, COMBINE_NAMES, TreeSearcher
@@ -369,14 +370,14 @@ def draw_dense(rng, n, n_sparse, d):
     """Draw rows of sparse features and dense ones, some of which are zero."""
     dense = rng.normal(size=(n, d)) * (rng.random((n, d)) < 0.8) / np.sqrt(d)
     if n_sparse == 0:
-        return dense_features(dense)
-    return with_dense(draw_rows(rng, n, n_sparse), dense)
+        return FeatureMatrix.from_block(EMBEDDING, dense)
+    return draw_rows(rng, n, n_sparse).with_block(EMBEDDING, dense)
 
 
 def row_of(X, row):
     part = slice(X.indptr[row], X.indptr[row + 1])
     size = np.array([0, part.stop - part.start], np.int64)
-    return X._replace(indptr=size, indices=X.indices[part], data=X.data[part], dense=X.dense[row : row + 1])
+    return replace(X, indptr=size, indices=X.indices[part], data=X.data[part], dense=X.dense[row : row + 1])
 
 
 # With 3 sparse features the dense ones begin within a bucket; with many more, keys are of two bytes; clusters of 300

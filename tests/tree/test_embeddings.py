@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ceiba.data.instances import InstanceLists
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import as_features
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.reference import tree as reference
 from ceiba.tree.embeddings import pifa, pii, unit_rows
 
@@ -61,7 +60,7 @@ def test_pifa_does_not_depend_on_threads(make_problem):
     problem = make_problem(400, 300, 500)
     parts = [pifa(problem.features, problem.positives, n_threads=n) for n in (1, 2, 3)]
     for other in parts[1:]:
-        for a, b in zip(parts[0][:3], other[:3], strict=True):
+        for a, b in zip(parts[0].arrays()[:3], other.arrays()[:3], strict=True):
             assert a.tobytes() == b.tobytes()
 
 
@@ -87,9 +86,9 @@ def test_pifa_of_dense_features_is_that_of_a_csr_bit_for_bit(make_problem, max_f
     problem = make_problem(200, 50, 90)
     dense = np.random.default_rng(0).normal(size=(200, 70)).astype(np.float32)
     dense[:, 3] = 0
-    for X in (with_dense(problem.features, dense), dense_features(dense)):
+    for X in (problem.features.with_block(EMBEDDING, dense), FeatureMatrix.from_block(EMBEDDING, dense)):
         found = pifa(X, problem.positives, max_features=max_features, n_threads=n_threads)
         expected = pifa(as_features(X.to_scipy()), problem.positives, max_features=max_features)
         assert len(found.indices) == len(expected.indices) > 90
-        for a, b in zip(found[:3], expected[:3], strict=True):
+        for a, b in zip(found.arrays()[:3], expected.arrays()[:3], strict=True):
             assert a.tobytes() == b.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,21 +17,52 @@ from ceiba.errors import InputError, InputTypeError
 _MOST_FEATURES = np.iinfo(np.int32).max
 _CSR_TYPES = (sp.csr_matrix, sp.csr_array)
 _NOTHING = np.empty(0, np.int32), np.empty(0, np.float32)
+EMBEDDING = "embedding"  # the block that encoders fill
+DENSE = "dense"  # the block of features that the caller gave as an array
 _LARGEST = 1e15  # squares of larger values leave no room for a sum in float32
 
 
-class FeatureMatrix(NamedTuple):
-    """X as the core takes it: CSR with int64 offsets, int32 columns and finite float32 values.
+class Block(NamedTuple):
+    """Dense features that belong together: the columns of `FeatureMatrix.dense` from `begin` up to `end`."""
 
-    Features of which every row has a value, such as embeddings, stand apart: `dense` is None or C-contiguous of shape
-    (N, d), and its column j is feature ``n_sparse + j``. `n_features` counts both.
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FeatureMatrix:
+    """X as the core takes it: a sparse part and named blocks of dense features, such as embeddings.
+
+    Attributes
+    ----------
+    indptr, indices, data : ndarray of int64, int32 and float32
+        The sparse part as CSR: columns ascending, values finite.
+    n_sparse : int
+        The number of sparse features.
+    dense : ndarray of shape (N, d), float32, or None
+        All blocks side by side, C-contiguous. With one block it is that block, not a copy.
+    blocks : tuple of Block
+        The name and the columns of each block.
+
+    Notes
+    -----
+    Features are numbered in this order: sparse features from 0, then the blocks in their order. Column j of `dense` is
+    feature ``n_sparse + j``. Callers ask for a block by its name (`block`).
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
     data: NDArray[np.float32]
-    n_features: int
+    n_sparse: int
     dense: NDArray[np.float32] | None = None
+    blocks: tuple[Block, ...] = ()
+    _part_of: tuple[FeatureMatrix, int] | None = field(default=None, repr=False)  # a matrix, and the first row there
+
+    @classmethod
+    def from_block(cls, name: str, rows: NDArray) -> FeatureMatrix:
+        """Return features that are all dense: one block."""
+        return cls(np.zeros(len(rows) + 1, np.int64), *_NOTHING, 0).with_block(name, rows)
 
     @property
     def n_rows(self) -> int:
@@ -38,9 +70,58 @@ class FeatureMatrix(NamedTuple):
         return len(self.indptr) - 1
 
     @property
-    def n_sparse(self) -> int:
-        """The number of features in the CSR: the first ones."""
-        return self.n_features if self.dense is None else self.n_features - self.dense.shape[1]
+    def n_features(self) -> int:
+        """D, the number of sparse and dense features."""
+        return self.n_sparse if self.dense is None else self.n_sparse + self.dense.shape[1]
+
+    def block(self, name: str) -> NDArray[np.float32]:
+        """Return the block of that name, of shape (N, its width); a view where there are several.
+
+        Raises
+        ------
+        InputError
+            When there is no such block.
+        """
+        found = self._columns(name)
+        assert self.dense is not None
+        return self.dense if len(self.blocks) == 1 else self.dense[:, found.begin : found.end]
+
+    def block_features(self, name: str) -> range:
+        """Return the numbers of a block's features."""
+        found = self._columns(name)
+        return range(self.n_sparse + found.begin, self.n_sparse + found.end)
+
+    def has_block(self, name: str) -> bool:
+        """Return whether there is a block of that name."""
+        return any(block.name == name for block in self.blocks)
+
+    def _columns(self, name: str) -> Block:
+        for block in self.blocks:
+            if block.name == name:
+                return block
+        raise InputError(f"The features have no block {name!r}; they have {[block.name for block in self.blocks]}.")
+
+    def with_block(self, name: str, rows: NDArray) -> FeatureMatrix:
+        """Return the same features and one more block after them.
+
+        The first block is taken as it is. A further one is copied beside those before it.
+
+        Raises
+        ------
+        InputError
+            When there is a block of that name, the number of rows differs, or a value is not finite.
+        """
+        if self.has_block(name):
+            raise InputError(f"The features have a block {name!r} already.")
+        if len(rows) != self.n_rows:
+            raise InputError(f"The block {name!r} has {len(rows)} rows, the features have {self.n_rows}.")
+        dense, begin = finite(rows, name), 0
+        block = Block(name, 0, dense.shape[1])
+        if self.dense is not None:
+            begin = self.dense.shape[1]
+            block = Block(name, begin, begin + dense.shape[1])
+            dense = np.concatenate([self.dense, dense], axis=1)
+        return FeatureMatrix(self.indptr, self.indices, self.data, self.n_sparse, dense, (*self.blocks, block))
 
     def arrays(
         self,
@@ -53,7 +134,7 @@ class FeatureMatrix(NamedTuple):
         return np.diff(self.indptr) + (self.n_features - self.n_sparse)
 
     def sparse(self) -> sp.csr_array:
-        """Return the features in the CSR as a SciPy array that shares the memory."""
+        """Return the sparse part as a SciPy array that shares the memory."""
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_sparse))
 
     def rows(self, numbers: NDArray[np.intp]) -> FeatureMatrix:
@@ -61,14 +142,22 @@ class FeatureMatrix(NamedTuple):
         picked = self.sparse()[numbers]
         indptr, indices = picked.indptr.astype(np.int64), picked.indices.astype(np.int32, copy=False)
         dense = None if self.dense is None else self.dense[numbers]
-        return FeatureMatrix(indptr, indices, picked.data, self.n_features, dense)
+        return FeatureMatrix(indptr, indices, picked.data, self.n_sparse, dense, self.blocks)
 
     def part(self, begin: int, end: int) -> FeatureMatrix:
         """Return the rows from `begin` up to `end`; they share the memory."""
         first, last = self.indptr[begin], self.indptr[end]
         dense = None if self.dense is None else self.dense[begin:end]
-        indptr = self.indptr[begin : end + 1] - first
-        return FeatureMatrix(indptr, self.indices[first:last], self.data[first:last], self.n_features, dense)
+        whole, offset = (self, 0) if self._part_of is None else self._part_of
+        return FeatureMatrix(
+            self.indptr[begin : end + 1] - first,
+            self.indices[first:last],
+            self.data[first:last],
+            self.n_sparse,
+            dense,
+            self.blocks,
+            (whole, offset + begin),
+        )
 
     def to_scipy(self) -> sp.csr_array:
         """Return a SciPy array that shares the memory; where there are dense features, a copy of everything."""
@@ -77,8 +166,8 @@ class FeatureMatrix(NamedTuple):
         return sp.csr_array(sp.hstack([self.sparse(), sp.csr_array(self.dense)], format="csr"))
 
     def to_scipy_matrix(self) -> sp.csr_matrix:
-        """Return a SciPy matrix that shares the memory, with 32-bit offsets where they suffice."""
-        matrix: Any = sp.csr_matrix((self.n_rows, self.n_features), dtype=np.float32)  # type: ignore[arg-type]
+        """Return the sparse part as a SciPy matrix that shares the memory, with 32-bit offsets where they suffice."""
+        matrix: Any = sp.csr_matrix((self.n_rows, self.n_sparse), dtype=np.float32)  # type: ignore[arg-type]
         few = self.indptr[-1] <= np.iinfo(np.int32).max
         matrix.indptr = self.indptr.astype(np.int32) if few else self.indptr
         matrix.indices = self.indices if few else self.indices.astype(np.int64)
@@ -89,39 +178,29 @@ class FeatureMatrix(NamedTuple):
 def stacked(above: FeatureMatrix, below: FeatureMatrix) -> FeatureMatrix:
     """Return the rows of two matrices of the same features, one after the other.
 
-    Where dense features stand apart in one of them only, they are brought into the other's form. Parts of one matrix
-    that follow each other are put together without a copy.
+    The blocks are those of `above`; `below` is brought into that form. Two parts of one matrix that follow each other
+    are that matrix's rows again, without a copy.
     """
     if above.n_features != below.n_features:
         raise InputError(f"label_texts has {below.n_features} features, X has {above.n_features}.")
+    if above._part_of is not None and below._part_of is not None:
+        (whole, begin), (other, middle) = above._part_of, below._part_of
+        if whole is other and begin + above.n_rows == middle:
+            return whole.part(begin, middle + below.n_rows)
     if above.n_sparse != below.n_sparse:
         below = _split_at(below, above.n_sparse)
-    dense = None if above.dense is None else _joined(above.dense, below.dense)
+    dense = None
+    if above.dense is not None:
+        more = np.empty((below.n_rows, 0), np.float32) if below.dense is None else below.dense
+        dense = np.concatenate([above.dense, more])
     return FeatureMatrix(
         np.concatenate([above.indptr, above.indptr[-1] + below.indptr[1:]]),
-        _joined(above.indices, below.indices),
-        _joined(above.data, below.data),
-        above.n_features,
+        np.concatenate([above.indices, below.indices]),
+        np.concatenate([above.data, below.data]),
+        above.n_sparse,
         dense,
+        above.blocks,
     )
-
-
-def _joined(above: NDArray, below: Any) -> NDArray:
-    """Return the rows of two arrays, one after the other: a view where both are neighbours in an array of such rows."""
-    whole = above.base
-    if (
-        isinstance(whole, np.ndarray)
-        and whole.nbytes > 0
-        and whole is below.base
-        and whole.dtype == above.dtype == below.dtype
-        and whole.shape[1:] == above.shape[1:] == below.shape[1:]
-        and whole.flags.c_contiguous
-        and above.flags.c_contiguous
-        and above.ctypes.data + above.nbytes == below.ctypes.data
-    ):
-        begin = (above.ctypes.data - whole.ctypes.data) // whole.strides[0]
-        return whole[begin : begin + len(above) + len(below)]
-    return np.concatenate([above, below])
 
 
 def _split_at(X: FeatureMatrix, n_sparse: int) -> FeatureMatrix:
@@ -129,9 +208,7 @@ def _split_at(X: FeatureMatrix, n_sparse: int) -> FeatureMatrix:
     whole = X.to_scipy()
     sparse = whole[:, :n_sparse]
     dense = None if n_sparse == X.n_features else np.ascontiguousarray(whole[:, n_sparse:].toarray())
-    return FeatureMatrix(
-        sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, X.n_features, dense
-    )
+    return FeatureMatrix(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, n_sparse, dense)
 
 
 def as_features(
@@ -174,7 +251,7 @@ def as_features(
         X = _array(X, name)
         _check_shape(X.shape, n_features, allow_empty, name, owner)
         if X.size and 2 * np.count_nonzero(X) >= X.size:
-            return FeatureMatrix(np.zeros(len(X) + 1, np.int64), *_NOTHING, X.shape[1], finite(X, name))
+            return FeatureMatrix.from_block(DENSE, finite(X, name))
         X = sp.csr_array(X if X.dtype.itemsize > 2 or X.dtype.kind != "f" else X.astype(np.float32))
     if X.ndim != 2:
         raise InputError(f"{name} must have 2 dimensions (N, D). Got shape {X.shape} instead. Reshape your data.")

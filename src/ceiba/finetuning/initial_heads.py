@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from ceiba.data.instances import InstanceLists
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import FeatureMatrix
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.linear.negatives import match
 from ceiba.linear.solve import SolverSettings, train_layer
 from ceiba.linear.tree_model import train_tree
@@ -46,7 +45,7 @@ def matched_at(
     if scheme == "tfn":
         return match(scheme, X, [], levels[t - 1], beam_size=beam_size, combine=COMBINE)
     above = LabelTree(tree.child_ptrs[:t], np.arange(levels[t - 1].n_nodes))
-    features = with_dense(X, embeddings)
+    features = X.with_block(EMBEDDING, embeddings)
     plain = InstanceLists(levels[t - 1].ptr, levels[t - 1].indices)
     layers = train_tree(features, plain, above, _MATCHER, seed=seed, n_threads=n_threads).layers
     return match(scheme, features, layers, plain, beam_size=beam_size, combine=COMBINE, n_threads=n_threads)
@@ -62,9 +61,8 @@ def linear_head(
     n_threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Solve the level's classifiers on the embeddings alone: weights (K, d) and biases (K,)."""
-    layer = train_layer(
-        dense_features(embeddings), child_ptr, matched, positives, _HEAD, seed=seed, n_threads=n_threads
-    )
+    X = FeatureMatrix.from_block(EMBEDDING, embeddings)
+    layer = train_layer(X, child_ptr, matched, positives, _HEAD, seed=seed, n_threads=n_threads)
     weight = np.zeros((positives.n_nodes, embeddings.shape[1]), np.float32)
     for parent in range(len(child_ptr) - 1):
         feature, child, value = layer.chunk(parent)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ceiba.errors import InputError
-from ceiba.features.matrix import FeatureMatrix
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.retrieval.searcher import Searcher
 
 
@@ -141,9 +141,10 @@ def _log_score(margin: float, combine: str) -> float:
 
 
 def feature_names(model: Any) -> Any:
-    """Return a function that names a feature by its number."""
+    """Return a function that names a feature by its number; what comes after the named ones is the embedding."""
+    names = getattr(model, "feature_names_in_", None)
     if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
         names = model.vectorizer_.get_feature_names_out()
-        return lambda feature: names[feature] if feature < len(names) else f"embedding[{feature - len(names)}]"
-    names = getattr(model, "feature_names_in_", None)
-    return lambda feature: feature if names is None else names[feature]
+    if names is None:
+        return lambda feature: feature
+    return lambda feature: names[feature] if feature < len(names) else f"{EMBEDDING}[{feature - len(names)}]"

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ceiba.features.matrix import FeatureMatrix
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.metrics import precision_at_k
 from ceiba.models.label_texts import embeddings_of_labels
 from ceiba.models.xr_linear import XRLinear
@@ -35,7 +35,6 @@ def tune_fusion_weight(
     X: FeatureMatrix,
     Y: sp.csr_array,
     label_rows: FeatureMatrix,
-    of_texts: NDArray[np.float32],
     n_held_out: int,
     documents: bool | str,
     weight: float | str,
@@ -47,12 +46,10 @@ def tune_fusion_weight(
     ranker : XRLinear
         A template; one tree of it is trained on the other rows.
     X : FeatureMatrix of N rows
-        The embedding in the last d columns. No row of it is copied where `label_rows` follows in the same arrays.
+        With the block "embedding". No row of it is copied where `label_rows` is the next part of the same matrix.
     Y : csr_array of shape (N, L)
     label_rows : FeatureMatrix of L rows
-        The features of the labels' texts.
-    of_texts : ndarray of shape (L, d), float32
-        The embeddings of the labels' texts.
+        The features of the labels' texts, of the same blocks.
     n_held_out : int
         The first rows, which the encoder was not fine-tuned on. None of them: both are used, at a weight of 0.5.
     documents : bool or "auto"
@@ -72,8 +69,7 @@ def tune_fusion_weight(
         return uses[-1], 0.5 if weight == AUTO else weights[0]
     asked, truth = X.part(0, n_held_out), Y[:n_held_out]
     others, of_others = X.part(n_held_out, X.n_rows), Y[n_held_out:]
-    assert others.dense is not None
-    labels = embeddings_of_labels(of_texts, others.dense[:, -of_texts.shape[1] :], of_others)
+    labels = embeddings_of_labels(label_rows.block(EMBEDDING), others.block(EMBEDDING), of_others)
     best = (-np.inf, uses[0], weights[0])
     for use in uses:
         model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")

@@ -24,8 +24,7 @@ from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
-from ceiba.features.dense import dense_features, with_dense
-from ceiba.features.matrix import FeatureMatrix, as_features, stacked
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features, stacked
 from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.models.column_names import feature_names
 from ceiba.models.fusion_weight import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS, tune_fusion_weight, validation_rows
@@ -198,7 +197,8 @@ class XRTransformer(TransformerParameters):
                 else:
                     encoder.embed(label_tokens, out=embeddings[n:])
         timer.lap("matcher")
-        weight = self._fit_rankers(ranker, with_dense(features, embeddings), given, encoder.dim, timer, progress)
+        inputs = features.with_block(EMBEDDING, embeddings)
+        weight = self._fit_rankers(ranker, inputs, given, timer, progress)
 
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
@@ -240,7 +240,6 @@ class XRTransformer(TransformerParameters):
         ranker: XRLinear,
         inputs: FeatureMatrix,
         given: TrainingTexts,
-        dim: int,
         timer: Timer,
         progress: Progress | None,
     ) -> float:
@@ -257,12 +256,8 @@ class XRTransformer(TransformerParameters):
         documents, label_rows = False, None
         if given.names is not None:
             label_rows, inputs = inputs.part(n, inputs.n_rows), inputs.part(0, n)
-            assert label_rows.dense is not None
-            of_texts = label_rows.dense[:, -dim:]
             use = self.label_documents, self.cosine_weight
-            documents, weight = tune_fusion_weight(
-                ranker, inputs, given.Y, label_rows, of_texts, given.n_held_out, *use
-            )
+            documents, weight = tune_fusion_weight(ranker, inputs, given.Y, label_rows, given.n_held_out, *use)
             timer.lap("use of label texts")
         ranker.set_params(label_documents=documents)
         ranker.fit(inputs, given.Y, classes=given.classes, label_texts=label_rows, progress=progress)
@@ -292,7 +287,9 @@ class XRTransformer(TransformerParameters):
         from ceiba.finetuning.train import train_matcher
 
         n_threads, positives = available_threads(self.n_jobs), InstanceLists.from_columns(given.Y)
-        basis = X if len(X.indices) or X.dense is not None else dense_features(encoder.embed(tokens))
+        basis = X
+        if len(X.indices) == 0 and X.dense is None:
+            basis = FeatureMatrix.from_block(EMBEDDING, encoder.embed(tokens))
         tree = cluster_labels(
             pifa(basis, positives, max_features=PIFA_FEATURES, n_threads=n_threads),
             branching_factor=self.matcher_branching_factor,
@@ -442,7 +439,7 @@ class XRTransformer(TransformerParameters):
         texts = as_texts(X)
         if not texts:
             none = as_features(sp.csr_array((0, self.n_sparse_)), allow_empty=True)
-            return with_dense(none, np.empty((0, self.encoder_.dim), np.float32))
+            return none.with_block(EMBEDDING, np.empty((0, self.encoder_.dim), np.float32))
         if given is not None:
             if is_table(given) or "feature_names_in_" in self.__dict__:
                 self._check_names(given)
@@ -454,7 +451,7 @@ class XRTransformer(TransformerParameters):
             sparse = self.vectorizer_.features(texts)
         else:
             sparse = as_features(self.vectorizer_.transform(texts))
-        return with_dense(sparse, self._embed(texts))
+        return sparse.with_block(EMBEDDING, self._embed(texts))
 
     def _searcher(self) -> Searcher:
         searcher = self.ranker_._searcher()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba._progress import Report
-from ceiba.features.matrix import FeatureMatrix
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.searcher import Filter, Searcher
 
@@ -32,7 +32,7 @@ class FusedSearcher:
     ----------
     searcher : Searcher
     label_embeddings : ndarray of shape (L, d), float32
-        Rows of length 1, or 0; the last d features of a row are its embedding, of length 1 too.
+        Rows of length 1, or 0. The block "embedding" of a text's features is of length 1 too.
     weight : float
         What the cosine counts beside the search's score.
     everywhere : bool
@@ -213,8 +213,7 @@ class FusedSearcher:
         return core.inner_products(embeddings, self._labels, ptr, labels, n_threads)
 
     def _embeddings(self, X: FeatureMatrix) -> NDArray[np.float32]:
-        assert X.dense is not None  # a model that has label embeddings has the texts' beside the sparse features
-        return X.dense[:, X.dense.shape[1] - self._labels.shape[1] :]
+        return X.block(EMBEDDING)
 
     def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
         mixed = np.maximum(cosine, 0)
