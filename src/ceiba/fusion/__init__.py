@@ -1,0 +1,1 @@
+"""Fusion: scores of several sources to one ranking, probabilities and decisions."""
