@@ -128,10 +128,10 @@ def _load_tfidf(description: Mapping[str, Any], files: FolderFiles) -> TfidfVect
         decoded = tuple(value) if old and isinstance(value, list) else decode(value, {}, files.path())
         setattr(vectorizer, name, decoded)
     try:
-        vectorizer._check_params()
+        vectorizer.check_params()
     except InputError as error:
         raise ModelFormatError(f"{files.path()}: the vectorizer's parameters cannot be used: {error}") from None
-    kinds = list(vectorizer._sizes())
+    kinds = vectorizer.kinds
     if description.get("parts") != kinds:
         raise ModelFormatError(
             f"{files.path()}: the vectorizer's parts must be {kinds}. Got {description.get('parts')!r}."
@@ -150,10 +150,9 @@ def _load_tfidf(description: Mapping[str, Any], files: FolderFiles) -> TfidfVect
         else:
             vocabularies[kind] = _packed_vocabulary(arrays, kind, n_columns, path)
         n_columns += len(vocabularies[kind])
-    vectorizer.vocabularies_ = vocabularies
-    vectorizer.idf_ = _checked_idf(arrays, n_columns, path)
+    idf = _checked_idf(arrays, n_columns, path)
     try:
-        vectorizer._ready_features()
+        vectorizer.restore(vocabularies, idf)
     except ValueError as error:  # the core finds n-grams that stand twice
         raise ModelFormatError(f"{path}: the vocabulary cannot be used: {error}") from error
     return vectorizer

@@ -284,7 +284,25 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         sizes = {"word": self.word_ngrams, "char": self.char_ngrams}
         return {kind: (size[0], size[1]) for kind, size in sizes.items() if size is not None}
 
-    def _check_params(self) -> None:
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of n-gram in use: "word", "char", or both in this order."""
+        return list(self._sizes())
+
+    def restore(self, vocabularies: dict[str, Mapping[str, int]], idf: np.ndarray) -> None:
+        """Set what ``fit`` learns, as it was read from a file, and make ready for texts.
+
+        Raises
+        ------
+        ValueError
+            When an n-gram stands twice in a vocabulary.
+        """
+        self.vocabularies_, self.idf_ = vocabularies, idf
+        self.__dict__.pop("_ready", None)
+        self._ready_features()
+
+    def check_params(self) -> None:
+        """Raise an InputError that names the parameter which cannot be used."""
         owner = type(self).__name__
         check_all(self.get_params(deep=False), self._constraints, owner)
         sizes = self._sizes()
@@ -347,7 +365,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
 
     def _learn(self, X: Iterable[str], keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Set vocabularies_ and idf_; if asked, return the rows of the texts as CSR arrays."""
-        self._check_params()
+        self.check_params()
         tables, n_threads = self._char_tables(), available_threads(self.n_jobs)
         counter = core.NgramCounter(tables, self._native_sizes(), keep, n_threads)
         n_rows = 0
