@@ -11,6 +11,7 @@ from tests.model_folders import reseal
 
 from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer, load
 from ceiba.data.instances import InstanceLists
+from ceiba.data.label_matrix import Labels
 from ceiba.encoders import load_encoder
 from ceiba.errors import CollapseWarning, InputError, InputTypeError, ModelFormatError
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features, stacked
@@ -223,7 +224,7 @@ def test_choosing_copies_no_embeddings():
     of_all /= np.linalg.norm(of_all, axis=1, keepdims=True)
     Y = sp.csr_array((np.ones(n, np.float32), (np.arange(n), np.arange(n) % n_labels)))
     whole = FeatureMatrix.from_block(EMBEDDING, of_all)
-    arguments = whole.part(0, n), Y, whole.part(n, n + n_labels), 300, "auto", "auto"
+    arguments = whole.part(0, n), Labels(Y), whole.part(n, n + n_labels), 300, "auto", "auto"
     tracemalloc.start()
     use.tune_fusion_weight(XRLinear(n_jobs=1), *arguments)
     _, peak = tracemalloc.get_traced_memory()

@@ -32,8 +32,8 @@ class InstanceLists(NamedTuple):
         """Read the columns of an (instances, nodes) matrix."""
         columns = matrix.tocsc()
         columns.sort_indices()
-        weight = columns.data.astype(np.float32) if weighted else None
-        return cls(columns.indptr.astype(np.int64), columns.indices.astype(np.int32), weight)
+        weight = columns.data.astype(np.float32, copy=False) if weighted else None
+        return cls(columns.indptr.astype(np.int64, copy=False), columns.indices.astype(np.int32, copy=False), weight)
 
     @classmethod
     def everything(cls, n_instances: int) -> InstanceLists:

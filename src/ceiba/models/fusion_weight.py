@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from ceiba.data.label_matrix import Labels
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.metrics import precision_at_k
 from ceiba.models.label_texts import embeddings_of_labels
@@ -33,7 +33,7 @@ def validation_rows(n_instances: int, seed: int) -> NDArray[np.intp]:
 def tune_fusion_weight(
     ranker: XRLinear,
     X: FeatureMatrix,
-    Y: sp.csr_array,
+    labels: Labels,
     label_rows: FeatureMatrix,
     n_held_out: int,
     documents: bool | str,
@@ -47,7 +47,7 @@ def tune_fusion_weight(
         A template; one tree of it is trained on the other rows.
     X : FeatureMatrix of N rows
         With the block "embedding". No row of it is copied where `label_rows` is the next part of the same matrix.
-    Y : csr_array of shape (N, L)
+    labels : Labels of N rows
     label_rows : FeatureMatrix of L rows
         The features of the labels' texts, of the same blocks.
     n_held_out : int
@@ -67,15 +67,15 @@ def tune_fusion_weight(
         return uses[0], weights[0]
     if not n_held_out:
         return uses[-1], 0.5 if weight == AUTO else weights[0]
-    asked, truth = X.part(0, n_held_out), Y[:n_held_out]
-    others, of_others = X.part(n_held_out, X.n_rows), Y[n_held_out:]
-    labels = embeddings_of_labels(label_rows.block(EMBEDDING), others.block(EMBEDDING), of_others)
+    asked, truth = X.part(0, n_held_out), labels.part(0, n_held_out).by_row
+    others, of_others = X.part(n_held_out, X.n_rows), labels.part(n_held_out, X.n_rows)
+    embeddings = embeddings_of_labels(label_rows.block(EMBEDDING), others.block(EMBEDDING), of_others.by_row)
     best = (-np.inf, uses[0], weights[0])
     for use in uses:
         model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
-        model.fit(others, of_others, classes=np.arange(Y.shape[1]), label_texts=label_rows)
+        model.fit(others, of_others, classes=np.arange(labels.n_labels), label_texts=label_rows)
         for each in weights:
-            searcher = FusedSearcher(model._searcher(), labels, each, everywhere=True)
+            searcher = FusedSearcher(model._searcher(), embeddings, each, everywhere=True)
             ids, _ = searcher.rank(asked, max(_KS), model.beam_size)
             figure = float(np.mean([precision_at_k(truth, ids, k) for k in _KS]))
             if figure > best[0]:

@@ -6,48 +6,53 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from ceiba.data.instances import InstanceLists
+from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features.matrix import as_features
 from ceiba.tree.label_tree import LabelTree
 
 
-def weighted_positives(Y: sp.csr_array, relevance: Any, norm: str | None) -> InstanceLists:
+def weighted_positives(labels: Labels, relevance: Any, norm: str | None) -> InstanceLists:
     """Return the positives of each label, with what they weigh: by `relevance`, else by `norm`, else all the same."""
     if relevance is not None:
-        return InstanceLists.from_columns(relevance_of_positives(relevance, Y), weighted=True)
+        return _replace_weight(labels, _relevance_of_positives(relevance, labels))
     if norm is not None:
-        return InstanceLists.from_columns(relevance_by_row(Y, norm), weighted=True)
-    return InstanceLists.from_columns(Y)
+        return _replace_weight(labels, _relevance_by_row(labels, norm))
+    return labels.by_label
 
 
-def relevance_of_positives(relevance: Any, Y: sp.csr_array) -> sp.csr_array:
-    """Return the relevance at the positives of Y, in Y's pattern."""
+def _replace_weight(labels: Labels, weight: NDArray[np.float32]) -> InstanceLists:
+    return labels.by_label._replace(weight=weight)
+
+
+def _relevance_of_positives(relevance: Any, labels: Labels) -> NDArray[np.float32]:
+    """Return the relevance of each entry of the labels' lists."""
     if not sp.issparse(relevance):
         raise InputTypeError("relevance must be a sparse matrix of Y's shape.")
     given = as_features(relevance, name="relevance").to_scipy()
-    if given.shape != Y.shape:
-        raise InputError(f"relevance must have Y's shape {Y.shape}, has {given.shape}.")
-    picked = given.multiply(Y).tocsr()
+    shape = labels.by_row.shape
+    if given.shape != shape:
+        raise InputError(f"relevance must have Y's shape {shape}, has {given.shape}.")
+    picked = given.multiply(labels.by_row).tocsc()
     picked.eliminate_zeros()
-    if picked.nnz != Y.nnz or picked.data.min(initial=1) <= 0:
+    picked.sort_indices()
+    if picked.nnz != labels.by_row.nnz or picked.data.min(initial=1) <= 0:
         raise InputError("relevance must be above 0 at every positive of Y.")
-    return picked
+    return picked.data.astype(np.float32, copy=False)
 
 
-def relevance_by_row(Y: sp.csr_array, norm: str) -> sp.csr_array:
-    """Return what each positive of an indicator weighs when rows have one length, scaled to a mean of 1.
+def _relevance_by_row(labels: Labels, norm: str) -> NDArray[np.float32]:
+    """Return what each entry of the labels' lists weighs when rows have one length, scaled to a mean of 1.
 
-    Parameters
-    ----------
-    Y : csr_array of shape (N, L)
-    norm : {"l1", "l2"}
-        Whether the weights of a row, which are equal, have the same sum or the same sum of squares in all rows.
+    The weights of a row are equal: with "l1" they have the same sum in all rows, with "l2" the same sum of squares.
     """
-    sizes = np.diff(Y.indptr)
-    weights = np.repeat(sizes, sizes) ** {"l1": -1.0, "l2": -0.5}[norm]
-    return sp.csr_array(((weights / weights.mean()).astype(np.float32), Y.indices, Y.indptr), shape=Y.shape)
+    sizes = np.diff(labels.by_row.indptr)
+    of_row = np.maximum(sizes, 1) ** {"l1": -1.0, "l2": -0.5}[norm]
+    mean = np.repeat(of_row, sizes).mean()
+    return (of_row / mean).astype(np.float32)[labels.by_label.indices]
 
 
 def matched_instances(matched: Any, tree: LabelTree | None, n_instances: int) -> InstanceLists:

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputTypeError
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import check_texts
@@ -21,7 +22,7 @@ class TrainingTexts:
     Attributes
     ----------
     texts : list of N str
-    Y : csr_array of shape (N, L)
+    labels : Labels
     classes : ndarray of shape (L,)
     X : FeatureMatrix of N rows or None
         Features of the caller's own.
@@ -32,7 +33,7 @@ class TrainingTexts:
     """
 
     texts: list[str]
-    Y: sp.csr_array
+    labels: Labels
     classes: NDArray
     X: FeatureMatrix | None
     names: list[str] | None
@@ -43,7 +44,7 @@ class TrainingTexts:
         order = np.concatenate([held_out, np.setdiff1d(np.arange(len(self.texts)), held_out)])
         texts = [self.texts[row] for row in order.tolist()]
         X = None if self.X is None else self.X.rows(order)
-        return TrainingTexts(texts, self.Y[order], self.classes, X, self.names, len(held_out))
+        return TrainingTexts(texts, self.labels.take(order), self.classes, X, self.names, len(held_out))
 
 
 def as_texts(texts: Any) -> list[str]:

@@ -17,7 +17,7 @@ from ceiba._params import N_JOBS, Constraints, Exactly, Flag, Instance, Interval
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import RANDOM_STATE, seed_from
 from ceiba.data.instances import InstanceLists
-from ceiba.data.labels import encode_labels
+from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import FeatureMatrix, as_features, stacked
@@ -331,16 +331,16 @@ class XRLinear(Presets, PartitionedClassifier):
             X = checked(rows) if isinstance(rows, (list, tuple)) else rows
         elif not isinstance(X, FeatureMatrix):
             X = as_features(X)
-        Y, classes = encode_labels(y, classes)
-        self._check_labels(Y, classes)
+        labels, classes = as_labels(y, classes)
+        self._check_labels(labels, classes)
         label_texts = in_class_order(label_texts, classes)
         self._check_embedding(len(classes), texts, label_texts)
         self._check_documents(texts, label_texts)
-        positives = weighted_positives(Y, relevance, self.relevance_norm)
-        extra = None if matched is None else matched_instances(matched, self.tree, Y.shape[0])
+        positives = weighted_positives(labels, relevance, self.relevance_norm)
+        extra = None if matched is None else matched_instances(matched, self.tree, labels.n_rows)
         seconds: dict[str, float] = {}
         started = time.perf_counter()
-        counts, n_train = np.diff(positives.ptr), Y.shape[0]
+        counts, n_train = labels.counts, labels.n_rows
         if self.label_documents:
             if isinstance(X, (FeatureMatrix, Sized)):
                 self._check_rows("Y", n_train, X.n_rows if isinstance(X, FeatureMatrix) else len(X))
@@ -418,13 +418,12 @@ class XRLinear(Presets, PartitionedClassifier):
         partition.seconds = {**seconds, **partition.seconds}
         return partition
 
-    def _check_labels(self, Y: sp.csr_array, classes: NDArray) -> None:
-        if Y.shape[0] == 0:
+    def _check_labels(self, labels: Labels, classes: NDArray) -> None:
+        if labels.n_rows == 0:
             raise InputError("Y is empty: it has 0 rows.")
         if len(classes) == 0:
             raise InputError("Y holds no labels at all.")
-        counts = np.bincount(Y.indices, minlength=len(classes))
-        empty = np.flatnonzero(counts == 0)
+        empty = np.flatnonzero(labels.counts == 0)
         if len(empty) and (self.empty_labels == "error" or len(empty) == len(classes)):
             raise InputError(
                 f"{len(empty)} of the {len(classes)} labels in Y are never positive, {classes[empty[0]]!r} for one; "

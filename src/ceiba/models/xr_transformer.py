@@ -19,7 +19,7 @@ from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
 from ceiba.data.frames import is_table
 from ceiba.data.instances import InstanceLists
-from ceiba.data.labels import encode_labels
+from ceiba.data.label_matrix import as_labels
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, require_accelerate, require_torch, torch_threads
 from ceiba.errors import InputError, InputTypeError
@@ -203,7 +203,9 @@ class XRTransformer(TransformerParameters):
         self._forget()
         self.encoder_, self.vectorizer_ = encoder, vectorizer
         of_texts = None if given.names is None else embeddings[n:]
-        self.label_embeddings_ = embeddings_of_labels(of_texts, embeddings[:n], given.Y) if weight > 0 else None
+        self.label_embeddings_ = (
+            embeddings_of_labels(of_texts, embeddings[:n], given.labels.by_row) if weight > 0 else None
+        )
         self.cosine_weight_, self.read_label_texts_ = weight, given.names is not None
         self.n_sparse_, self.own_features_ = features.n_features, given.X is not None
         self._take(ranker)
@@ -219,18 +221,18 @@ class XRTransformer(TransformerParameters):
         texts = as_texts(texts)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        Y, classes = encode_labels(y, classes)
+        labels, classes = as_labels(y, classes)
         ranker = self._new_ranker()
         check_all(ranker.get_params(deep=False), ranker._constraints, "XRLinear")
-        ranker._check_labels(Y, classes)
-        self._check_rows("Y", Y.shape[0], len(texts))
+        ranker._check_labels(labels, classes)
+        self._check_rows("Y", labels.n_rows, len(texts))
         given = None if features is None else as_features(features)
         if given is not None:
             self._check_rows("features", given.n_rows, len(texts))
         names = in_class_order(label_texts, classes)
         if isinstance(names, FeatureMatrix):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
-        found = TrainingTexts(texts, Y, classes, given, names)
+        found = TrainingTexts(texts, labels, classes, given, names)
         if names is not None and AUTO in (self.label_documents, self.cosine_weight):
             found = found.holdout_first(validation_rows(len(texts), self._seed))
         return found, ranker
@@ -257,10 +259,10 @@ class XRTransformer(TransformerParameters):
         if given.names is not None:
             label_rows, inputs = inputs.part(n, inputs.n_rows), inputs.part(0, n)
             use = self.label_documents, self.cosine_weight
-            documents, weight = tune_fusion_weight(ranker, inputs, given.Y, label_rows, given.n_held_out, *use)
+            documents, weight = tune_fusion_weight(ranker, inputs, given.labels, label_rows, given.n_held_out, *use)
             timer.lap("use of label texts")
         ranker.set_params(label_documents=documents)
-        ranker.fit(inputs, given.Y, classes=given.classes, label_texts=label_rows, progress=progress)
+        ranker.fit(inputs, given.labels, classes=given.classes, label_texts=label_rows, progress=progress)
         timer.lap("rankers")
         return weight
 
@@ -286,7 +288,7 @@ class XRTransformer(TransformerParameters):
         from ceiba.finetuning.checkpoint import fingerprint
         from ceiba.finetuning.train import train_matcher
 
-        n_threads, positives = available_threads(self.n_jobs), InstanceLists.from_columns(given.Y)
+        n_threads, positives = available_threads(self.n_jobs), given.labels.by_label
         basis = X
         if len(X.indices) == 0 and X.dense is None:
             basis = FeatureMatrix.from_block(EMBEDDING, encoder.embed(tokens))
