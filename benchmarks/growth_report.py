@@ -34,7 +34,7 @@ def curves(rows: Rows, seconds: str = "fit_s", figure: str = "P@1") -> dict[int,
 
 def system_of(row: dict) -> str:
     """Return the name of a row's system, and of what it begins with."""
-    at_random = row["system"] == X and not row["settings"].get("bootstrap", True)
+    at_random = row["system"] == X and row["settings"].get("head_init") == "random"
     return X_AT_RANDOM if at_random else row["system"]
 
 

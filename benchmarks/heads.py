@@ -79,7 +79,7 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
     sums = rng.standard_normal((n_labels, dim), np.float32)
     head = PrototypeHead(embeddings, membership_matrix(np.arange(n_labels), Y), 20.0, 0.5, sums)
-    nodes_of = SampledCandidates(None, Y, Encoder.nodes_at_once, 0)
+    nodes_of = SampledCandidates(None, Y, Encoder.max_full_softmax_nodes, 0)
     times = []
     for _ in range(rounds):
         rows = rng.choice(n_labels, BATCH, replace=False)

@@ -14,7 +14,7 @@ from benchmarks.estimators import make_estimator
 from benchmarks.runner import append, machine
 
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP") for k in (1, 3, 5)]
-ICD_SETTINGS = {"cost_positive": 4.0, "threshold": 0.01}
+ICD_SETTINGS = {"cost_positive": 4.0, "weight_threshold": 0.01}
 
 
 def run(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar, Self, TypeVar
 
+from ceiba._params import Constraint
 from ceiba.errors import InputError, InputTypeError
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -32,21 +34,55 @@ class Nested:
         return self.make().set_params(**{name: params[name] for name in self.shared})
 
 
+@dataclass(frozen=True)
+class Renamed:
+    """What a former parameter is called today, and how its values are written today.
+
+    Attributes
+    ----------
+    name : str
+        The parameter's name.
+    was : sequence of Constraint, default=()
+        The values that the former parameter had, where they are written differently today.
+    value : callable, default=None
+        Turns one of them into the value of today.
+    """
+
+    name: str
+    was: Sequence[Constraint] = ()
+    value: Callable[[Any], Any] | None = None
+
+    def translate(self, value: Any) -> Any:
+        """Return today's value for a former one; a value that was never allowed stays as it is."""
+        if self.value is None or not any(constraint.accepts(value) for constraint in self.was):
+            return value
+        return self.value(value)
+
+    def translate_text(self, text: str) -> str:
+        """Return what to write on the command line in place of a former value."""
+        for constraint in self.was:
+            with suppress(ValueError):
+                return str(self.translate(constraint.parse(text)))
+        return text
+
+
 class NamedParameters:
     """Mixin for estimators; stands before scikit-learn's ``BaseEstimator``, whose methods it extends.
 
-    A subclass declares in ``_nested`` which of its parameters are estimators, and in ``_removed`` what to use in place
-    of parameters that there were once.
+    A subclass declares in ``_nested`` which of its parameters are estimators. It declares former parameters too: in
+    ``_renamed`` those that have another name today, in ``_removed`` what to use in place of the others.
     """
 
     _nested: ClassVar[Mapping[str, Nested]] = {}
+    _renamed: ClassVar[Mapping[str, Renamed]] = {}
     _removed: ClassVar[Mapping[str, str]] = {}
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         known = _own_names(cls)
-        for name in params:
+        for name, value in params.items():
             if name not in known and not _takes_more(cls):
-                raise InputTypeError(f"{cls.__name__} has no parameter {name!r}.{_hint(cls, name, constructor=True)}")
+                hint = _hint(cls, name, value, constructor=True)
+                raise InputTypeError(f"{cls.__name__} has no parameter {name!r}.{hint}")
         return super().__new__(cls)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -57,7 +93,7 @@ class NamedParameters:
         base: Any = super()
         params = base.get_params(deep=deep)
         for part, nested in self._nested.items() if deep else ():
-            if nested.is_default(params[part]):
+            if part in params and nested.is_default(params[part]):
                 inner = nested.made_for(params).get_params()
                 params.update({f"{part}__{name}": value for name, value in inner.items()})
         return params
@@ -70,10 +106,12 @@ class NamedParameters:
         base: Any = super()
         own: dict[str, Any] = base.get_params(deep=False)
         made: dict[str, Any] = {}
-        for name in params:
+        for name, value in params.items():
             part, inner, rest = name.partition("__")
             if part not in own:
-                raise InputError(f"Invalid parameter {name!r} for {type(self).__name__}.{_hint(type(self), name)}")
+                raise InputError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}.{_hint(type(self), name, value)}"
+                )
             if not inner:
                 continue
             target = made.get(part, params.get(part, own[part]))
@@ -84,6 +122,9 @@ class NamedParameters:
             if rest not in target.get_params():
                 found = closest(rest, target.get_params())
                 hint = f" Did you mean {f'{part}__{found}'!r}?" if found else ""
+                now = _renamed_parameter(type(target), rest)
+                if now is not None:
+                    hint = f" It is called {now.name!r} now: write {part}__{now.name}={now.translate(value)!r}."
                 known = ", ".join(sorted(target.get_params(deep=False)))
                 raise InputError(
                     f"Invalid parameter {name!r}: {part} is a {type(target).__name__}.{hint} "
@@ -133,6 +174,9 @@ def _wrong_argument(kind: type, method: str, name: str, now: str, names: list[st
         return f"{call} got {twice}.{hint} {known}"
     if name in _own_names(kind):
         return f"{call} has no argument {name!r}, which is a parameter of {kind.__name__} itself: set it there."
+    parameter = _renamed_parameter(kind, name)
+    if parameter is not None:
+        return f"{call} has no argument {name!r}. It is the parameter {parameter.name!r} of {kind.__name__} now."
     return f"{call} has no argument {name!r}.{hint} {known}"
 
 
@@ -143,12 +187,52 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+def renamed_arguments(**former: str) -> Callable[[_Method], _Method]:
+    """Decorate a function: a former name of an argument raises InputTypeError with the name of today.
+
+    Parameters
+    ----------
+    **former : str
+        The name of today for each former one.
+    """
+
+    def decorate(function: _Method) -> _Method:
+        @functools.wraps(function)
+        def checked(*args: Any, **given: Any) -> Any:
+            for name in given:
+                if name in former:
+                    raise InputTypeError(
+                        f"{function.__name__}() has no argument {name!r}. It is called {former[name]!r} now."
+                    )
+            return function(*args, **given)
+
+        return checked  # type: ignore[return-value]
+
+    return decorate
+
+
+def translate_parameter(kind: type, name: str, value: Any) -> tuple[str, Any]:
+    """Return name and value of today for a parameter of an older model; others are returned as they are."""
+    now = _renamed_parameter(kind, name)
+    return (name, value) if now is None else (now.name, now.translate(value))
+
+
+def renamed_on_command_line(kind: type, name: str, text: str, prefix: str = "") -> str | None:
+    """Return ``name=value`` of today for a former parameter in a ``--set``; None where the name is no former one."""
+    now = _renamed_parameter(kind, name)
+    return None if now is None else f"{prefix}{now.name}={now.translate_text(text)}"
+
+
 def meant_parameter(kind: type[NamedParameters], name: str) -> str | None:
     """Return the parameter of a class, own or nested, that a wrong name is most like; None where none is like it."""
-    nested = {part: list(each.make().get_params(deep=False)) for part, each in kind._nested.items()}
+    made = {part: each.make() for part, each in kind._nested.items()}
+    nested = {part: list(each.get_params(deep=False)) for part, each in made.items()}
     for part, names in nested.items():
         if name in names:
             return f"{part}__{name}"
+        now = _renamed_parameter(type(made[part]), name)
+        if now is not None:
+            return f"{part}__{now.name}"
     part, inner, rest = name.partition("__")
     if inner and part in nested:
         found = closest(rest, nested[part])
@@ -163,9 +247,17 @@ def meant_parameter(kind: type[NamedParameters], name: str) -> str | None:
     return None
 
 
-def _hint(kind: type[NamedParameters], name: str, *, constructor: bool = False) -> str:
+def _renamed_parameter(kind: type, name: str) -> Renamed | None:
+    renamed: Mapping[str, Renamed] = getattr(kind, "_renamed", {})
+    return renamed.get(name)
+
+
+def _hint(kind: type[NamedParameters], name: str, value: Any, *, constructor: bool = False) -> str:
     """Return what to write in place of a wrong parameter name, and the names that there are."""
     known = f" Its parameters are: {', '.join(sorted(_own_names(kind)))}."
+    now = _renamed_parameter(kind, name)
+    if now is not None:
+        return f" It is called {now.name!r} now: write {now.name}={now.translate(value)!r}."
     if name in kind._removed:
         return f" {kind._removed[name].format(kind=kind.__name__)}"
     found = meant_parameter(kind, name)

@@ -199,7 +199,7 @@ def test_time_to_the_same_accuracy(tmp_path):
 
     rows = [row("xr-transformer", 10, 5.0, 40.0), row("xr-transformer", 20, 10.0, 60.0)]
     rows += [row("x-transformer", 10, 20.0, 30.0), row("x-transformer", 20, 40.0, 50.0)]
-    rows += [row("x-transformer", 20, 60.0, 39.0, bootstrap=False)]
+    rows += [row("x-transformer", 20, 60.0, 39.0, head_init="random")]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     result = CliRunner().invoke(app, ["growth-report", str(tmp_path / "rows.jsonl"), "--to", str(tmp_path)])
     assert result.exit_code == 0, result.output

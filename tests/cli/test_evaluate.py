@@ -120,7 +120,7 @@ def test_filter_leaves_pairs_out_of_answers_and_positives(run, tmp_path):
     (tmp_path / "test.txt").write_text("4 4 4\n0 0:1\n1,2 1:1\n2 2:1\n3 3:1\n")
     (tmp_path / "filter.txt").write_text("1 1\n")
     folder = tmp_path / "m"
-    assert run("train", tmp_path / "train.txt", "--model-dir", folder, "--set", "threshold=0").code == 0
+    assert run("train", tmp_path / "train.txt", "--model-dir", folder, "--set", "weight_threshold=0").code == 0
     words = ["evaluate", folder, tmp_path / "test.txt", "-k", "1", "-k", "4", "--json"]
     plain, filtered = run(*words).json, run(*words, "--filter", tmp_path / "filter.txt").json
     assert (plain["P@1"], plain["P@4"]) == (100, 500 / 16)

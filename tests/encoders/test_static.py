@@ -13,8 +13,9 @@ from ceiba.encoders.static import fit_static_encoder, static_dim
 from ceiba.errors import InputError, ModelFormatError
 from ceiba.io import current_generation
 
-FAST = {"epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3, "min_positives": 0}
-FAST |= {"device": "cpu", "n_jobs": 1, "ranker": XRLinear(branching_factor=3, max_leaf_size=5, threshold=0.01)}
+FAST = {"epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
+FAST |= {"prototype_max_positives": 0}
+FAST |= {"device": "cpu", "n_jobs": 1, "ranker": XRLinear(branching_factor=3, max_leaf_size=5, weight_threshold=0.01)}
 ASKED = ["the old red apple", "never seen: Zürich?", ""]
 
 

@@ -19,7 +19,7 @@ KINDS = {
     "llama": ({**SIZES, "num_key_value_heads": 1}, "last"),
     "qwen2": ({**SIZES, "num_key_value_heads": 1}, "last"),
 }
-FAST = {"max_length": 16, "steps": 1, "batch_size": 16, "warmup": 0, "learning_rate": 1e-2, "device": "cpu"}
+FAST = {"max_length": 16, "steps": 1, "batch_size": 16, "warmup_ratio": 0, "learning_rate": 1e-2, "device": "cpu"}
 FAST |= {"n_jobs": 1, "matcher_leaf_size": 99, "ranker": XRLinear(max_leaf_size=5)}
 ASKED = ["the old red apple", "a new green tree", ""]
 

@@ -51,8 +51,8 @@ def train(tmp_path, encoder, corpus, name, processes, **params):
     [
         ("tiny", {"checkpoint": True}),
         ("tiny", {"named": True}),
-        ("tiny", {"min_positives": 99}),
-        ("tiny", {"loss": "squared_hinge", "accumulation": 4}),
+        ("tiny", {"prototype_max_positives": 99}),
+        ("tiny", {"finetuning_loss": "squared_hinge", "gradient_accumulation_steps": 4}),
         ("static:8", {"validation_fraction": 0.2}),
     ],
 )

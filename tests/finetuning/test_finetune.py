@@ -28,7 +28,7 @@ FAST |= {
     "precision": "float32",
     "device": "cpu",
     "n_jobs": 1,
-    "min_positives": 0,
+    "prototype_max_positives": 0,
 }
 
 
@@ -46,7 +46,7 @@ def same(first, second):
 @pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
 @pytest.mark.parametrize("model", [XRTransformer, XTransformer])
 def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
-    reports = fit(tiny_encoder, small_corpus, model, epochs=12.0, loss=loss).fit_report_["matcher"]
+    reports = fit(tiny_encoder, small_corpus, model, epochs=12.0, finetuning_loss=loss).fit_report_["matcher"]
     assert len(reports) == (3 if model is XRTransformer else 1)
     for report in reports:
         # the solved head of a first level of three nodes is at its best already
@@ -58,10 +58,10 @@ def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
 
 @pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
 def test_a_head_begun_at_random_knows_nothing(tiny_encoder, small_corpus, loss):
-    params = {"loss": loss, "matcher_branching_factor": 8, "epochs": 12.0}
+    params = {"finetuning_loss": loss, "matcher_branching_factor": 8, "epochs": 12.0}
     begun, at_random = (
-        fit(tiny_encoder, small_corpus, XTransformer, bootstrap=bootstrap, **params).fit_report_["matcher"][0]
-        for bootstrap in (True, False)
+        fit(tiny_encoder, small_corpus, XTransformer, head_init=head_init, **params).fit_report_["matcher"][0]
+        for head_init in ("auto", "random")
     )
     n_nodes = at_random["nodes"]
     knowing_nothing = np.log(n_nodes) if loss == "softmax" else n_nodes  # a margin of 0 costs 1
@@ -70,12 +70,27 @@ def test_a_head_begun_at_random_knows_nothing(tiny_encoder, small_corpus, loss):
     assert np.mean(at_random["loss"][-5:]) < at_random["loss"][0]
 
 
+@pytest.mark.parametrize("model", [XRTransformer, XTransformer])
+@pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
+def test_each_way_to_begin_a_head(tiny_encoder, small_corpus, model, loss):
+    params = {"finetuning_loss": loss, "epochs": 2.0}
+    fitted = {
+        head_init: fit(tiny_encoder, small_corpus, model, head_init=head_init, **params)
+        for head_init in ("auto", "centroid", "linear", "random")
+    }
+    chosen = "centroid" if loss == "softmax" else "linear"
+    assert same(fitted["auto"], fitted[chosen])
+    losses = {name: each.fit_report_["matcher"][0]["loss"][0] for name, each in fitted.items()}
+    assert len({round(value, 6) for value in losses.values()}) == 3
+    assert losses["linear"] < losses["random"]
+
+
 def test_a_head_at_random_is_the_seeds(tiny_encoder, small_corpus):
-    first, again, other = (fit(tiny_encoder, small_corpus, bootstrap=False, random_state=seed) for seed in (0, 0, 1))
+    first, again, other = (fit(tiny_encoder, small_corpus, head_init="random", random_state=seed) for seed in (0, 0, 1))
     assert same(first, again)
     assert not same(first, other)
-    with pytest.raises(InputError, match="bootstrap"):
-        fit(tiny_encoder, small_corpus, bootstrap="linear")
+    with pytest.raises(InputError, match="head_init"):
+        fit(tiny_encoder, small_corpus, head_init="zeros")
 
 
 def test_levels_share_the_steps():
@@ -97,19 +112,19 @@ def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus
         return run_level(self, level, shortlist, head, *args, **kwargs)
 
     monkeypatch.setattr(FineTuner, "run_level", recorded)
-    fit(tiny_encoder, small_corpus, min_positives=25, loss="squared_hinge")
+    fit(tiny_encoder, small_corpus, prototype_max_positives=25, finetuning_loss="squared_hinge")
     assert heads == [(1, LevelHead), (2, LevelHead), (3, LevelHead)]  # means are told apart by a softmax only
     heads.clear()
-    reports = fit(tiny_encoder, small_corpus, min_positives=25, epochs=12.0).fit_report_
+    reports = fit(tiny_encoder, small_corpus, prototype_max_positives=25, epochs=12.0).fit_report_
     assert heads == [(1, LevelHead), (2, LevelHead), (3, PrototypeHead)]
     losses = reports["matcher"][2]["loss"]
     assert np.mean(losses[-5:]) < np.mean(losses[:3])
     heads.clear()
-    fit(tiny_encoder, small_corpus, XTransformer, min_positives=99)
+    fit(tiny_encoder, small_corpus, XTransformer, prototype_max_positives=99)
     assert heads == [(1, LevelHead)]
     heads.clear()
     texts, _ = small_corpus
-    fit(tiny_encoder, (texts, [[str(row)] for row in range(len(texts))]), min_positives=99)
+    fit(tiny_encoder, (texts, [[str(row)] for row in range(len(texts))]), prototype_max_positives=99)
     assert len(texts) > 3 ** (len(heads) + 1)  # the lowest levels are of texts alone, and are left out
     assert heads[-1][1] is PrototypeHead
 
@@ -119,9 +134,9 @@ def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus
     [
         ({}, {}, "all all all"),
         ({"_FEW_NODES": 4}, {}, "all near near"),
-        ({"_FEW_NODES": 4}, {"min_positives": 99}, "all all all"),
-        ({"_FEW_NODES": 4, "THIN_DRAW": 0}, {"min_positives": 99}, "all near near"),
-        ({}, {"loss": "squared_hinge"}, "near near near"),
+        ({"_FEW_NODES": 4}, {"prototype_max_positives": 99}, "all all all"),
+        ({"_FEW_NODES": 4, "THIN_DRAW": 0}, {"prototype_max_positives": 99}, "all near near"),
+        ({}, {"finetuning_loss": "squared_hinge"}, "near near near"),
     ],
 )
 def test_matchers_choose_where_nodes_are_many(tiny_encoder, small_corpus, monkeypatch, kept, params, kinds):
@@ -174,7 +189,7 @@ def test_the_stream_of_batches_holds_every_text_once_an_epoch(tiny_encoder, smal
 
 def test_averaging_is_between_pretrained_and_fine_tuned(tiny_encoder, small_corpus):
     start = load_encoder(tiny_encoder)
-    tuned, half, none = (fit(tiny_encoder, small_corpus, averaging=share).encoder_ for share in (0.0, 0.5, 1.0))
+    tuned, half, none = (fit(tiny_encoder, small_corpus, wise_ft_alpha=share).encoder_ for share in (1.0, 0.5, 0.0))
     for before, after, mean, same in zip(*(e.parameters() for e in (start, tuned, half, none)), strict=True):
         assert torch.allclose(mean, (before + after) / 2, atol=1e-6)
         assert torch.equal(same, before)
@@ -189,9 +204,9 @@ KINDS = {
     "shortlists": {},
     "held-out": {"validation_fraction": 0.2},
     "held-out-label-texts": {"validation_fraction": 0.2, "patience": 99},
-    "held-out-means": {"validation_fraction": 0.2, "patience": 99, "min_positives": 99},
-    "means-of-a-draw": {"min_positives": 99},
-    "means-of-a-draw-near": {"min_positives": 99},
+    "held-out-means": {"validation_fraction": 0.2, "patience": 99, "prototype_max_positives": 99},
+    "means-of-a-draw": {"prototype_max_positives": 99},
+    "means-of-a-draw-near": {"prototype_max_positives": 99},
 }
 
 
@@ -203,7 +218,7 @@ def whole(request, tiny_encoder, small_corpus):
         params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
     with pytest.MonkeyPatch.context() as patch:
         if "draw" in request.param:
-            patch.setattr(Encoder, "nodes_at_once", 4)
+            patch.setattr(Encoder, "max_full_softmax_nodes", 4)
         if request.param == "shortlists":
             patch.setattr(train, "_FEW_NODES", 0)
         if "near" in request.param:
@@ -273,7 +288,7 @@ def test_step_in_parts_is_the_same_step(tiny_encoder, small_corpus, monkeypatch,
 
 @pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
 def test_accumulation_is_the_same_training(tiny_encoder, small_corpus, monkeypatch, loss):
-    params = {"dropout": 0.0, "epochs": 1.0, "loss": loss}
+    params = {"dropout": 0.0, "epochs": 1.0, "finetuning_loss": loss}
     whole = fit(tiny_encoder, small_corpus, **params)
     sizes, own = [], FineTuner._loss
 
@@ -282,12 +297,12 @@ def test_accumulation_is_the_same_training(tiny_encoder, small_corpus, monkeypat
         return own(self, embeddings, rows, *rest)
 
     monkeypatch.setattr(FineTuner, "_loss", counted)
-    parts = fit(tiny_encoder, small_corpus, accumulation=3, **params)
+    parts = fit(tiny_encoder, small_corpus, gradient_accumulation_steps=3, **params)
     assert max(sizes) == 3
     for a, b in zip(whole.encoder_.parameters(), parts.encoder_.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3)
     sizes.clear()
-    fit(tiny_encoder, small_corpus, accumulation=99, **params)
+    fit(tiny_encoder, small_corpus, gradient_accumulation_steps=99, **params)
     assert set(sizes) == {1}
 
 
@@ -316,7 +331,7 @@ def test_early_stopping_keeps_the_best_weights(tiny_encoder, small_corpus, monke
         return next(losses)
 
     monkeypatch.setattr(FineTuner, "_validate", validate)
-    params = {"validation_fraction": 0.2, "patience": 2, "steps": 60, "matcher_leaf_size": 99, "averaging": 0.0}
+    params = {"validation_fraction": 0.2, "patience": 2, "steps": 60, "matcher_leaf_size": 99, "wise_ft_alpha": 1.0}
     model = fit(tiny_encoder, small_corpus, **params)
     assert model.fit_report_["matcher"][0]["validation_loss"] == [3.0, 2.0, 4.0, 5.0]
     kept = dict(zip((id(p) for p in model.encoder_.parameters() if p.requires_grad), seen[1], strict=True))
@@ -357,10 +372,12 @@ def test_gradients_of_a_batchs_rows_are_clipped_as_those_of_the_whole_table():
 
 @pytest.mark.parametrize("level", ["weights", "means", "label texts"])
 def test_every_level_is_trained_by_the_loss_asked_for(tiny_encoder, small_corpus, level):
-    params = {"steps": [0, 0, 3], "min_positives": 99 if level == "means" else 0}
+    params = {"steps": [0, 0, 3], "prototype_max_positives": 99 if level == "means" else 0}
     if level == "label texts":
         params["label_texts"] = sorted({label for row in small_corpus[1] for label in row})
-    assert not same(*(fit(tiny_encoder, small_corpus, loss=loss, **params) for loss in ("softmax", "squared_hinge")))
+    assert not same(
+        *(fit(tiny_encoder, small_corpus, finetuning_loss=loss, **params) for loss in ("softmax", "squared_hinge"))
+    )
 
 
 def test_a_checkpoint_is_of_its_encoder(tiny_encoder, small_corpus, tmp_path):
@@ -378,8 +395,8 @@ def test_a_checkpoint_is_of_its_encoder(tiny_encoder, small_corpus, tmp_path):
         fit(other, small_corpus, **params)
 
 
-@pytest.mark.parametrize(("averaging", "n_copies"), [(0.0, 0), (0.5, 1)])
-def test_pretrained_weights_are_kept_where_they_count(tiny_encoder, small_corpus, averaging, n_copies):
+@pytest.mark.parametrize(("wise_ft_alpha", "n_copies"), [(1.0, 0), (0.5, 1)])
+def test_pretrained_weights_are_kept_where_they_count(tiny_encoder, small_corpus, wise_ft_alpha, n_copies):
     at_start = load_encoder(tiny_encoder).network.encoder.layer[0].intermediate.dense.weight
     found = []
 
@@ -389,7 +406,7 @@ def test_pretrained_weights_are_kept_where_they_count(tiny_encoder, small_corpus
             tensors = (one for one in gc.get_objects() if type(one) is torch.Tensor and one.shape == at_start.shape)
             found.append(sum(torch.equal(one, at_start) for one in tensors))
 
-    XRTransformer(encoder=str(tiny_encoder), **{**FAST, "averaging": averaging, "steps": 3}).fit(
+    XRTransformer(encoder=str(tiny_encoder), **{**FAST, "wise_ft_alpha": wise_ft_alpha, "steps": 3}).fit(
         *small_corpus, progress=look
     )
     assert set(found) == {n_copies}

@@ -15,7 +15,7 @@ pytest.importorskip("peft")
 
 FAST = {"max_length": 16, "steps": [0, 12, 12], "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 1e-2, "head_learning_rate": 1e-2, "precision": "float32", "device": "cpu", "n_jobs": 1}
-FAST |= {"lora_rank": 2, "min_positives": 0}
+FAST |= {"lora_rank": 2, "prototype_max_positives": 0}
 
 
 def fit(encoder, corpus, **params):
@@ -59,7 +59,7 @@ def test_the_change_of_a_matrix_has_the_rank(tiny_encoder, small_corpus):
 
 def test_averaging_is_between_pretrained_and_fine_tuned(tiny_encoder, small_corpus):
     start = load_encoder(tiny_encoder)
-    tuned, half, none = (fit(tiny_encoder, small_corpus, averaging=share).encoder_ for share in (0.0, 0.5, 1.0))
+    tuned, half, none = (fit(tiny_encoder, small_corpus, wise_ft_alpha=share).encoder_ for share in (1.0, 0.5, 0.0))
     for before, after, mean, same in zip(*(e.parameters() for e in (start, tuned, half, none)), strict=True):
         assert torch.allclose(mean, (before + after) / 2, atol=1e-6)
         assert torch.allclose(same, before, atol=1e-6)

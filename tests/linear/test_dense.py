@@ -12,7 +12,7 @@ from ceiba.linear.solve import SolverSettings, train_layer
 from ceiba.reference import layers as reference
 from ceiba.reference.weights import unpack
 
-TIGHT = SolverSettings(tolerance=1e-4, max_iter=20_000, threshold=0.0, weight_dtype="float32")
+TIGHT = SolverSettings(tolerance=1e-4, max_iter=20_000, weight_threshold=0.0, weight_dtype="float32")
 LOSSES = ["squared_hinge", "hinge", "logistic"]
 
 
@@ -111,7 +111,7 @@ def test_a_parent_without_instances():
     X = as_features(sp.csr_array(np.eye(4, 3, dtype=np.float32))).with_block(EMBEDDING, embeddings(4, 6))
     matched = InstanceLists(np.array([0, 0, 4]), np.arange(4, dtype=np.int32))
     positives = InstanceLists(np.array([0, 0, 2]), np.array([0, 2], np.int32))
-    layer = train_layer(X, np.array([0, 1, 2]), matched, positives, SolverSettings(threshold=0.0))
+    layer = train_layer(X, np.array([0, 1, 2]), matched, positives, SolverSettings(weight_threshold=0.0))
     W, intercepts = unpack(layer)
     assert not W.toarray()[:, 0].any()
     assert intercepts[0] == 0

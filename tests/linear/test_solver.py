@@ -16,7 +16,7 @@ from ceiba.reference.weights import unpack
 
 patient = settings(deadline=None, max_examples=40)
 
-TIGHT = SolverSettings(tolerance=1e-4, max_iter=20_000, threshold=0.0, weight_dtype="float32")
+TIGHT = SolverSettings(tolerance=1e-4, max_iter=20_000, weight_threshold=0.0, weight_dtype="float32")
 
 
 def weights_of(layer):
@@ -234,11 +234,11 @@ def test_every_child_has_its_own_threshold(make_problem, n_parents):
     child_ptr = np.arange(n_parents + 1) * 21 // n_parents
     matched = InstanceLists(np.arange(n_parents + 1) * 60, np.tile(np.arange(60, dtype=np.int32), n_parents))
     arguments = problem.features, child_ptr, matched, problem.positives
-    whole, intercepts = weights_of(train_layer(*arguments, replace(TIGHT, threshold=0.0)))
-    strictness = np.linspace(0.5, 4, 21)
-    layer = train_layer(*arguments, replace(TIGHT, threshold=0.1), strictness=strictness)
+    whole, intercepts = weights_of(train_layer(*arguments, replace(TIGHT, weight_threshold=0.0)))
+    multiplier = np.linspace(0.5, 4, 21)
+    layer = train_layer(*arguments, replace(TIGHT, weight_threshold=0.1), threshold_multiplier=multiplier)
     W, same = weights_of(layer)
-    np.testing.assert_array_equal(W, reference.threshold(whole, (0.1 * strictness).astype(np.float32)))
+    np.testing.assert_array_equal(W, reference.threshold(whole, (0.1 * multiplier).astype(np.float32)))
     np.testing.assert_array_equal(same, intercepts)
     assert 0 < np.count_nonzero(W) < np.count_nonzero(whole)
 

@@ -14,7 +14,7 @@ from ceiba.linear.solve import SolverSettings, train_layer
 from ceiba.reference.layers import threshold
 from ceiba.reference.weights import pack, unpack
 
-EXACT = SolverSettings(weight_dtype="float32", threshold=0.0)
+EXACT = SolverSettings(weight_dtype="float32", weight_threshold=0.0)
 
 
 def draw(n, d, n_labels, *, density=0.3, spread=1, seed=0):
@@ -64,7 +64,7 @@ def kind(request):
     matched = everything(n, len(child_ptr) - 1)
 
     def train(weight_dtype="float32", threshold=limit):
-        settings = replace(EXACT, weight_dtype=weight_dtype, threshold=threshold)
+        settings = replace(EXACT, weight_dtype=weight_dtype, weight_threshold=threshold)
         return train_layer(X, child_ptr, matched, positives, settings)
 
     return request.param, child_ptr, limit, train
@@ -76,7 +76,7 @@ def test_the_kinds_are_what_they_are_called():
     for name, (n, d, n_labels, parents, spread, limit) in KINDS.items():
         X, positives = draw(n, d, n_labels, spread=spread, density=min(1, 6 / d**0.5))
         child_ptr = np.array(parents) if isinstance(parents, list) else np.arange(parents + 1) * n_labels // parents
-        settings = replace(EXACT, threshold=limit)
+        settings = replace(EXACT, weight_threshold=limit)
         layers[name] = train_layer(X, child_ptr, everything(n, len(child_ptr) - 1), positives, settings)
     assert np.diff(layers["many rows"].arrays["chunk_row"]).max() > 3 * 256
     assert unpack(layers["features beyond 16 bits"])[0].tocoo().row.max() > 2 * 2**16
@@ -163,7 +163,7 @@ def test_counts_of_weights(kind, weight_dtype):
 @pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])
 def test_full_rows_among_short_ones(weight_dtype):
     X, positives = few_full_rows()
-    settings = SolverSettings(threshold=2e-4, max_iter=5, weight_dtype=weight_dtype)
+    settings = SolverSettings(weight_threshold=2e-4, max_iter=5, weight_dtype=weight_dtype)
     layer = train_layer(X, np.array([0, 240]), everything(300, 1), positives, settings)
     W, intercepts = unpack(layer)
     assert np.diff(W.tocsr().indptr)[:64].min() > 200

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ceiba import XRLinear
 from ceiba.features.matrix import as_features
 
-SMALL = {"branching_factor": 3, "max_leaf_size": 8, "tolerance": 1e-3, "max_iter": 5000, "threshold": 0.0}
+SMALL = {"branching_factor": 3, "max_leaf_size": 8, "tolerance": 1e-3, "max_iter": 5000, "weight_threshold": 0.0}
 
 
 @pytest.fixture(scope="module")

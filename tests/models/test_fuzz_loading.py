@@ -26,10 +26,10 @@ TEXTS = [f"w{i % 7} w{i % 11} v{i % 5}" for i in range(60)]
 LABELS = [[f"l{i % 23}", f"m{i % 3}"] for i in range(60)]
 KINDS = {
     "float16": {"branching_factor": 3, "max_leaf_size": 4},
-    "float32": {"branching_factor": 3, "max_leaf_size": 4, "weight_dtype": "float32", "threshold": 0.0},
+    "float32": {"branching_factor": 3, "max_leaf_size": 4, "weight_dtype": "float32", "weight_threshold": 0.0},
     "float8": {"max_leaf_size": 10, "weight_dtype": "float8", "combine": "sigmoid", "n_trees": 2},
     "one level": {"max_leaf_size": 100, "vectorizer": None},
-    "wide": {"max_leaf_size": 300, "vectorizer": None, "threshold": 0.2, "combine": "sigmoid"},
+    "wide": {"max_leaf_size": 300, "vectorizer": None, "weight_threshold": 0.2, "combine": "sigmoid"},
     "overlapping": {"tree": LabelTree([[0, 2], [0, 13, 29]], [*range(13), *range(10, 26)]), "weight_dtype": "float32"},
 }
 

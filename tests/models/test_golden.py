@@ -25,7 +25,7 @@ LABELS = [sorted({*text.split()} & {*COLOURS, *THINGS}) for text in TEXTS]
 QUERIES = ["a red car", "black stone near the river", "the bird", "", "nothing known", "white white sea house apple"]
 PARAMETERS = {
     "plain": {},
-    "deep": {"branching_factor": 2, "max_leaf_size": 2, "n_trees": 2, "threshold": 0.01},
+    "deep": {"branching_factor": 2, "max_leaf_size": 2, "n_trees": 2, "weight_threshold": 0.01},
     "logistic": {"loss": "logistic", "combine": "sigmoid", "max_leaf_size": 3, "branching_factor": 2},
     "codes": {"weight_dtype": "float8", "negatives": "tfn+man", "max_leaf_size": 4, "branching_factor": 3},
 }

@@ -24,8 +24,8 @@ from ceiba.models.label_texts import embeddings_of_labels, with_documents
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
-FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, threshold=0.01)}
-USED = {"label_documents": True, "cosine_weight": 0.5}
+FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, weight_threshold=0.01)}
+USED = {"ranker_label_documents": True, "cosine_weight": 0.5}
 ASKED = ["the old red apple", "a new green tree"]
 
 
@@ -203,7 +203,7 @@ def test_the_labels_level_is_trained_on_their_texts(tiny_encoder, small_corpus):
 
 def test_what_they_are_used_for_is_chosen_by_rows_held_out(tiny_encoder, small_corpus, monkeypatch):
     texts, labels = (part * 6 for part in small_corpus)
-    free = {"label_documents": "auto", "cosine_weight": "auto"}
+    free = {"ranker_label_documents": "auto", "cosine_weight": "auto"}
     held_out = use.validation_rows(len(texts), 0)
     assert len(held_out) == 27
     assert not len(use.validation_rows(399, 0))
@@ -233,7 +233,7 @@ def test_choosing_copies_no_embeddings():
 
 
 def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):
-    model = fit(tiny_encoder, small_corpus, frozen=True, label_documents=False, cosine_weight=0.0)
+    model = fit(tiny_encoder, small_corpus, frozen=True, ranker_label_documents=False, cosine_weight=0.0)
     plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", cosine_weight=0.0, **FAST).fit(*small_corpus)
     assert model.label_embeddings_ is None
     model.save(tmp_path / "m")

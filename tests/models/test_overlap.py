@@ -120,7 +120,8 @@ def test_a_cluster_that_every_label_left(problem):
 
 def test_weights_of_a_label_in_several_clusters_are_larger(problem, fitted):
     """A label of s clusters keeps no weight below sqrt(s) times the threshold."""
-    partition = XRLinear(**{**SMALL, "threshold": 0.2}, weight_dtype="float32").fit(problem.X, problem.Y).partitions_[0]
+    params = {**SMALL, "weight_threshold": 0.2, "weight_dtype": "float32"}
+    partition = XRLinear(**params).fit(problem.X, problem.Y).partitions_[0]
     times = np.bincount(partition.tree.slot_label)[partition.tree.slot_label]
     assert set(times.tolist()) == {1, 2, 3}
     smallest = {

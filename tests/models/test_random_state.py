@@ -68,7 +68,7 @@ def test_models_with_an_encoder(tiny_encoder, small_corpus, tmp_path, make, pref
     model = XRTransformer(
         encoder=f"{prefix}{tiny_encoder}", max_length=16, random_state=make(),
         steps=2, batch_size=4, device="cpu", n_jobs=1,
-        checkpoint_dir=str(tmp_path / "checkpoints"), label_documents=False,
+        checkpoint_dir=str(tmp_path / "checkpoints"), ranker_label_documents=False,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CollapseWarning)

@@ -99,7 +99,7 @@ def test_models_of_every_shape_are_the_same_after_loading(tmp_path, make_problem
     model = XRLinear(
         branching_factor=data.draw(st.integers(2, 5)),
         max_leaf_size=data.draw(st.integers(1, 70)),
-        threshold=data.draw(st.sampled_from([0.0, 0.1, 1e9])),
+        weight_threshold=data.draw(st.sampled_from([0.0, 0.1, 1e9])),
         weight_dtype=data.draw(st.sampled_from(["float32", "float16", "float8"])),
         n_jobs=1,
     ).fit(problem.X, problem.Y)

@@ -81,7 +81,7 @@ def test_the_shape_of_the_tree(problem):
 
 
 def test_one_level_is_one_against_all(problem):
-    model = XRLinear(max_leaf_size=40, tolerance=1e-4, max_iter=10_000, threshold=0.0, weight_dtype="float32")
+    model = XRLinear(max_leaf_size=40, tolerance=1e-4, max_iter=10_000, weight_threshold=0.0, weight_dtype="float32")
     model.fit(problem.X, problem.Y)
     W, intercepts = unpack(model.partitions_[0].layers[0])
     exact, exact_intercepts = train_weights(
@@ -134,15 +134,15 @@ def test_negatives_differ_below_the_first_level(problem):
 def test_instances_of_your_own_for_the_bottom_clusters(problem):
     tree = LabelTree.from_parents([np.arange(40) % 4])
     everything = sp.csr_array(np.ones((150, 4)))
-    plain = XRLinear(tree=tree, threshold=0.0).fit(problem.X, problem.Y)
-    more = XRLinear(tree=tree, threshold=0.0).fit(problem.X, problem.Y, matched=everything)
+    plain = XRLinear(tree=tree, weight_threshold=0.0).fit(problem.X, problem.Y)
+    more = XRLinear(tree=tree, weight_threshold=0.0).fit(problem.X, problem.Y, matched=everything)
     assert more.fit_report_["work"][0]["visits"] > plain.fit_report_["work"][0]["visits"]
     none = sp.csr_array((150, 4))
-    assert same(plain, XRLinear(tree=tree, threshold=0.0).fit(problem.X, problem.Y, matched=none))
+    assert same(plain, XRLinear(tree=tree, weight_threshold=0.0).fit(problem.X, problem.Y, matched=none))
     # all instances for every cluster: each label is trained against all rows, as in a tree of one level
-    flat = XRLinear(tree=LabelTree([[0, 40]], tree.slot_label), threshold=0.0, tolerance=1e-4, max_iter=10_000)
+    flat = XRLinear(tree=LabelTree([[0, 40]], tree.slot_label), weight_threshold=0.0, tolerance=1e-4, max_iter=10_000)
     flat.fit(problem.X, problem.Y)
-    exact = XRLinear(tree=tree, threshold=0.0, tolerance=1e-4, max_iter=10_000)
+    exact = XRLinear(tree=tree, weight_threshold=0.0, tolerance=1e-4, max_iter=10_000)
     exact.fit(problem.X, problem.Y, matched=everything)
     W = [unpack(model.partitions_[0].layers[-1])[0].toarray() for model in (flat, exact)]
     np.testing.assert_allclose(W[0], W[1], atol=0.02 * np.abs(W[0]).max())
@@ -185,15 +185,15 @@ def test_label_embeddings_of_texts():
 def test_relevance(problem):
     ones = problem.Y.copy()
     assert same(
-        XRLinear(**SMALL, threshold=0.01).fit(problem.X, problem.Y, relevance=ones),
-        XRLinear(**SMALL, threshold=0.01).fit(problem.X, problem.Y, relevance=ones.tocsc()),
+        XRLinear(**SMALL, weight_threshold=0.01).fit(problem.X, problem.Y, relevance=ones),
+        XRLinear(**SMALL, weight_threshold=0.01).fit(problem.X, problem.Y, relevance=ones.tocsc()),
     )
     strong = problem.Y.copy()
     strong.data = np.where(strong.indices == 3, 50.0, 1.0)
     elsewhere = sp.csr_array(strong + 7 * sp.csr_array(problem.Y.toarray() == 0))
     column = {}
     for name, relevance in {"ones": ones, "strong": strong, "elsewhere": elsewhere}.items():
-        model = XRLinear(max_leaf_size=40, threshold=0.0).fit(problem.X, problem.Y, relevance=relevance)
+        model = XRLinear(max_leaf_size=40, weight_threshold=0.0).fit(problem.X, problem.Y, relevance=relevance)
         column[name] = model.decision_function(problem.X).toarray()[:, 3]
     positive = problem.Y.toarray()[:, 3] > 0
     assert column["strong"][positive].mean() > column["ones"][positive].mean() + 0.01
@@ -251,8 +251,8 @@ def test_costs_bias_and_threshold(problem):
     without = XRLinear(**SMALL, bias=0.0).fit(problem.X, problem.Y)
     assert not any(layer.arrays["bias"].any() for layer in without.partitions_[0].layers)
     weights = [
-        sum(layer.n_weights for layer in XRLinear(**SMALL, threshold=t).fit(problem.X, problem.Y).partitions_[0].layers)
-        for t in (0.0, 0.1, 0.5)
+        sum(layer.n_weights for layer in model.partitions_[0].layers)
+        for model in (XRLinear(**SMALL, weight_threshold=t).fit(problem.X, problem.Y) for t in (0.0, 0.1, 0.5))
     ]
     assert weights[0] > weights[1] > weights[2] > 0
 

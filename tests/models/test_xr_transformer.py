@@ -16,7 +16,7 @@ from ceiba.io import current_generation
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
-FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, threshold=0.01)}
+FAST |= {"ranker": XRLinear(n_trees=2, branching_factor=3, max_leaf_size=5, weight_threshold=0.01)}
 ASKED = ["the old red apple", "a new green tree", ""]
 
 
@@ -68,7 +68,7 @@ def test_labels_stand_in_several_clusters(tiny_encoder, small_corpus, tmp_path):
 
 
 def test_what_rankers_learn_from_is_said_of_the_model(tiny_encoder, small_corpus):
-    with pytest.raises(InputError, match="ranker: label_documents is a parameter of the model itself"):
+    with pytest.raises(InputError, match="ranker_label_documents"):
         fit(tiny_encoder, small_corpus, ranker=XRLinear(label_documents=True))
 
 
@@ -212,7 +212,7 @@ TEXTS, LABELS = ["the red apple", "a car", "old tree"], [["a"], ["b"], ["a", "c"
         ({"ranker": "x"}, TEXTS, LABELS, "'ranker' parameter"),
         ({"ranker": XRLinear(C=-1)}, TEXTS, LABELS, "'C' parameter of XRLinear"),
         ({"ranker": XRLinear(label_embedding="text")}, TEXTS, LABELS, "label_embedding"),
-        ({"negatives": "all"}, TEXTS, LABELS, "'negatives' parameter"),
+        ({"finetuning_negatives": "all"}, TEXTS, LABELS, "'finetuning_negatives' parameter"),
     ],
 )
 def test_bad_input(tiny_encoder, params, texts, labels, message):

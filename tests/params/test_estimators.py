@@ -77,7 +77,7 @@ def test_every_parameter_rejects_nonsense(kind, name):
     "parameters",
     [
         {"n_trees": np.int64(2), "beam_size": np.int32(3), "random_state": np.int64(5), "n_jobs": np.int64(1)},
-        {"C": np.float32(0.5), "tolerance": np.float64(0.1), "threshold": 0, "bias": 0, "cost_positive": 2},
+        {"C": np.float32(0.5), "tolerance": np.float64(0.1), "weight_threshold": 0, "bias": 0, "cost_positive": 2},
         {"max_iter": 2**40, "branching_factor": 2**40, "max_leaf_size": 2**70, "beam_size": 2**70},
         {"n_jobs": 2**40, "random_state": 2**32 - 1},
         {"n_jobs": -1, "prediction_threshold": 1},

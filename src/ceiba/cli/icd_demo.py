@@ -19,7 +19,7 @@ DEFAULT_FOLDER = Path("ceiba-icd10cm")
 DEMO_SETTINGS = (
     "n_trees=3",
     "cost_positive=4",
-    "threshold=0.01",
+    "weight_threshold=0.01",
     "vectorizer__word_ngrams=[1,2]",
     "vectorizer__char_ngrams=[3,5]",
 )

@@ -51,7 +51,7 @@ def build(
     InputError
         When a parameter is unknown, named twice, or its value is not one it may have.
     """
-    from ceiba._estimator import meant_parameter
+    from ceiba._estimator import meant_parameter, renamed_on_command_line
     from ceiba._params import parse
 
     kind = model_class(name)
@@ -77,6 +77,9 @@ def build(
         if inner and part in kind._nested:
             owner, short = type(kind._nested[part].make()), rest
         if short not in owner._constraints:
+            now = renamed_on_command_line(owner, short, text, f"{part}__" if inner else "")
+            if now is not None:
+                raise InputError(f"{owner.__name__} has no parameter {short!r} any more. Write --set {now}.")
             meant = meant_parameter(kind, key)
             raise InputError(
                 f"{owner.__name__} has no parameter {short!r}.{f' Did you mean {meant!r}?' if meant else ''} "

@@ -60,7 +60,7 @@ class Encoder(nn.Module):
     """
 
     fewest_tokens_at_once = 512  # of a batch on a processor; smaller ones take longer a token
-    nodes_at_once = 2**15  # a product of a batch with so many nodes takes little time beside its step
+    max_full_softmax_nodes = 2**15  # a product of a batch with so many nodes takes little time beside its step
 
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
         super().__init__()

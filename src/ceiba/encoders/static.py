@@ -90,7 +90,7 @@ class StaticEncoder(Encoder):
 
     network: StaticNetwork
     fewest_tokens_at_once = 4096  # smaller batches end before another thread has begun
-    nodes_at_once = 2**11  # its steps cost little beside a product with more
+    max_full_softmax_nodes = 2**11  # its steps cost little beside a product with more
 
     def __init__(self, network: StaticNetwork, tokenizer: Any, max_length: int):
         super().__init__(network, tokenizer, "mean", max_length)

@@ -79,7 +79,8 @@ class FineTuner:
         self.step = 0  # over all levels
         self.embeddings = np.empty((tokens.n_rows, encoder.dim), np.float32)
         self.reports: list[LevelReport] = []
-        self.micro_batch = -(-settings.batch_size // settings.accumulation)  # halved when memory runs out
+        # halved when memory runs out
+        self.micro_batch = -(-settings.batch_size // settings.gradient_accumulation_steps)
         if settings.freeze_embeddings:
             encoder.freeze_embeddings()
         if settings.lora_rank is not None:
@@ -92,7 +93,7 @@ class FineTuner:
         self._warned = False
         self.best = Best([], settings.patience)
         self._pretrained: list[Tensor] = []  # as much memory as the weights, so only where they count in the end
-        if settings.averaging > 0 and settings.lora_rank is None:
+        if settings.wise_ft_alpha < 1 and settings.lora_rank is None:
             self._pretrained = [parameter.detach().clone() for parameter in self.parameters]
         self._epoch: tuple[int, list[NDArray[np.intp]]] | None = None
         rows = np.setdiff1d(np.arange(tokens.n_rows), [] if left_out is None else left_out)
@@ -118,7 +119,7 @@ class FineTuner:
 
     def _rate(self) -> float:
         """Return the share of the learning rate at this step: up over the warm-up, then linearly down to 0."""
-        warm = max(1.0, self.settings.warmup * self.total_steps)
+        warm = max(1.0, self.settings.warmup_ratio * self.total_steps)
         return min((self.step + 1) / warm, (self.total_steps - self.step) / max(1.0, self.total_steps - warm), 1.0)
 
     # ------------------------------------------------------------------ a level
@@ -221,13 +222,13 @@ class FineTuner:
         weights keeps what the encoder knew of texts unlike those trained on.
         """
         if self.settings.lora_rank is not None:
-            merge_adapters(self.encoder, 1 - self.settings.averaging)
+            merge_adapters(self.encoder, self.settings.wise_ft_alpha)
             return
         if not self._pretrained:
             return
         with torch.no_grad():
             for parameter, before in zip(self.parameters, self._pretrained, strict=True):
-                parameter.lerp_(before, self.settings.averaging)
+                parameter.lerp_(before, 1 - self.settings.wise_ft_alpha)
 
     def _set_rates(self, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         rate = self._rate()
@@ -285,7 +286,7 @@ class FineTuner:
         head: Head,
     ) -> Tensor:
         found = shortlist.candidates(rows, batch)
-        loss = shared_softmax if isinstance(found, SharedCandidates) else LOSSES[self.settings.loss]
+        loss = shared_softmax if isinstance(found, SharedCandidates) else LOSSES[self.settings.finetuning_loss]
         nodes, *own = (torch.from_numpy(array).to(self.encoder.device) for array in found)
         return loss(head(embeddings, nodes, rows), *own)
 

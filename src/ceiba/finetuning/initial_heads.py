@@ -19,7 +19,7 @@ COMBINE = "l3-hinge"
 _SPREAD = 0.02  # of a head's weights that begin at random, as of BERT's own
 
 # margins on embeddings of length 1 need larger weights than those on TF-IDF beside them
-_HEAD = SolverSettings(threshold=0.0, weight_dtype="float32")
+_HEAD = SolverSettings(weight_threshold=0.0, weight_dtype="float32")
 _MATCHER = SolverSettings()
 
 

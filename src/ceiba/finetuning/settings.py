@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+HEAD_INITS = ("auto", "centroid", "linear", "random")
+
 _GROWTH, _GROWTH_OF_MEANS = 4, 16  # of the steps from level to level
 
 
@@ -16,26 +18,32 @@ class FineTuningSettings:
 
     epochs: float = 1.0
     steps: int | Sequence[int] | None = None
-    loss: str = "softmax"
-    scale: float = 20.0
-    bootstrap: bool = True
+    finetuning_loss: str = "softmax"
+    logit_scale: float = 20.0
+    head_init: str = "auto"
     batch_size: int = 32
-    accumulation: int = 1
+    gradient_accumulation_steps: int = 1
     learning_rate: float = 1e-4
     head_learning_rate: float = 5e-3
-    min_positives: float = 100.0
+    prototype_max_positives: float = 100.0
     logit_adjustment: float = 0.5
-    warmup: float = 0.1
+    warmup_ratio: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     freeze_embeddings: bool = True
     lora_rank: int | None = None
-    averaging: float = 0.0
-    negatives: str = "tfn+man"
-    negative_beam: int = 10
+    wise_ft_alpha: float = 1.0
+    finetuning_negatives: str = "tfn+man"
+    negatives_beam_size: int = 10
     validation_fraction: float = 0.0
     patience: int = 3
     checkpoint_seconds: float = 300.0
+
+    def chosen_head_init(self) -> str:
+        """Return what "auto" stands for: what a head of this loss needs to begin with."""
+        if self.head_init != "auto":
+            return self.head_init
+        return "centroid" if self.finetuning_loss == "softmax" else "linear"
 
     def steps_per_level(self, n_instances: int, trained: Sequence[bool], rare: Sequence[bool]) -> list[int]:
         """Divide the steps of training among the levels.

@@ -61,12 +61,12 @@ def train_matcher(
 
     At each level the encoder is trained jointly with a linear head over the level's nodes: all of them at the first
     and where they are few, else the children of the nodes that an instance is matched to. A head begins at what
-    the newest embedding of each text gives (`bootstrap.py`), the first of which are of how texts begin, unless
-    `settings.bootstrap` says otherwise; encoder and optimiser go on from level to level. Where nodes have too few
-    positives (`settings.min_positives`) the head follows the embeddings and is not trained (`means.py`).
+    the newest embedding of each text gives (`initial_heads.py`), the first of which are of how texts begin, unless
+    `settings.head_init` is "random"; encoder and optimiser go on from level to level. Where nodes have too few
+    positives (`settings.prototype_max_positives`) the head follows the embeddings and is not trained (`means.py`).
 
     Only a softmax trains levels of such heads, or of label texts: cosines have no bias, which a hinge loss needs. With
-    `settings.loss` "squared_hinge" every level has weights of its own, and is trained by that loss.
+    `settings.finetuning_loss` "squared_hinge" every level has weights of its own, and is trained by that loss.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def train_matcher(
     if positives.weight is None:
         positives = InstanceLists(positives.ptr, positives.indices, np.ones(len(positives.indices), np.float32))
     levels = positives_per_level(tree, positives, tokens.n_rows, n_threads)
-    by_softmax = settings.loss == "softmax"
+    by_softmax = settings.finetuning_loss == "softmax"
     label_tokens = label_tokens if by_softmax else None
     rare = [
-        by_softmax and t > 0 and len(level.indices) < settings.min_positives * level.n_nodes
+        by_softmax and t > 0 and len(level.indices) < settings.prototype_max_positives * level.n_nodes
         for t, level in enumerate(levels)
     ]
     if label_tokens is not None:
@@ -191,12 +191,12 @@ class _Beginnings:
         """Return whether all nodes of a level, or a draw of all, are candidates: nothing is to be matched then."""
         n_nodes, settings = self._levels[t].n_nodes, self._tuner.settings
         if self._rare[t]:
-            return n_nodes <= THIN_DRAW * self._tuner.encoder.nodes_at_once
-        return settings.loss == "softmax" and (t == 0 or n_nodes <= _FEW_NODES)
+            return n_nodes <= THIN_DRAW * self._tuner.encoder.max_full_softmax_nodes
+        return settings.finetuning_loss == "softmax" and (t == 0 or n_nodes <= _FEW_NODES)
 
     def _of_texts(self, label_tokens: TokenRows) -> tuple[InstanceLists, InBatchCandidates, TextHead]:
         tuner, labels = self._tuner, InstanceLists(self._positives.ptr, self._positives.indices)  # all of one relevance
-        head = TextHead(tuner.encoder, label_tokens, tuner.settings.scale, tuner.processes)
+        head = TextHead(tuner.encoder, label_tokens, tuner.settings.logit_scale, tuner.processes)
         return _NO_MATCHES, InBatchCandidates(by_instance(labels, tuner.tokens.n_rows), self._seed), head
 
     def _of_means(
@@ -206,22 +206,25 @@ class _Beginnings:
         shortlist = self._shortlist(t, matched, own) if matched.n_nodes else None
         members = membership_matrix(tuner.trained_on, own)
         sums = None if kept is None else kept.tensors["head.sums"].numpy()
-        head = PrototypeHead(tuner.embeddings, members, settings.scale, settings.logit_adjustment, sums)
-        return SampledCandidates(shortlist, own, tuner.encoder.nodes_at_once, self._seed), head
+        head = PrototypeHead(tuner.embeddings, members, settings.logit_scale, settings.logit_adjustment, sums)
+        return SampledCandidates(shortlist, own, tuner.encoder.max_full_softmax_nodes, self._seed), head
 
     def _of_weights(
         self, t: int, matched: InstanceLists, kept: checkpoint.State | None
     ) -> tuple[Shortlist | SampledCandidates, LevelHead]:
         settings, embeddings, positives = self._tuner.settings, self._tuner.embeddings, self._levels[t]
+        head_init = settings.chosen_head_init()
         if kept is not None:
             begun = kept.tensors["head.weight"].numpy(), kept.tensors["head.bias"][:, 0].numpy()
-        elif not settings.bootstrap:
+        elif head_init == "random":
             begun = random_head(positives.n_nodes, embeddings.shape[1], self._seed)
-        elif settings.loss == "softmax":
-            begun = centroid_head(embeddings, positives, settings.scale)
+        elif head_init == "centroid":
+            begun = centroid_head(embeddings, positives, settings.logit_scale)
         else:
-            ptr = self._tree.child_ptrs[t]
-            begun = linear_head(embeddings, ptr, matched, positives, seed=self._seed, n_threads=self._n_threads)
+            ptr, learn_from = self._tree.child_ptrs[t], matched
+            if not matched.n_nodes:  # every node is a candidate of every text
+                ptr, learn_from = np.array([0, positives.n_nodes]), _one_list(len(embeddings))
+            begun = linear_head(embeddings, ptr, learn_from, positives, seed=self._seed, n_threads=self._n_threads)
         own = self._own(t)
         if not matched.n_nodes:
             return SampledCandidates(None, own, positives.n_nodes, self._seed), LevelHead(*begun, everything=True)
@@ -236,16 +239,20 @@ class _Beginnings:
     def _matched(self, t: int) -> InstanceLists:
         settings = self._tuner.settings
         return matched_at(
-            settings.negatives,
+            settings.finetuning_negatives,
             self._X,
             self._tuner.embeddings,
             self._tree,
             self._levels,
             t,
-            beam_size=settings.negative_beam,
+            beam_size=settings.negatives_beam_size,
             seed=self._seed,
             n_threads=self._n_threads,
         )
+
+
+def _one_list(n_instances: int) -> InstanceLists:
+    return InstanceLists(np.array([0, n_instances]), np.arange(n_instances, dtype=np.int32))
 
 
 class _Saver:

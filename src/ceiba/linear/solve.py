@@ -30,7 +30,7 @@ class SolverSettings:
     bias: float = 1.0
     tolerance: float = 0.3
     max_iter: int = 100
-    threshold: float = 0.1
+    weight_threshold: float = 0.1
     weight_dtype: str = "float8"
 
 
@@ -57,7 +57,7 @@ def train_layer(
     positives: InstanceLists,
     settings: SolverSettings,
     *,
-    strictness: NDArray | None = None,
+    threshold_multiplier: NDArray | None = None,
     n_shards: int | None = None,
     seed: int = 0,
     n_threads: int = 1,
@@ -75,7 +75,7 @@ def train_layer(
     positives : InstanceLists of K_t lists
         The positives of each child; those not matched to its parent are passed over. Weights multiply costs.
     settings : SolverSettings
-    strictness : ndarray of shape (K_t,), default=None
+    threshold_multiplier : ndarray of shape (K_t,), default=None
         Multiplies the threshold of each child.
     n_shards : int or None, default=None
         Ranges of parents that are solved and packed one after the other. None: as many as keep the weights that are
@@ -107,7 +107,7 @@ def train_layer(
             report = lambda more, before=done: progress(before + more)  # noqa: E731
         block, work = train_parents(
             X, child_ptr, matched, positives, settings, first, last,
-            strictness=strictness, seed=seed, n_threads=n_threads, progress=report,
+            threshold_multiplier=threshold_multiplier, seed=seed, n_threads=n_threads, progress=report,
         )  # fmt: skip
         builder.add(block, work)
         if progress is not None and cost is not None:
@@ -125,7 +125,7 @@ def train_parents(
     first: int,
     last: int,
     *,
-    strictness: NDArray | None = None,
+    threshold_multiplier: NDArray | None = None,
     seed: int = 0,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
@@ -143,9 +143,9 @@ def train_parents(
         What the solver did, see `Layer.work`.
     """
     begin, end = int(child_ptr[first]), int(child_ptr[last])
-    strict = np.ones(end - begin) if strictness is None else strictness[begin:end]
+    strict = np.ones(end - begin) if threshold_multiplier is None else threshold_multiplier[begin:end]
     with np.errstate(over="ignore"):
-        threshold = (float(settings.threshold) * strict).astype(np.float32)
+        threshold = (float(settings.weight_threshold) * strict).astype(np.float32)
     own = slice(positives.ptr[begin], positives.ptr[end])
     arrays, work = core.train_parents(
         *X.arrays(),

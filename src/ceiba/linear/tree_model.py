@@ -84,20 +84,20 @@ def train_tree(
         lists = match(negatives, X, partition.layers, above, beam_size=beam_size, combine=combine, n_threads=n_threads)
         if matched is not None and t == tree.depth - 1:
             lists = lists.union(matched, X.n_rows)
-        strictness = _strictness(tree) if t == tree.depth - 1 else None
+        multiplier = _threshold_multiplier(tree) if t == tree.depth - 1 else None
         cost = 0 if progress is None else int(training_cost(X, child_ptr, lists).sum())  # some 3% of a fit
         report = stage(progress, f"level {t + 1}/{tree.depth} of {name}", cost)
         partition.layers.append(
             train_layer(
-                X, child_ptr, lists, levels[t], settings, strictness=strictness, seed=seed, n_threads=n_threads,
-                progress=report,
+                X, child_ptr, lists, levels[t], settings, threshold_multiplier=multiplier, seed=seed,
+                n_threads=n_threads, progress=report,
             )
         )  # fmt: skip
         partition.seconds[f"level {t + 1}"] = time.perf_counter() - started
     return partition
 
 
-def _strictness(tree: LabelTree) -> NDArray:
+def _threshold_multiplier(tree: LabelTree) -> NDArray:
     """Return what the threshold of each slot is multiplied by: the root of the number of slots that its label has.
 
     A search reads a label's weights in each of its clusters. This takes most of that back where the threshold is the

@@ -15,7 +15,7 @@ from ceiba.linear.tree_model import TreeModel, train_tree
 from ceiba.retrieval.tree_search import TreeSearcher
 from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.levels import positives_per_level
-from ceiba.tree.overlap import assign, home_of, with_clusters
+from ceiba.tree.overlap import assign, primary_clusters_of, with_clusters
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def disentangle(
     """Let labels stand in several clusters of a tree.
 
     Every round trains the levels above the labels (to match is all they are for, so the labels' own level is left
-    out), matches the training instances, and assigns the labels anew, each time from their homes in `tree`.
+    out), matches the training instances, and assigns the labels anew, each time from their primary clusters in `tree`.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def disentangle(
     if tree.depth == 1 or overlap.overlap == 1:
         return tree, {}
     counts = np.diff(positives.ptr)
-    home = home_of(tree, positives.n_nodes, len(tree.child_ptrs[-1]) - 1)
-    at_home = positives_per_level(tree, positives, X.n_rows, n_threads)[-2]
-    capacity = overlap.overlap_capacity * float((np.diff(at_home.ptr) * np.diff(tree.child_ptrs[-1])).mean())
+    primary = primary_clusters_of(tree, positives.n_nodes, len(tree.child_ptrs[-1]) - 1)
+    by_cluster = positives_per_level(tree, positives, X.n_rows, n_threads)[-2]
+    capacity = overlap.overlap_capacity * float((np.diff(by_cluster.ptr) * np.diff(tree.child_ptrs[-1])).mean())
     found = tree
     for number in range(1, overlap.overlap_rounds + 1):
         started = time.perf_counter()
         called = f"matcher of {name}" if overlap.overlap_rounds == 1 else f"matcher {number} of {name}"
-        clusters = at_home if number == 1 else positives_per_level(found, positives, X.n_rows, n_threads)[-2]
+        clusters = by_cluster if number == 1 else positives_per_level(found, positives, X.n_rows, n_threads)[-2]
         above = LabelTree(tree.child_ptrs[:-1], np.arange(clusters.n_nodes))
         matcher = train_tree(
             X, clusters, above, settings, negatives=negatives, beam_size=beam_size, combine=combine, seed=seed,
@@ -88,7 +88,7 @@ def disentangle(
         scores = match_ranks(matcher, X, beam_size, combine, n_threads)
         trained = time.perf_counter()
         stage(progress, f"assignment of {name}", positives.n_nodes)
-        assignment = assign(positives, scores, home, overlap=overlap.overlap, capacity=capacity, n_threads=n_threads)
+        assignment = assign(positives, scores, primary, overlap=overlap.overlap, capacity=capacity, n_threads=n_threads)
         found = with_clusters(tree, assignment, counts)
         seconds["matcher"] += trained - started
         seconds["assignment"] += time.perf_counter() - trained

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 
+from ceiba._estimator import translate_parameter
 from ceiba._params import check_all
 from ceiba.errors import InputError, ModelFormatError
 from ceiba.features import TfidfVectorizer
@@ -66,7 +67,8 @@ def read_params(model: Any, files: FolderFiles, fields: Fields) -> None:
 
 
 def set_param(model: Any, name: str, value: Any, path: Path) -> None:
-    """Set a parameter; ModelFormatError where the class has none of this name."""
+    """Set a parameter, by its name of today; ModelFormatError where the class has none of this name."""
+    name, value = translate_parameter(type(model), name, value)
     if name not in model.get_params(deep=False):
         raise ModelFormatError(f"{path} sets {name!r}, which is no parameter of {type(model).__name__}.")
     setattr(model, name, value)

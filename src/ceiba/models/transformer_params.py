@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from ceiba._estimator import Nested
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, JsonList, Options, Text
+from ceiba.finetuning.settings import HEAD_INITS
+from ceiba.models import renamed_parameters
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.presets import Presets
 from ceiba.models.xr_linear import XRLinear
@@ -38,28 +40,29 @@ PARAMETERS = """Parameters
         model names, else the last for decoders and the mean for all others.
     epochs : float, default=1.0
         Passes over the texts, of all levels together; each level has four times the steps of the one above, one of rare
-        nodes (`min_positives`) sixteen times.
+        nodes (`prototype_max_positives`) sixteen times.
     steps : int, list of int or None, default=None
         Steps in place of `epochs`: of all levels together, or of each (0: a level is left out).
-    loss : {"softmax", "squared_hinge"}, default="softmax"
+    finetuning_loss : {"softmax", "squared_hinge"}, default="softmax"
         Of every level: cross-entropy over a text's candidates, or the linear solver's own loss for each of them. With
-        "squared_hinge" every level has weights of its own, so `min_positives` and `logit_adjustment` do not count, and
-        label texts take part in ranking, not in fine-tuning.
-    scale : float, default=20.0
+        "squared_hinge" every level has weights of its own, so `prototype_max_positives` and `logit_adjustment` do not
+        count, and label texts take part in ranking, not in fine-tuning.
+    logit_scale : float, default=20.0
         With "softmax", what cosines are multiplied by at the start of a level: the inverse of a temperature.
-    bootstrap : bool, default=True
-        Begin a level's head at what the newest embeddings give: with "softmax" the mean embedding of each node's
-        positives, with "squared_hinge" the linear solver's weights. False: at random, as in X-Transformer as it was
-        published (Chang et al., KDD 2020).
+    head_init : {"auto", "centroid", "linear", "random"}, default="auto"
+        What the weights of a level's head are at its start. "centroid": the mean embedding of each node's positives.
+        "linear": the linear solver's weights on the newest embeddings. "random": small random numbers, as X-Transformer
+        was published (Chang et al., KDD 2020). "auto": "centroid" with "softmax", "linear" with "squared_hinge", which
+        means do not suit.
     batch_size : int, default=32
         Texts per step. When memory runs out a step is made in smaller parts, with the same result.
-    accumulation : int, default=1
+    gradient_accumulation_steps : int, default=1
         Parts that a step is made in from the start, one after the other: less memory, the same gradients.
     learning_rate : float, default=0.0001
         The largest learning rate of the encoder: it rises over the warm-up, then falls to 0 over all levels.
     head_learning_rate : float, default=0.005
         The same for the heads.
-    min_positives : float, default=100.0
+    prototype_max_positives : float, default=100.0
         Levels whose nodes have fewer positives than this on average, but for the first, have no weights of their own,
         which would fit single texts: a node is where the mean embedding of its other texts lies, a text is told its
         nodes from all others by a softmax, and only the encoder is trained. Of more than 32,768 nodes (with a static
@@ -69,7 +72,7 @@ PARAMETERS = """Parameters
         At levels of means, how much of the logarithm of a node's frequency, log(1 + n / 20) of n texts, is added to its
         margin in training: the encoder then need not learn which nodes are frequent, and tells rare ones apart better
         (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021). 0: nothing.
-    warmup : float, default=0.1
+    warmup_ratio : float, default=0.1
         The share of all steps in which learning rates rise.
     weight_decay : float, default=0.01
         Of the encoder (AdamW), but for a static encoder's vectors, which have none.
@@ -84,13 +87,14 @@ PARAMETERS = """Parameters
         Train additions of this rank to the weight matrices and leave the weights themselves as they are (LoRA): less
         memory, and little that can be unlearned; it bears ten times the learning rate. They are added in at the end.
         Needs the extra ceiba[lora].
-    averaging : float, default=0.0
-        The share of the pretrained weights in the final ones: 0 takes the fine-tuned weights as they are, 0.5 the mean
-        of both, for texts of few words and labels of few texts.
-    negatives : {"tfn", "man", "tfn+man"}, default="tfn+man"
+    wise_ft_alpha : float, default=1.0
+        The share of the fine-tuned weights in the final ones; the rest is that of the pretrained weights (WiSE-FT,
+        Wortsman et al., CVPR 2022). 1 takes the fine-tuned weights as they are, 0.5 the mean of both, for texts of few
+        words and labels of few texts.
+    finetuning_negatives : {"tfn", "man", "tfn+man"}, default="tfn+man"
         Whose children a text is trained on below the first level: the clusters of its labels (teacher-forced), those
         that a linear matcher finds on embeddings and TF-IDF (matcher-aware), or both.
-    negative_beam : int, default=10
+    negatives_beam_size : int, default=10
         Clusters that the matcher gives a text.
     matcher_branching_factor : int, default=32
         The most children of a node of the tree that is fine-tuned on.
@@ -106,7 +110,7 @@ PARAMETERS = """Parameters
         ("auto": at 0.25, of a frozen encoder at 0.1). With label texts it is that of the label's text, moved towards
         the mean, and all labels are compared, L x d multiplications a text ("auto": the best of 0 to 2 on a twentieth
         of the texts, which is held out of fine-tuning for that).
-    label_documents : bool or "auto", default="auto"
+    ranker_label_documents : bool or "auto", default="auto"
         With label texts: whether each is also a training text of the rankers. "auto": what is better on those texts.
     overlap : int, default=1
         lambda, the most clusters of a ranker's tree that one label may stand in (label disentanglement), as in
@@ -153,6 +157,8 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "accurate": {"epochs": 2.0, "overlap": 2, "overlap_capacity": 2.0},
     }
 
+    _renamed = renamed_parameters.TRANSFORMERS
+
     @staticmethod
     def default_ranker() -> XRLinear:
         """Return the rankers' template where none is given.
@@ -160,7 +166,7 @@ class TransformerParameters(Presets, PartitionedClassifier):
         Beside an encoder their time does not count, so they are three trees of larger clusters, and small weights, of
         which embeddings have many, are kept. Texts of many labels weigh less as positives.
         """
-        return XRLinear(n_trees=3, max_leaf_size=200, threshold=0.01, relevance_norm="l2")
+        return XRLinear(n_trees=3, max_leaf_size=200, weight_threshold=0.01, relevance_norm="l2")
 
     _nested: ClassVar[dict[str, Nested]] = {
         **XRLinear._nested,
@@ -173,30 +179,30 @@ class TransformerParameters(Presets, PartitionedClassifier):
         "pooling": [Options("auto", "mean", "cls", "last")],
         "epochs": [_POSITIVE],
         "steps": [Exactly(None), _COUNT, JsonList(Interval(int, 0, None))],
-        "loss": [Options("softmax", "squared_hinge")],
-        "scale": [_POSITIVE],
-        "bootstrap": [Flag()],
+        "finetuning_loss": [Options("softmax", "squared_hinge")],
+        "logit_scale": [_POSITIVE],
+        "head_init": [Options(*HEAD_INITS)],
         "batch_size": [_COUNT],
-        "accumulation": [_COUNT],
+        "gradient_accumulation_steps": [_COUNT],
         "learning_rate": [_POSITIVE],
         "head_learning_rate": [_POSITIVE],
-        "min_positives": [Interval(float, 0, None)],
+        "prototype_max_positives": [Interval(float, 0, None)],
         "logit_adjustment": [Interval(float, 0, None)],
-        "warmup": [Interval(float, 0, 1)],
+        "warmup_ratio": [Interval(float, 0, 1)],
         "weight_decay": [Interval(float, 0, None)],
         "max_grad_norm": [_POSITIVE],
         "dropout": [Exactly(None), Interval(float, 0, 1, closed="left")],
         "freeze_embeddings": [Flag()],
         "lora_rank": [Exactly(None), _COUNT],
-        "averaging": [Interval(float, 0, 1)],
-        "negatives": [Options("tfn", "man", "tfn+man")],
-        "negative_beam": [_COUNT],
+        "wise_ft_alpha": [Interval(float, 0, 1)],
+        "finetuning_negatives": [Options("tfn", "man", "tfn+man")],
+        "negatives_beam_size": [_COUNT],
         "matcher_branching_factor": [Interval(int, 2, None)],
         "matcher_leaf_size": [_COUNT],
         "validation_fraction": [Interval(float, 0, 0.5)],
         "patience": [_COUNT],
         "cosine_weight": [Options("auto"), Interval(float, 0, None)],
-        "label_documents": [Options("auto"), Flag()],
+        "ranker_label_documents": [Options("auto"), Flag()],
         **{name: XRLinear._constraints[name] for name in OVERLAP},
         "ranker": [Exactly(None), Instance("an XRLinear", XRLinear)],
         "vectorizer": XRLinear._constraints["vectorizer"],
@@ -219,30 +225,30 @@ class TransformerParameters(Presets, PartitionedClassifier):
         pooling: str = "auto",
         epochs: float = 1.0,
         steps: int | Sequence[int] | None = None,
-        loss: str = "softmax",
-        scale: float = 20.0,
-        bootstrap: bool = True,
+        finetuning_loss: str = "softmax",
+        logit_scale: float = 20.0,
+        head_init: str = "auto",
         batch_size: int = 32,
-        accumulation: int = 1,
+        gradient_accumulation_steps: int = 1,
         learning_rate: float = 1e-4,
         head_learning_rate: float = 5e-3,
-        min_positives: float = 100.0,
+        prototype_max_positives: float = 100.0,
         logit_adjustment: float = 0.5,
-        warmup: float = 0.1,
+        warmup_ratio: float = 0.1,
         weight_decay: float = 0.01,
         max_grad_norm: float = 1.0,
         dropout: float | None = None,
         freeze_embeddings: bool = True,
         lora_rank: int | None = None,
-        averaging: float = 0.0,
-        negatives: str = "tfn+man",
-        negative_beam: int = 10,
+        wise_ft_alpha: float = 1.0,
+        finetuning_negatives: str = "tfn+man",
+        negatives_beam_size: int = 10,
         matcher_branching_factor: int = 32,
         matcher_leaf_size: int = 16,
         validation_fraction: float = 0.0,
         patience: int = 3,
         cosine_weight: float | str = "auto",
-        label_documents: bool | str = "auto",
+        ranker_label_documents: bool | str = "auto",
         overlap: int = 1,
         overlap_rounds: int = 1,
         overlap_capacity: float = 1.0,
@@ -263,30 +269,30 @@ class TransformerParameters(Presets, PartitionedClassifier):
         self.pooling = pooling
         self.epochs = epochs
         self.steps = steps
-        self.loss = loss
-        self.scale = scale
-        self.bootstrap = bootstrap
+        self.finetuning_loss = finetuning_loss
+        self.logit_scale = logit_scale
+        self.head_init = head_init
         self.batch_size = batch_size
-        self.accumulation = accumulation
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.learning_rate = learning_rate
         self.head_learning_rate = head_learning_rate
-        self.min_positives = min_positives
+        self.prototype_max_positives = prototype_max_positives
         self.logit_adjustment = logit_adjustment
-        self.warmup = warmup
+        self.warmup_ratio = warmup_ratio
         self.weight_decay = weight_decay
         self.max_grad_norm = max_grad_norm
         self.dropout = dropout
         self.freeze_embeddings = freeze_embeddings
         self.lora_rank = lora_rank
-        self.averaging = averaging
-        self.negatives = negatives
-        self.negative_beam = negative_beam
+        self.wise_ft_alpha = wise_ft_alpha
+        self.finetuning_negatives = finetuning_negatives
+        self.negatives_beam_size = negatives_beam_size
         self.matcher_branching_factor = matcher_branching_factor
         self.matcher_leaf_size = matcher_leaf_size
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.cosine_weight = cosine_weight
-        self.label_documents = label_documents
+        self.ranker_label_documents = ranker_label_documents
         self.overlap = overlap
         self.overlap_rounds = overlap_rounds
         self.overlap_capacity = overlap_capacity

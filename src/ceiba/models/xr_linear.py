@@ -26,6 +26,7 @@ from ceiba.linear.layer import WEIGHT_DTYPES
 from ceiba.linear.negatives import NEGATIVES
 from ceiba.linear.solve import LOSSES, SolverSettings
 from ceiba.linear.tree_model import TreeModel, train_tree
+from ceiba.models import renamed_parameters
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.disentangle import OverlapSettings, disentangle
@@ -43,7 +44,6 @@ from ceiba.tree.label_tree import LabelTree
 PIFA_FEATURES = 512
 
 _MOST_PASSES = 2**31 - 1  # what the core counts to
-
 _POSITIVE = Interval(float, 0, None, closed="neither")
 _COUNT = Interval(int, 1, None)
 
@@ -100,7 +100,7 @@ class XRLinear(Presets, PartitionedClassifier):
         A classifier is done when no dual coordinate violates optimality by more than about this.
     max_iter : int, default=100
         The most passes over the instances.
-    threshold : float, default=0.1
+    weight_threshold : float, default=0.1
         Weights of smaller magnitude are dropped; of a label that stands in s clusters of a tree, those smaller than
         sqrt(s) times as much, so that a search has less to read.
     weight_dtype : {"float32", "float16", "float8"}, default="float8"
@@ -177,6 +177,7 @@ class XRLinear(Presets, PartitionedClassifier):
         "balanced": {"n_trees": 3},
         "accurate": {"n_trees": 5, "overlap": 2, "overlap_capacity": 2.0},
     }
+    _renamed = renamed_parameters.XR_LINEAR
     _nested: ClassVar[dict[str, Nested]] = {"vectorizer": Nested("tfidf", TfidfVectorizer, shared=("n_jobs",))}
     _constraints: ClassVar[Constraints] = {
         "n_trees": [_COUNT],
@@ -200,7 +201,7 @@ class XRLinear(Presets, PartitionedClassifier):
         "bias": [Interval(float, 0, None)],
         "tolerance": [_POSITIVE],
         "max_iter": [_COUNT],
-        "threshold": [Interval(float, 0, None)],
+        "weight_threshold": [Interval(float, 0, None)],
         "weight_dtype": [Options(*WEIGHT_DTYPES)],
         "beam_size": [_COUNT],
         "combine": [Options(*COMBINE_NAMES)],
@@ -236,7 +237,7 @@ class XRLinear(Presets, PartitionedClassifier):
         bias: float = 1.0,
         tolerance: float = 0.3,
         max_iter: int = 100,
-        threshold: float = 0.1,
+        weight_threshold: float = 0.1,
         weight_dtype: str = "float8",
         beam_size: int = 10,
         combine: str = "l3-hinge",
@@ -264,7 +265,7 @@ class XRLinear(Presets, PartitionedClassifier):
         self.bias = bias
         self.tolerance = tolerance
         self.max_iter = max_iter
-        self.threshold = threshold
+        self.weight_threshold = weight_threshold
         self.weight_dtype = weight_dtype
         self.beam_size = beam_size
         self.combine = combine
@@ -398,7 +399,7 @@ class XRLinear(Presets, PartitionedClassifier):
             bias=self.bias,
             tolerance=self.tolerance,
             max_iter=min(self.max_iter, _MOST_PASSES),
-            threshold=self.threshold,
+            weight_threshold=self.weight_threshold,
             weight_dtype=self.weight_dtype,
         )
         options: dict[str, Any] = {

@@ -138,7 +138,7 @@ class XRTransformer(TransformerParameters):
         label_texts : sequence of L str or dict, default=None
             A text per label, in the order of the classes (sorted, where Y is lists) or by label. The encoder is then
             trained to bring a text near its labels' texts, and their cosines count when labels are ranked
-            for every label (`cosine_weight`); `label_documents` says what else they are used for.
+            for every label (`cosine_weight`); `ranker_label_documents` says what else they are used for.
         progress : callable, bool or None, default=None
             ``progress(stage, done, total)``, called now and then; if it has a method ``note``, that is told loss and
             speed. None, True, False: as in ``XRLinear.fit``.
@@ -233,7 +233,7 @@ class XRTransformer(TransformerParameters):
         if isinstance(names, FeatureMatrix):
             raise InputTypeError("label_texts must be texts; an encoder reads texts, not features.")
         found = TrainingTexts(texts, labels, classes, given, names)
-        if names is not None and AUTO in (self.label_documents, self.cosine_weight):
+        if names is not None and AUTO in (self.ranker_label_documents, self.cosine_weight):
             found = found.holdout_first(validation_rows(len(texts), self._seed))
         return found, ranker
 
@@ -258,7 +258,7 @@ class XRTransformer(TransformerParameters):
         documents, label_rows = False, None
         if given.names is not None:
             label_rows, inputs = inputs.part(n, inputs.n_rows), inputs.part(0, n)
-            use = self.label_documents, self.cosine_weight
+            use = self.ranker_label_documents, self.cosine_weight
             documents, weight = tune_fusion_weight(ranker, inputs, given.labels, label_rows, given.n_held_out, *use)
             timer.lap("use of label texts")
         ranker.set_params(label_documents=documents)
@@ -347,7 +347,9 @@ class XRTransformer(TransformerParameters):
         if isinstance(ranker.label_embedding, str) and "text" in ranker.label_embedding:
             raise InputError("ranker: label_embedding by label texts is for texts alone; use 'pifa' or 'pii'.")
         if ranker.label_documents:
-            raise InputError("ranker: label_documents is a parameter of the model itself; set it there.")
+            raise InputError(
+                "ranker: label_documents is not set there; use ranker_label_documents of the model itself."
+            )
         if self.overlap > 1:
             ranker.set_params(**{name: getattr(self, name) for name in OVERLAP})
         return ranker.set_params(random_state=self.random_state, n_jobs=self.n_jobs)

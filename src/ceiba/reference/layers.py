@@ -146,5 +146,5 @@ def train_layer(
 ) -> Layer:
     """Train the classifiers of one level to the optimum; see `ceiba.linear.layer.train_layer`."""
     W, intercepts = train_weights(X, child_ptr, matched, positives, settings)
-    W = threshold(W, settings.threshold)
+    W = threshold(W, settings.weight_threshold)
     return pack(W, intercepts, child_ptr, settings.weight_dtype)

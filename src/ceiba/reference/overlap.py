@@ -20,17 +20,17 @@ def cost(Y: NDArray, clusters: list[set[int]], cluster: int) -> int:
 def assign_clusters(
     Y: NDArray,
     scores: NDArray,
-    home: list[int],
+    primary_cluster: list[int],
     *,
     overlap: int,
     capacity: float,
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: float = 0.5,
+    primary_drop_ratio: float = 0.5,
 ) -> list[set[int]]:
     """Take the feasible pair of most gain again and again; dense Y (N, L) and scores (N, K)."""
-    clusters = [{cluster} for cluster in home]
+    clusters = [{cluster} for cluster in primary_cluster]
     while True:
         best: tuple[float, int, int] | None = None
         for label, own in enumerate(clusters):
@@ -48,7 +48,8 @@ def assign_clusters(
             break
         clusters[best[1]].add(best[2])
     for label, own in enumerate(clusters):
-        further = [gain(Y, scores, label, {cluster}, coverage=False) for cluster in own - {home[label]}]
-        if further and gain(Y, scores, label, {home[label]}, coverage=False) < leave_home * max(further):
-            own.remove(home[label])
+        primary = primary_cluster[label]
+        further = [gain(Y, scores, label, {cluster}, coverage=False) for cluster in own - {primary}]
+        if further and gain(Y, scores, label, {primary}, coverage=False) < primary_drop_ratio * max(further):
+            own.remove(primary)
     return clusters

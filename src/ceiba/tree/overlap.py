@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba._estimator import renamed_arguments
 from ceiba._native import core
 from ceiba._params import N_JOBS, Flag, Interval, available_threads, check
 from ceiba.data.instances import InstanceLists
@@ -19,24 +20,25 @@ _MOST_CLUSTERS = 2**31 - 1
 
 
 class Assignment(NamedTuple):
-    """The clusters of each label, what it keeps of its home first, and what the clusters cost."""
+    """The clusters of each label, what it keeps of its primary one first, and what the clusters cost."""
 
     ptr: NDArray[np.int64]
     clusters: NDArray[np.int32]
     cost: NDArray[np.float64]
 
 
+@renamed_arguments(home="primary_cluster", leave_home="primary_drop_ratio")
 def assign_clusters(
     Y: Any,
     scores: Any,
-    home: Any,
+    primary_cluster: Any,
     *,
     overlap: int = 2,
     capacity: float | None = None,
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: float = 0.5,
+    primary_drop_ratio: float = 0.5,
     n_jobs: int | None = 1,
 ) -> Any:
     """Give labels further clusters, so that as many as possible of their positives reach one of them.
@@ -50,34 +52,34 @@ def assign_clusters(
     scores : sparse matrix of shape (N, K)
         What the matcher returns: how well an instance fits a cluster, 0 or not stored where it was not found. Values
         are at least 0; their unit does not matter.
-    home : LabelTree or array-like of shape (L,)
+    primary_cluster : LabelTree or array-like of shape (L,)
         The clusters that labels stand in so far: a tree of K bottom clusters, or the cluster of each label.
     overlap : int, default=2
         lambda, the most clusters of a label.
     capacity : float or None, default=None
         The most that a cluster may cost once it has taken a label in: its labels times its instances, an instance being
-        a positive of one of its labels. A cluster whose home labels cost more takes none. None: twice the
-        mean cost of the clusters at home.
+        a positive of one of its labels. A cluster whose own labels cost more takes none. None: twice the
+        mean cost of the clusters as they are.
     coverage : bool, default=False
         Whether a positive counts only for what a further cluster adds to the best that its label has. A matcher trained
-        with a label at home leads its positives there, whatever they mean, so that most add nothing then; by default a
-        positive counts in full for each cluster: the sum of Y'M.
+        with a label in its primary cluster leads its positives there, whatever they mean, so that most add
+        nothing then. By default a positive counts in full for each cluster: the sum of Y'M.
     per_label : bool, default=True
         Whether gains are taken as a share of the label's positives, so that rare labels are helped as much as frequent
         ones, which cost a cluster many more instances. Otherwise every positive counts the same.
     min_gain : float, default=0.0
         The least gain per positive of the label, in units of the scores, for which it gets a further cluster.
-    leave_home : float, default=0.5
-        A label leaves its home where the scores of its positives sum to less than this share of what they sum to in one
-        of its further clusters; 0: never. What that makes room for is not given to other labels.
+    primary_drop_ratio : float, default=0.5
+        A label leaves its primary cluster where the scores of its positives sum to less than this share of
+        what they sum to in one of its further clusters; 0: never. What that makes room for is not given away.
     n_jobs : int or None, default=1
         The result does not depend on it.
 
     Returns
     -------
     LabelTree or csr_array of shape (L, K), bool
-        A tree where `home` is one, with the levels above the bottom as they were and the labels of each cluster in
-        descending order of frequency; else which labels stand in which clusters.
+        A tree where `primary_cluster` is one, with the levels above the bottom as they were and the labels of
+        each cluster in descending order of frequency; else which labels stand in which clusters.
 
     Raises
     ------
@@ -89,13 +91,13 @@ def assign_clusters(
     Pairs of label and cluster are taken in the order of their gain while the cluster has room. What a label's clusters
     cover is submodular in them, so that without capacities greedy adds at least 1 - 1/e of the most that could
     be added, and all of it for the sum of Y'M; with capacities the tests compare it with the best on small cases.
-    A label that the matcher never finds keeps its home.
+    A label that the matcher never finds keeps its primary cluster.
 
     References
     ----------
     Liu, Chang, Yu, Hsieh and Dhillon, "Label Disentanglement in Partition-based Extreme Multilabel Classification",
-    NeurIPS 2021, section 3. Coverage, the capacity in cost, the shares and the leaving of homes
-    are not in it.
+    NeurIPS 2021, section 3. Coverage, the capacity in cost, the shares and the leaving of primary
+    clusters are not in it.
 
     Examples
     --------
@@ -111,7 +113,7 @@ def assign_clusters(
     check("min_gain", min_gain, [Interval(float, 0)], owner)
     check("coverage", coverage, [Flag()], owner)
     check("per_label", per_label, [Flag()], owner)
-    check("leave_home", leave_home, [Interval(float, 0, 1)], owner)
+    check("primary_drop_ratio", primary_drop_ratio, [Interval(float, 0, 1)], owner)
     if capacity is not None:
         check("capacity", capacity, [Interval(float, 0)], owner)
     matrices = []
@@ -126,37 +128,39 @@ def assign_clusters(
         raise InputError("scores must not be below 0.")
     pattern = given.to_scipy().copy()
     pattern.eliminate_zeros()
-    places = home_of(home, given.n_features, found.n_features)
+    primary = primary_clusters_of(primary_cluster, given.n_features, found.n_features)
     assignment = assign(
-        InstanceLists.from_columns(pattern), found, places, overlap=overlap, capacity=capacity, coverage=coverage,
-        per_label=per_label, min_gain=min_gain, leave_home=leave_home, n_threads=available_threads(n_jobs),
+        InstanceLists.from_columns(pattern), found, primary, overlap=overlap, capacity=capacity, coverage=coverage,
+        per_label=per_label, min_gain=min_gain, primary_drop_ratio=primary_drop_ratio,
+        n_threads=available_threads(n_jobs),
     )  # fmt: skip
-    if isinstance(home, LabelTree):
-        return with_clusters(home, assignment, np.bincount(pattern.indices, minlength=given.n_features))
+    if isinstance(primary_cluster, LabelTree):
+        return with_clusters(primary_cluster, assignment, np.bincount(pattern.indices, minlength=given.n_features))
     shape = (given.n_features, found.n_features)
     table = sp.csr_array((np.ones(len(assignment.clusters), bool), assignment.clusters, assignment.ptr), shape=shape)
     table.sort_indices()
     return table
 
 
-def home_of(home: Any, n_labels: int, n_clusters: int) -> InstanceLists:
+def primary_clusters_of(primary_cluster: Any, n_labels: int, n_clusters: int) -> InstanceLists:
     """Return the clusters of each label, one list per label."""
     label: NDArray
     cluster: NDArray
-    if isinstance(home, LabelTree):
-        label, cluster = home.slot_label, home.slot_cluster
-        expected = (home.n_labels, len(home.child_ptrs[-1]) - 1)
+    if isinstance(primary_cluster, LabelTree):
+        label, cluster = primary_cluster.slot_label, primary_cluster.slot_cluster
+        expected = (primary_cluster.n_labels, len(primary_cluster.child_ptrs[-1]) - 1)
     else:
-        cluster = np.asarray(home)
+        cluster = np.asarray(primary_cluster)
         if cluster.ndim != 1 or cluster.dtype.kind not in "iu":
-            raise InputTypeError("home must be a LabelTree or the cluster of each label.")
+            raise InputTypeError("primary_cluster must be a LabelTree or the cluster of each label.")
         if len(cluster) and not 0 <= cluster.min() <= cluster.max() < n_clusters:
-            raise InputError(f"home must name clusters from 0 to {n_clusters - 1}.")
+            raise InputError(f"primary_cluster must name clusters from 0 to {n_clusters - 1}.")
         label = np.arange(len(cluster))
         expected = (len(cluster), n_clusters)
     if expected != (n_labels, n_clusters):
         raise InputError(
-            f"home has {expected[0]} labels and {expected[1]} clusters, Y and scores have {n_labels} and {n_clusters}."
+            f"primary_cluster has {expected[0]} labels and {expected[1]} clusters, Y and scores have {n_labels} and "
+            f"{n_clusters}."
         )
     order = np.lexsort((cluster, label))
     ptr = np.concatenate([[0], np.cumsum(np.bincount(label, minlength=n_labels))]).astype(np.int64)
@@ -166,26 +170,26 @@ def home_of(home: Any, n_labels: int, n_clusters: int) -> InstanceLists:
 def assign(
     positives: InstanceLists,
     scores: FeatureMatrix,
-    home: InstanceLists,
+    primary: InstanceLists,
     *,
     overlap: int,
     capacity: float | None = None,
     coverage: bool = False,
     per_label: bool = True,
     min_gain: float = 0.0,
-    leave_home: float = 0.5,
+    primary_drop_ratio: float = 0.5,
     n_threads: int = 1,
 ) -> Assignment:
     """Assign clusters as `assign_clusters` does, from and to the arrays of the core."""
     counts = np.diff(positives.ptr)
-    worth = 1.0 / np.maximum(counts, 1) if per_label else np.ones(len(counts))
+    label_weight = 1.0 / np.maximum(counts, 1) if per_label else np.ones(len(counts))
     overlap = min(overlap, _MOST_CLUSTERS)
 
     def solve(overlap: int, capacity: float) -> Assignment:
         return Assignment(
             *core.assign_clusters(
-                positives.ptr, positives.indices, *scores.arrays()[:3], scores.n_features, home.ptr, home.indices,
-                worth, overlap, min_gain, capacity, coverage, leave_home, n_threads,
+                positives.ptr, positives.indices, *scores.arrays()[:3], scores.n_features, primary.ptr,
+                primary.indices, label_weight, overlap, min_gain, capacity, coverage, primary_drop_ratio, n_threads,
             )
         )  # fmt: skip
 
