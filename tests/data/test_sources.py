@@ -201,6 +201,15 @@ def test_empty_below_the_compression(tmp_path, pack):
         read(tmp_path / "a.jsonl.gz")
 
 
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.zst", "a.txt.zstd"])
+def test_file_of_no_bytes_is_empty_whatever_its_name(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataFormatError, match="is empty") as error:
+        read(tmp_path / name)
+    assert name in str(error.value)
+    assert read_filter(tmp_path / name, n_rows=2, n_labels=3).nnz == 0
+
+
 @pytest.mark.parametrize("name", ["labels.jsonl", "lbl.json"])
 def test_empty_file_of_label_texts(tmp_path, name):
     row = '{"text": "a", "labels": ["x"]}' if name == "labels.jsonl" else '{"title": "a", "target_ind": [0]}'
@@ -236,9 +245,25 @@ def test_zip_of_several_files_names_them(tmp_path):
     assert "npack" in str(error.value)
 
 
-def test_zip_that_a_mac_made(tmp_path):
-    path = zipped(tmp_path / "a.zip", **{"train.jsonl": JSONL, "__MACOSX/._train.jsonl": b"x"})
+@pytest.mark.parametrize(
+    "beside",
+    [
+        ["__MACOSX/._train.jsonl"],
+        [".DS_Store", "__MACOSX/._.DS_Store"],
+        ["data/.DS_Store"],
+        ["data/._train.jsonl", "data/__MACOSX/x"],
+        ["Thumbs.db", "data/desktop.ini"],
+        ["__MACOSX/._labels.npy"],  # no matrix
+    ],
+)
+def test_what_desktops_put_into_zip_archives_does_not_count(tmp_path, beside):
+    path = zipped(tmp_path / "a.zip", **{"train.jsonl": JSONL, **dict.fromkeys(beside, b"x")})
     assert read(path).n == 2
+
+
+def test_zip_of_such_files_alone_holds_none(tmp_path):
+    with pytest.raises(DataFormatError, match="zip archive of 0 files"):
+        read(zipped(tmp_path / "a.zip", **{".DS_Store": b"x", "__MACOSX/._a": b"x"}))
 
 
 def tar(content: bytes, mode: str = "w") -> bytes:

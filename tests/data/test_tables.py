@@ -191,8 +191,10 @@ def test_labels_can_be_left_out_or_demanded(tmp_path):
 @pytest.mark.parametrize("separator", ["|", ",", "\t"])
 def test_a_separator_must_be_named_where_the_default_one_is_not_used(tmp_path, separator):
     path = write_parquet_strings(tmp_path / "a.parquet", [f"a{separator}b", f"b{separator}c", "c"])
-    with pytest.raises(DataFormatError, match="label_separator="):
+    with pytest.raises(DataFormatError, match="label_separator=") as error:
         read(path)
+    option = r"--label-separator $'\t'" if separator == "\t" else f"--label-separator '{separator}'"
+    assert option in str(error.value)
     assert read(path, label_separator=separator).label_names == ["a", "b", "c"]
     assert len(read(path, label_separator=";").label_names) == 3
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ceiba.cli.options import Json
+from ceiba.cli import options
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command("list")
-def list_(json: Json = False) -> None:
+def list_(json: options.Json = False) -> None:
     """List the benchmark sets that can be fetched."""
     from dataclasses import asdict
 
@@ -38,11 +38,13 @@ def get(
     folder: Annotated[
         Path | None,
         typer.Option(
-            help="Where the sets go, each in a folder of its own.", show_default="the cache folder of the user"
+            parser=options.path,
+            help="Where the sets go, each in a folder of its own.",
+            show_default="the cache folder of the user",
         ),
     ] = None,
     url: Annotated[str | None, typer.Option(help="Address of a mirror.", show_default="the Internet Archive")] = None,
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Fetch a benchmark set.
 

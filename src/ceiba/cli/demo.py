@@ -18,7 +18,9 @@ def demo(
         bool,
         typer.Option("--ask", help="Ask the saved model for codes, a text per line; trains it where there is none."),
     ] = False,
-    model_dir: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="ceiba-icd10cm")] = None,
+    model_dir: Annotated[
+        Path | None, typer.Option(parser=options.path, help="Folder of the model.", show_default="ceiba-icd10cm")
+    ] = None,
     threads: options.Threads = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in --model-dir.")] = False,

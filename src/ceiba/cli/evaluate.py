@@ -13,7 +13,9 @@ from ceiba.cli import options
 
 def evaluate(
     model_dir: options.ModelFolder,
-    data: Annotated[Path, typer.Argument(metavar="TEST", help="A file with labels, of any known format.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="TEST", parser=options.path, help="A file with labels, of any known format.")
+    ],
     k: Annotated[
         list[int] | None, typer.Option("-k", min=1, help="Rank to measure at; repeatable.", show_default="1, 3, 5")
     ] = None,
@@ -21,7 +23,10 @@ def evaluate(
     threads: options.Threads = None,
     filter: Annotated[
         Path | None,
-        typer.Option(help="Pairs 'row label', both counted from 0, that are never predicted and no positives."),
+        typer.Option(
+            parser=options.path,
+            help="Pairs 'row label', both counted from 0, that are never predicted and no positives.",
+        ),
     ] = None,
     propensity: Annotated[tuple[float, float], typer.Option(metavar="A B", help="A and B of the propensities.")] = (
         0.55,

@@ -19,7 +19,10 @@ def inspect(
     tree: Annotated[bool, typer.Option("--tree", help="Draw the trees.")] = False,
     depth: Annotated[int, typer.Option(min=1, help="Levels to draw.")] = 2,
     texts: Annotated[
-        Path | None, typer.Option(help="With --label: a file with labels; its rows with this label are examples.")
+        Path | None,
+        typer.Option(
+            parser=options.path, help="With --label: a file with labels; its rows with this label are examples."
+        ),
     ] = None,
     most_overlapped: Annotated[
         bool, typer.Option("--most-overlapped", help="List the labels whose clusters are farthest apart.")

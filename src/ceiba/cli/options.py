@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `ceiba train` wrote.")]
+
+def path(text: str) -> Path:
+    """Return a path from the command line; an empty one would be the current folder."""
+    return Path(not_empty(text))
+
+
+def not_empty(text: str | None) -> Any:
+    """Return a text from the command line; BadParameter where it is empty, as a variable that is not set is."""
+    if text == "":
+        raise typer.BadParameter("it is empty. Is a variable not set?")
+    return text
+
+
+ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", parser=path, help="A folder that `ceiba train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")]
 BeamSize = Annotated[

@@ -20,11 +20,18 @@ Answer = tuple[list[Any], list[float]]
 
 def predict(
     model_dir: options.ModelFolder,
-    data: Annotated[str, typer.Argument(metavar="INPUT", help="A file; '-' reads a text per line.")],
+    data: Annotated[
+        str, typer.Argument(metavar="INPUT", callback=options.not_empty, help="A file; '-' reads a text per line.")
+    ],
     k: Annotated[int, typer.Option("-k", min=1, help="Labels per row.")] = 5,
     out: Annotated[
         str | None,
-        typer.Option("-o", "--output", help="Write to this .jsonl, .csv, .tsv or .parquet file, once it is complete."),
+        typer.Option(
+            "-o",
+            "--output",
+            callback=options.not_empty,
+            help="Write to this .jsonl, .csv, .tsv or .parquet file, once it is complete.",
+        ),
     ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Repeat each text beside its labels.")] = False,
     beam_size: options.BeamSize = None,

@@ -13,13 +13,19 @@ from ceiba.cli import options
 
 
 def train(
-    data: Annotated[Path, typer.Argument(metavar="TRAIN", help="A file with labels, or the folder of a data set.")],
-    model_dir: Annotated[Path, typer.Option(help="Folder to save the model to.", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="TRAIN", parser=options.path, help="A file with labels, or the folder of a data set."),
+    ],
+    model_dir: Annotated[
+        Path, typer.Option(parser=options.path, help="Folder to save the model to.", show_default=False)
+    ],
     model: Annotated[
         str, typer.Option(help="What to train: xr-linear, xr-transformer or x-transformer.")
     ] = "xr-linear",
     encoder: Annotated[
-        str | None, typer.Option(help="Encoder of a Transformer model: a folder or a name on the hub.")
+        str | None,
+        typer.Option(callback=options.not_empty, help="Encoder of a Transformer model: a folder or a name on the hub."),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Settings measured together: fast, balanced or accurate; --set counts more.")

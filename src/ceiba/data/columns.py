@@ -28,6 +28,11 @@ _OTHER_SEPARATORS = ("|", ",", "\t")
 _LIKELY_SEPARATORS = (";", "|", "\t", ",", "/", " ")
 
 
+def _option(sign: str) -> str:
+    """Return what tells the command line of a separator, as a shell takes it."""
+    return "--label-separator " + (f"${sign!r}" if sign == "\t" else repr(sign))
+
+
 def _listed(columns: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in columns) or "none"
 
@@ -146,7 +151,9 @@ class LabelCells:
             try:
                 labels = json.loads(cell)
             except (ValueError, RecursionError):
-                reason = "begins with '[' but is no JSON list; give a separator if it is meant so"
+                reason = (
+                    "begins with '[' but is no JSON list; give label_separator (--label-separator) if it is meant so"
+                )
                 fail(self._path, rows.where(i), f"the label column {self._name!r} {reason}: {describe(cell)}.")
             return labels if isinstance(labels, list) else [labels]
         if cell:
@@ -174,7 +181,7 @@ class LabelCells:
                         None,
                         f"the label column {self._name!r} has no {DEFAULT_SEPARATOR!r} in any cell, but {sign!r} "
                         f"in most of them; say how to split them with label_separator={sign!r} "
-                        f"(or {DEFAULT_SEPARATOR!r} to keep them whole).",
+                        f"({_option(sign)}), or {DEFAULT_SEPARATOR!r} to keep them whole.",
                     )
         self._warn_of_joined(classes, counts)
 
@@ -191,7 +198,7 @@ class LabelCells:
                 warnings.warn(
                     f"{self._path}: most of the {len(classes):,} labels in the column {self._name!r} occur once and "
                     f"hold {sign!r}, such as {once[0][:80]!r}. If that separates labels, give label_separator={sign!r} "
-                    f"(--label-separator {sign!r}); {DEFAULT_SEPARATOR!r} says that they are whole.",
+                    f"({_option(sign)}); {DEFAULT_SEPARATOR!r} says that they are whole.",
                     DataWarning,
                     stacklevel=2,
                 )

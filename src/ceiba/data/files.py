@@ -25,6 +25,13 @@ def fail(path: Path, where: str | int | None, reason: str) -> NoReturn:
     raise DataFormatError(f"{path}{place}: {reason}")
 
 
+def given_path(path: str | Path, parameter: str) -> Path:
+    """Return what a parameter names as a Path; InputError where it is empty, which would be the current folder."""
+    if not os.fspath(path):
+        raise InputError(f"The '{parameter}' parameter is empty; it names a file.")
+    return Path(path)
+
+
 def plain_name(path: Path) -> str:
     """Return a file's name without the suffix of its compression."""
     return path.stem if path.suffix.lower() in _SUFFIX else path.name
@@ -51,7 +58,7 @@ def compression(path: Path) -> str | None:
     start = head(path, 4)
     found = next((kind for kind, magic in _MAGIC.items() if start.startswith(magic)), None)
     promised = compression_of_name(path)
-    if promised is not None and promised != found:
+    if start and promised is not None and promised != found:  # no bytes at all are an empty file
         fail(path, None, f"the name ends in {path.suffix}, but the content is not {promised}.")
     return found
 

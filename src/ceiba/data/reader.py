@@ -16,7 +16,7 @@ from ceiba.data import layouts, sparse_npz, sparse_text
 from ceiba.data.columns import TableTexts
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.dataset import Dataset, TextColumn
-from ceiba.data.files import Progress, blocks, fail, head, opening, plain_name, suffix
+from ceiba.data.files import Progress, blocks, fail, given_path, head, opening, plain_name, suffix
 from ceiba.data.labels import check_classes
 from ceiba.data.records import is_xmc, read_table, read_xmc_table
 from ceiba.data.sources import STANDARD_INPUT, open_source
@@ -164,7 +164,7 @@ def read(
         raise InputError("The 'label_separator' parameter of read must not be empty.")
     if str(path) == "-" and not labels and format in (None, "text") and text_column is None:
         return _read_stdin()
-    path = Path(path)
+    path = given_path(path, "path")
     with opening(path):
         is_folder = path.is_dir()
     if is_folder:
@@ -293,7 +293,7 @@ def _name_labels(data: Dataset, names: Sequence[Any] | str | Path) -> None:
     if data.Y is None:
         raise InputError(f"label_names is given, but {data.path} has no labels.")
     if isinstance(names, (str, Path)):
-        source = open_source(Path(names))
+        source = open_source(given_path(names, "label_names"))
         with source.naming():
             names = layouts.text_lines(source.path)
     known = check_classes(names).tolist()

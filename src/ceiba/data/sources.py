@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from ceiba.data.files import Stream, compression, fail, head, opening
@@ -52,6 +52,10 @@ _OFFICE = (
     ("word/", "a Word document", "save its text"),
     ("ppt/", "a PowerPoint presentation", "save its text"),
 )
+
+
+# what desktops put beside the files that their users see
+_DESKTOP = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 class Source:
@@ -175,12 +179,18 @@ def _check_content(source: Source, format: str | None = None, may_be_empty: bool
     return source
 
 
+def _is_content(member: str) -> bool:
+    """Return whether a member of an archive is one that its maker meant."""
+    path = PurePosixPath(member)
+    return "__MACOSX" not in path.parts and path.name not in _DESKTOP and not path.name.startswith("._")
+
+
 def _look_into_zip(source: Source, format: str | None) -> Source:
     """Tell a matrix of NumPy, an office document and an archive apart; an archive of one file gives that file."""
     matrix = format == "npz" or source.name.suffix.lower() == ".npz"
     try:
         with zipfile.ZipFile(source.path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            names = [info.filename for info in archive.infolist() if not info.is_dir() and _is_content(info.filename)]
             if matrix or any(name.endswith(".npy") for name in names):
                 return source
             if "[Content_Types].xml" in names:
@@ -191,7 +201,6 @@ def _look_into_zip(source: Source, format: str | None) -> Source:
                 kind = archive.read("mimetype")[:100].decode("ascii", "replace")
                 what = "an EPUB book" if "epub" in kind else "an OpenDocument file"
                 fail(source.shown, None, f"is {what}; save its text, or a sheet as CSV.")
-            names = [name for name in names if not name.startswith("__MACOSX/")]
             if len(names) != 1:
                 shown = ", ".join(map(repr, names[:10])) or "none"
                 fail(source.shown, None, f"is a zip archive of {len(names)} files ({shown}); {_CURE}.")

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from ceiba.data.csr import MAX_INDEX, CsrBuilder, Growable, as_indicator
-from ceiba.data.files import Progress, blocks, fail
+from ceiba.data.files import Progress, blocks, fail, given_path
 from ceiba.data.sources import open_source
 from ceiba.data.tokens import Limits, parse_pairs, parse_rows, show
 from ceiba.errors import InputError
@@ -168,7 +168,7 @@ def read_filter(path: str | Path, n_rows: int, n_labels: int | None = None) -> c
     for name, value in (("n_rows", n_rows), ("n_labels", n_labels)):
         if value is not None and not 0 <= value <= MAX_INDEX:
             raise InputError(f"{name} must be an int in [0, {MAX_INDEX}]. Got {value!r} instead.")
-    source = open_source(Path(path), may_be_empty=True)
+    source = open_source(given_path(path, "path"), may_be_empty=True)
     pairs = Growable(np.int32), Growable(np.int32)
     limits = n_rows, MAX_INDEX if n_labels is None else n_labels
     with source.naming():

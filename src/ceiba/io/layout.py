@@ -44,7 +44,9 @@ def generation_number(name: str) -> int | None:
 
 
 def expand(path: str | os.PathLike[str]) -> Path:
-    """Return a path with ``~`` expanded; InputError where it names a user that does not exist."""
+    """Return a path with ``~`` expanded; InputError where it is empty or names a user that does not exist."""
+    if not os.fspath(path):
+        raise InputError("The name of the folder is empty.")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -309,7 +309,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         from ceiba.models.saving import save
 
         check_is_fitted(self)
-        save(self, Path(folder))
+        save(self, folder)
 
     # ------------------------------------------------------------------ parts
 
