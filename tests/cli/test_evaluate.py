@@ -145,3 +145,34 @@ def test_filter_of_named_labels_is_an_error(run, corpus, model, tmp_path):
 )
 def test_files_that_do_not_fit(run, model, write_jsonl, tmp_path, rows, named):
     assert named in run("evaluate", model, write_jsonl(tmp_path / "test.jsonl", rows)).error()
+
+
+def test_the_reliability_diagram_is_drawn(run, corpus, model, tmp_path):
+    for name, start in (("d.svg", b"<?xml"), ("d.PNG", b"\x89PNG")):
+        result = run("evaluate", model, corpus / "test.jsonl", "--plot", tmp_path / name, "--json")
+        assert result.code == 0
+        assert (tmp_path / name).read_bytes().startswith(start)
+        assert "P@1" in result.json
+    again = tmp_path / "again.svg"
+    run("evaluate", model, corpus / "test.jsonl", "--plot", again)
+    assert again.read_bytes() == (tmp_path / "d.svg").read_bytes()
+
+
+def test_a_drawing_that_cannot_be_is_found_out_before_work(run, corpus, model, tmp_path):
+    for name in ("d.pdf", "d", "no-such-folder/d.svg"):
+        result = run("evaluate", model, corpus / "test.jsonl", "--plot", tmp_path / name)
+        assert name in result.error()
+    run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", "--set", "combine=log-sigmoid")
+    assert "log-sigmoid" in run("evaluate", tmp_path / "m", corpus / "test.jsonl", "--plot", tmp_path / "d.svg").error()
+    assert not (tmp_path / "d.svg").exists()
+
+
+def test_without_matplotlib_the_extra_is_named(run, corpus, model, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    result = run("evaluate", model, corpus / "test.jsonl", "--plot", tmp_path / "d.svg")
+    assert "ceiba[plot]" in result.error()
+    assert run("evaluate", model, corpus / "test.jsonl").code == 0
+
+
+def test_a_model_that_is_not_calibrated_has_no_calibration_error(run, corpus, model):
+    assert "ECE" not in run("evaluate", model, corpus / "test.jsonl", "--json").json

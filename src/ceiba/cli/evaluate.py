@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,29 +38,37 @@ def evaluate(
     label_separator: options.LabelSeparator = None,
     format: options.Format = None,
     zero_based: options.ZeroBased = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Draw the reliability diagram to this .svg or .png file.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure a model on a file with labels.
 
     Figures are percentages. Propensities are those of the training set. Labels that the model does not know are
     positives that it cannot find; unknown_labels counts them. `ceiba.metrics` gives the same figures.
+    Of a calibrated model the expected calibration error (ECE) and the log-loss of the labels returned are shown too.
     """
     from ceiba.cli import inputs, output
+    from ceiba.cli.plots import plot_reliability, plot_target
     from ceiba.cli.progress import Stages
 
+    drawing = None if plot is None else plot_target(plot, data, model_dir)
     with Stages(quiet=json) as stages:
         model = inputs.open_model(model_dir, threads)
+        if drawing is not None:
+            _check_drawable(model)
         given = options.read_options(text_column, label_column, label_separator, format, zero_based)
         dataset = inputs.open_rows(data, model, labels=True, given=given, progress=stages)
-        report = measure(
-            model,
-            dataset,
-            tuple(k or (1, 3, 5)),
-            beam_size=beam_size,
-            filter=filter,
-            propensity=propensity,
-            progress=stages,
-        )
+        ks = tuple(k or (1, 3, 5))
+        answers = ranked_rows(model, dataset, max(ks), beam_size=beam_size, filter=filter, progress=stages)
+        report = figures_of(model, answers, ks, propensity=propensity)
+    if drawing is not None:
+        from ceiba import metrics
+
+        curve = metrics.reliability_curve(answers.Y, answers.matrix(), None)
+        kind = "probabilities" if model.gives_probabilities else "scores, not calibrated"
+        plot_reliability(curve, drawing, title=f"First {max(ks)} labels of {answers.Y.shape[0]:,} rows ({kind})")
     if json:
         output.emit_json(report)
         return
@@ -68,20 +77,46 @@ def evaluate(
     output.print_facts({name: value for name, value in report.items() if "@" not in name})
 
 
-def measure(
-    model: Any,
-    dataset: Any,
-    ks: tuple[int, ...],
-    *,
-    beam_size: int | None = None,
-    filter: Path | None = None,
-    propensity: tuple[float, float] = (0.55, 1.5),
-    progress: Any,
-) -> dict[str, float]:
-    """Return the metrics, ``n`` (rows), ``unknown_labels`` (positives the model cannot find) and ``seconds``.
+@dataclass(frozen=True)
+class RankedRows:
+    """The labels and scores of all rows of a data set, beside their positives.
 
-    The figures are those of `ceiba.metrics.evaluate` for the same positives and rankings.
+    Attributes
+    ----------
+    Y : csr_array of shape (N, M)
+        The positives; its columns are the model's labels, then the unknown ones.
+    classes : ndarray of shape (M,)
+    labels, scores : ndarray of shape (N, k)
+    n_unknown : int
+        Positives of unknown labels.
+    seconds : float
+        What the search took.
     """
+
+    Y: Any
+    classes: Any
+    labels: Any
+    scores: Any
+    n_unknown: int
+    seconds: float
+
+    def matrix(self) -> Any:
+        """Return the scores as a matrix of the shape of Y."""
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        column = {label: j for j, label in enumerate(self.classes.tolist())}
+        found = self.scores > -np.inf
+        columns = np.array([column[label] for label in self.labels[found].tolist()], np.int64)
+        return csr_array((self.scores[found], columns, np.append(0, np.cumsum(found.sum(1)))), shape=self.Y.shape)
+
+
+def ranked_rows(
+    model: Any, dataset: Any, k: int, *, beam_size: int | None = None, filter: Path | None = None, progress: Any
+) -> RankedRows:
+    """Rank the k best labels of every row."""
+    import numpy as np
+
     from ceiba.cli import inputs
 
     positives, excluded = dataset.Y, None
@@ -90,21 +125,46 @@ def measure(
         positives = positives - positives.multiply(pairs)
         positives.eliminate_zeros()
     Y, classes, unknown = _with_unknown(positives, dataset.classes, model.classes_)
-    longest, done, parts = min(max(ks), len(model.classes_)), 0, []
+    longest, done, parts = min(k, len(model.classes_)), 0, []
     started = time.perf_counter()
     for rows in inputs.batches(dataset):
         n = len(rows) if isinstance(rows, list) else rows.shape[0]
         part = None if excluded is None else excluded[done : done + n]
-        parts.append(model.predict_topk(rows, longest, beam_size=beam_size, filter=part)[0])
+        parts.append(model.predict_topk(rows, longest, beam_size=beam_size, filter=part))
         done += n
         progress("predicting", done, dataset.n)
     seconds = time.perf_counter() - started
-    return {
-        **score(model, Y, parts, ks, propensity, classes),
-        "n": dataset.n,
-        "unknown_labels": unknown,
-        "seconds": round(seconds, 3),
+    labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return RankedRows(Y, classes, labels, scores, unknown, seconds)
+
+
+def figures_of(
+    model: Any, answers: RankedRows, ks: tuple[int, ...], *, propensity: tuple[float, float]
+) -> dict[str, float]:
+    """Return the metrics, ``n`` (rows), ``unknown_labels`` (positives the model cannot find) and ``seconds``.
+
+    The metrics are those of `ceiba.metrics.evaluate` for the same positives and rankings.
+    """
+    from ceiba import metrics
+
+    figures: dict[str, Any] = {
+        **score(model, answers.Y, [answers.labels], ks, propensity, answers.classes),
+        "n": answers.Y.shape[0],
+        "unknown_labels": answers.n_unknown,
     }
+    if model.gives_probabilities:
+        probabilities = answers.matrix()
+        figures["ECE"] = round(metrics.expected_calibration_error(answers.Y, probabilities, None), 6)
+        figures["log_loss"] = round(metrics.log_loss(answers.Y, probabilities), 6)
+    return {**figures, "seconds": round(answers.seconds, 3)}
+
+
+def _check_drawable(model: Any) -> None:
+    """Raise an error where scores are neither probabilities nor in [0, 1]."""
+    from ceiba.errors import InputError
+
+    if model.combine.startswith("log-") and not model.gives_probabilities:
+        raise InputError(f"--plot: scores are logarithms with combine={model.combine!r}; calibrate the model first.")
 
 
 def _with_unknown(Y: Any, names: Any, known: Any) -> tuple[Any, Any, int]:

@@ -1,4 +1,4 @@
-"""Ranking metrics of extreme multi-label classification, all in percent.
+"""Ranking metrics of extreme multi-label classification, all in percent; and calibration, in shares.
 
 Containers
 ----------
@@ -58,6 +58,9 @@ What counts in the odd cases:
   of the call.  So lists give the macro figures of a matrix only with ``classes``; no other figure depends
   on L.
 
+`expected_calibration_error`, `log_loss`, `brier_score` and `reliability_curve` ask whether scores that are
+probabilities can be believed.  They take matrices of scores in [0, 1] and look at the labels returned.
+
 PSP@k and PSnDCG@k follow the XMC repository's Python evaluation code (pyxclib): the mean over rows,
 divided by the mean of the best ranking.  napkinXC computes the same.  The repository's older MATLAB
 scripts divide the discounted gain of every row by D_k, so their PSnDCG@k differs where rows have fewer
@@ -72,6 +75,13 @@ References
   performance in extreme multi-label classification", NeurIPS 2023: macro metrics and coverage at k.
 """
 
+from ceiba.metrics.calibration import (
+    ReliabilityCurve,
+    brier_score,
+    expected_calibration_error,
+    log_loss,
+    reliability_curve,
+)
 from ceiba.metrics.evaluate import evaluate, top_k
 from ceiba.metrics.propensity import LabelCounts, inverse_propensity
 from ceiba.metrics.single import (
@@ -88,9 +98,13 @@ from ceiba.metrics.single import (
 
 __all__ = [
     "LabelCounts",
+    "ReliabilityCurve",
+    "brier_score",
     "coverage_at_k",
     "evaluate",
+    "expected_calibration_error",
     "inverse_propensity",
+    "log_loss",
     "macro_f1_at_k",
     "macro_precision_at_k",
     "macro_recall_at_k",
@@ -99,5 +113,6 @@ __all__ = [
     "psndcg_at_k",
     "psp_at_k",
     "recall_at_k",
+    "reliability_curve",
     "top_k",
 ]

@@ -281,6 +281,11 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         return self.vectorizer_ is not None
 
     @property
+    def gives_probabilities(self) -> bool:
+        """Whether the scores of ``predict_topk`` are calibrated probabilities."""
+        return False
+
+    @property
     def trees_(self) -> list[Any]:
         """The label tree of each member of the ensemble."""
         check_is_fitted(self)
