@@ -16,6 +16,7 @@ ORDER = (
     "_progress_display",
     "_progress",
     "_params",
+    "_settings",
     "_random",
     "_estimator",
     "io",

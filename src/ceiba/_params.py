@@ -1,11 +1,12 @@
-"""Declared parameter constraints: one source for the checks, the command line and the docs.
+"""Declared parameters: one source for defaults, checks, the command line and the docs.
 
-An estimator declares ``_constraints = {"C": [Interval(float, 0, None, closed="neither")], ...}``; a value is
-valid when any one of its constraints accepts it.
+A group of parameters is a frozen dataclass whose fields are made by `setting`, with a default, constraints and a
+description. A value is valid when any one of its constraints accepts it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import math
@@ -31,6 +32,11 @@ class Constraint:
     def parse(self, text: str) -> Any:
         """Read a value from a command-line word; raise ValueError where the word is not of this kind."""
         raise ValueError(text)
+
+    @property
+    def type_words(self) -> str:
+        """The type as numpydoc writes it."""
+        raise NotImplementedError
 
 
 class Interval(Constraint):
@@ -62,6 +68,10 @@ class Interval(Constraint):
     def parse(self, text: str) -> Any:
         return self.kind(text)
 
+    @property
+    def type_words(self) -> str:
+        return self.kind.__name__
+
 
 class Options(Constraint):
     """One of a few strings."""
@@ -80,6 +90,11 @@ class Options(Constraint):
             return text
         raise ValueError(text)
 
+    @property
+    def type_words(self) -> str:
+        written = ", ".join(f'"{option}"' for option in self.options)
+        return written if len(self.options) == 1 else f"{{{written}}}"
+
 
 class Text(Constraint):
     """Any string that is not empty."""
@@ -95,6 +110,10 @@ class Text(Constraint):
 
     def parse(self, text: str) -> Any:
         return text
+
+    @property
+    def type_words(self) -> str:
+        return "str"
 
 
 class Exactly(Constraint):
@@ -115,6 +134,10 @@ class Exactly(Constraint):
                 return value
         raise ValueError(text)
 
+    @property
+    def type_words(self) -> str:
+        return str(self)
+
 
 class Flag(Exactly):
     """True or False."""
@@ -127,6 +150,10 @@ class Flag(Exactly):
 
     def __str__(self) -> str:
         return "a bool"
+
+    @property
+    def type_words(self) -> str:
+        return "bool"
 
 
 class Instance(Constraint):
@@ -144,6 +171,10 @@ class Instance(Constraint):
 
     def __str__(self) -> str:
         return self.description
+
+    @property
+    def type_words(self) -> str:
+        return self.description.removeprefix("an ").removeprefix("a ")
 
 
 class JsonList(Constraint):
@@ -167,8 +198,35 @@ class JsonList(Constraint):
             raise ValueError(text)
         return value
 
+    @property
+    def type_words(self) -> str:
+        if self.length is None:
+            return f"list of {self.item.type_words}"
+        return f"({', '.join([self.item.type_words] * self.length)})"
+
 
 Constraints = Mapping[str, Sequence[Constraint]]
+
+
+COUNT = Interval(int, 1, None)
+POSITIVE = Interval(float, 0, None, closed="neither")
+NOT_NEGATIVE = Interval(float, 0, None)
+SHARE = Interval(float, 0, 1)
+
+
+def setting(default: Any, *constraints: Constraint, doc: str) -> Any:
+    """Declare a field of a frozen dataclass of settings.
+
+    Parameters
+    ----------
+    default : object
+        A value that cannot be changed in place, such as a tuple in place of a list.
+    *constraints : Constraint
+        The kinds of values that are allowed; one of them has to accept a value.
+    doc : str
+        What the field means, in sentences for the reader of an estimator's documentation.
+    """
+    return dataclasses.field(default=default, metadata={"constraints": constraints, "doc": doc})
 
 
 N_JOBS = (Exactly(None), Interval(int, None, -1), Interval(int, 1, None))  # as joblib reads it
