@@ -16,7 +16,9 @@ from ceiba.linear.layer import WEIGHT_DTYPES, Layer, LayerBuilder
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
 
-_CHILDREN_AT_ONCE = 2**18  # solved before their weights are packed, so that a level is never in memory twice
+# Children that are solved before their weights are packed. Weights that are not packed yet take five times as much
+# memory, so this bounds the peak; so many still keep a few dozen threads busy.
+_CHILDREN_AT_ONCE = 2**14
 
 
 @dataclass(frozen=True)
