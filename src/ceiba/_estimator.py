@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from ceiba._params import Constraint
 from ceiba.errors import InputError, InputTypeError
@@ -76,6 +76,10 @@ class NamedParameters:
     _nested: ClassVar[Mapping[str, Nested]] = {}
     _renamed: ClassVar[Mapping[str, Renamed]] = {}
     _removed: ClassVar[Mapping[str, str]] = {}
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # parameters, which groups of settings declare
 
     def __new__(cls, *args: Any, **params: Any) -> Self:
         known = _own_names(cls)
@@ -223,9 +227,14 @@ def renamed_on_command_line(kind: type, name: str, text: str, prefix: str = "") 
     return None if now is None else f"{prefix}{now.name}={now.translate_text(text)}"
 
 
+def nested_estimators(kind: type[NamedParameters]) -> dict[str, Any]:
+    """Return the estimator that each nested parameter of a class stands for at its default."""
+    return {part: nested.make() for part, nested in kind._nested.items()}
+
+
 def meant_parameter(kind: type[NamedParameters], name: str) -> str | None:
     """Return the parameter of a class, own or nested, that a wrong name is most like; None where none is like it."""
-    made = {part: each.make() for part, each in kind._nested.items()}
+    made = nested_estimators(kind)
     nested = {part: list(each.get_params(deep=False)) for part, each in made.items()}
     for part, names in nested.items():
         if name in names:

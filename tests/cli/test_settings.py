@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ceiba import TfidfVectorizer, XRLinear
-from ceiba.cli.settings import build, describe_parameters, parameters
+from ceiba._params import defaults
+from ceiba.cli.settings import build, parameters
 from ceiba.errors import InputError
 
 
@@ -66,40 +67,14 @@ def test_unknown_model():
 def test_every_parameter_is_listed_with_words():
     listed = {parameter.name: parameter for parameter in parameters("xr-linear")}
     own, nested = XRLinear().get_params(), TfidfVectorizer().get_params()
-    assert list(listed) == [*XRLinear().__init__.__kwdefaults__, *(f"vectorizer__{name}" for name in nested_order())]
+    assert list(listed) == [*defaults(XRLinear), *(f"vectorizer__{name}" for name in nested_order())]
     assert {name: listed[name].default for name in own} == own
     assert all(listed[f"vectorizer__{name}"].default == value for name, value in nested.items())
     assert all(parameter.description and parameter.values for parameter in listed.values())
 
 
 def nested_order():
-    return TfidfVectorizer().__init__.__kwdefaults__
-
-
-def test_descriptions_are_read_from_numpydoc():
-    class Example:
-        """Do it.
-
-        Parameters
-        ----------
-        a, b : int, default=1
-            How many; on
-            two lines.
-        c : str
-            A word.
-
-        Attributes
-        ----------
-        d : int
-            Not a parameter.
-        """
-
-    assert describe_parameters(Example) == {
-        "a": "How many; on two lines.",
-        "b": "How many; on two lines.",
-        "c": "A word.",
-    }
-    assert describe_parameters(int) == {}
+    return defaults(TfidfVectorizer)
 
 
 def test_params_command(run):

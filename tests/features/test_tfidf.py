@@ -18,6 +18,7 @@ from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
+from ceiba._settings import constraints_of
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer, chars
 from ceiba.features import texts as text_rows
@@ -379,7 +380,7 @@ def test_scikit_learn_conventions():
     assert tags.input_tags.string
     assert not tags.input_tags.two_d_array
     assert vectorizer.fit(TEXTS) is vectorizer
-    assert set(TfidfVectorizer._constraints) == set(vectorizer.get_params())
+    assert set(constraints_of(TfidfVectorizer)) == set(vectorizer.get_params())
 
 
 def test_works_in_pipelines_and_grid_search():

@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV
 
 from ceiba import XRLinear, XRTransformer, XTransformer, load
 from ceiba._params import defaults
+from ceiba._settings import constraints_of
 from ceiba.cli.settings import build
 from ceiba.errors import InputError
 
@@ -24,7 +25,7 @@ def test_presets_are_parameters_the_model_has(kind):
         assert type(model) is kind
         assert model.get_params(deep=False) == {**defaults(kind), **values}
         for name, value in values.items():
-            assert any(constraint.accepts(value) for constraint in kind._constraints[name])
+            assert any(constraint.accepts(value) for constraint in constraints_of(kind)[name])
 
 
 @pytest.mark.parametrize("kind", MODELS)

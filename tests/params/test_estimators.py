@@ -8,11 +8,12 @@ import pytest
 
 from ceiba import TfidfVectorizer, XRLinear
 from ceiba._params import defaults, describe
+from ceiba._settings import constraints_of
 from ceiba.errors import InputError
 from ceiba.models import MODELS
 
 ESTIMATORS = [*MODELS.values(), TfidfVectorizer]
-PARAMETERS = [(kind, name) for kind in ESTIMATORS for name in kind._constraints]
+PARAMETERS = [(kind, name) for kind in ESTIMATORS for name in constraints_of(kind)]
 
 # No parameter means any of these.
 NONSENSE = ["no such option", -7, -0.5, float("nan"), object(), [], {"a": 1}, 1j]
@@ -31,7 +32,7 @@ def own_parameters(kind):
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_declared_are_the_parameters_of_init(kind):
-    assert list(kind._constraints) == [p.name for p in own_parameters(kind)]
+    assert list(constraints_of(kind)) == [p.name for p in own_parameters(kind)]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in own_parameters(kind))
 
 
@@ -54,12 +55,12 @@ def _written(value):
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_defaults_are_accepted(kind):
     for name, value in defaults(kind).items():
-        assert any(constraint.accepts(value) for constraint in kind._constraints[name]), name
+        assert any(constraint.accepts(value) for constraint in constraints_of(kind)[name]), name
 
 
 @pytest.mark.parametrize(("kind", "name"), PARAMETERS, ids=[f"{kind.__name__}-{name}" for kind, name in PARAMETERS])
 def test_every_parameter_rejects_nonsense(kind, name):
-    constraints = kind._constraints[name]
+    constraints = constraints_of(kind)[name]
     rejected = 0
     for value in NONSENSE:
         if any(constraint.accepts(value) for constraint in constraints):

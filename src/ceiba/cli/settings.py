@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,15 +49,17 @@ def build(
     InputError
         When a parameter is unknown, named twice, or its value is not one it may have.
     """
-    from ceiba._estimator import meant_parameter, renamed_on_command_line
+    from ceiba._estimator import meant_parameter, nested_estimators, renamed_on_command_line
     from ceiba._params import parse
+    from ceiba._settings import constraints_of
 
     kind = model_class(name)
     shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
-    if encoder is not None and "encoder" not in kind._constraints:
+    if encoder is not None and "encoder" not in constraints_of(kind):
         raise InputError(f"--encoder is for the models that read texts by one, not for {name}.")
     params: dict[str, Any] = {key: value for key, value in shortcuts.items() if value is not None}
     estimator = kind() if preset is None else kind.from_preset(preset)
+    nested = nested_estimators(kind)
     for setting in settings:
         key, sign, text = setting.partition("=")
         key, text = key.strip(), text.strip()
@@ -74,18 +74,19 @@ def build(
             other = f" ({_SHORTCUTS[key]} sets it too)" if shortcuts.get(key) is not None else ""
             raise InputError(f"--set gives {key!r} more than once{other}.")
         owner, short = kind, key
-        if inner and part in kind._nested:
-            owner, short = type(kind._nested[part].make()), rest
-        if short not in owner._constraints:
+        if inner and part in nested:
+            owner, short = type(nested[part]), rest
+        constraints = constraints_of(owner)
+        if short not in constraints:
             now = renamed_on_command_line(owner, short, text, f"{part}__" if inner else "")
             if now is not None:
                 raise InputError(f"{owner.__name__} has no parameter {short!r} any more. Write --set {now}.")
             meant = meant_parameter(kind, key)
             raise InputError(
                 f"{owner.__name__} has no parameter {short!r}.{f' Did you mean {meant!r}?' if meant else ''} "
-                f"Its parameters are: {', '.join(sorted(owner._constraints))}."
+                f"Its parameters are: {', '.join(sorted(constraints))}."
             )
-        params[key] = parse(short, text, owner._constraints, owner.__name__)
+        params[key] = parse(short, text, constraints, owner.__name__)
     return estimator.set_params(**params)
 
 
@@ -100,11 +101,12 @@ class Parameter:
 
 
 def parameters(name: str) -> list[Parameter]:
-    """List every parameter of a model, those of its parts last, from signature, constraints and docstring."""
+    """List every parameter of a model, those of its parts last."""
+    from ceiba._estimator import nested_estimators
+
     kind = model_class(name)
     listed = _own_parameters(kind)
-    for part, nested in kind._nested.items():
-        example = nested.make()
+    for part, example in nested_estimators(kind).items():
         own = _own_parameters(type(example), f"{part}__", example)
         listed += [each for each in own if each.name not in _SHARED]
     return listed
@@ -115,25 +117,15 @@ _SHARED = ("ranker__random_state", "ranker__n_jobs", "ranker__vectorizer")
 
 
 def _own_parameters(kind: Any, prefix: str = "", example: Any = None) -> list[Parameter]:
-    from ceiba._params import defaults, describe
+    from ceiba._params import describe
+    from ceiba._settings import parameters_of
 
-    words = describe_parameters(kind)
-    values = defaults(kind) if example is None else {name: getattr(example, name) for name in defaults(kind)}
     return [
-        Parameter(prefix + name, value, describe(kind._constraints[name]), words.get(name, ""))
-        for name, value in values.items()
+        Parameter(
+            prefix + name,
+            each.default if example is None else getattr(example, name),
+            describe(each.constraints),
+            each.doc,
+        )
+        for name, each in parameters_of(kind).items()
     ]
-
-
-def describe_parameters(kind: Any) -> dict[str, str]:
-    """Return the description of each parameter in a numpydoc docstring, without line breaks."""
-    section = re.search(r"\nParameters\n-+\n(.*?)(?=\n\n\w[\w ]*\n-+\n|\Z)", inspect.getdoc(kind) or "", re.DOTALL)
-    found: dict[str, str] = {}
-    names: list[str] = []
-    for line in section[1].split("\n") if section else []:
-        if line and not line[0].isspace():
-            names = [name.strip() for name in line.split(" : ")[0].split(",")]
-            found.update(dict.fromkeys(names, ""))
-        for name in names if line[:1].isspace() else ():
-            found[name] = f"{found[name]} {line.strip()}".strip()
-    return found

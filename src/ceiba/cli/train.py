@@ -111,7 +111,7 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
-    reads = "encoder" in estimator._constraints
+    reads = _has_encoder(estimator)
     if label_texts and not reads:
         estimator.set_params(label_documents=True)
     asked = _needs_label_texts(estimator, label_texts)
@@ -131,9 +131,13 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)
 
 
+def _has_encoder(estimator: Any) -> bool:
+    return "encoder" in estimator.get_params(deep=False)
+
+
 def _needs_label_texts(estimator: Any, asked: bool) -> str | None:
     """Return what needs the texts of labels, in the words that it was asked in; None where nothing does."""
-    if "encoder" not in estimator._constraints:
+    if not _has_encoder(estimator):
         if "text" in str(estimator.label_embedding):
             return f"label_embedding={estimator.label_embedding!r}"
         if estimator.label_documents and not asked:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +14,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from ceiba._estimator import NamedParameters
 from ceiba._native import core
-from ceiba._params import N_JOBS, Constraint, Exactly, Flag, Interval, JsonList, Options, available_threads, check_all
+from ceiba._params import (
+    COUNT,
+    N_JOBS,
+    POSITIVE,
+    SHARE,
+    Exactly,
+    Flag,
+    Interval,
+    JsonList,
+    Options,
+    available_threads,
+    setting,
+)
+from ceiba._settings import check_parameters, parameters
 from ceiba.errors import InputError
 from ceiba.features.chars import NormalForm, char_tables, normalizer
 from ceiba.features.matrix import FeatureMatrix
@@ -22,7 +36,7 @@ from ceiba.features.vocabulary import for_core
 
 NgramRange = tuple[int, int]
 
-_SIZES = JsonList(Interval(int, 1, None), length=2)
+_SIZES = JsonList(COUNT, length=2)
 _KINDS = ("word", "char")  # the core's numbers
 _NORMS = {None: 0, "l1": 1, "l2": 2}
 _FEW_TEXTS = 16
@@ -31,7 +45,99 @@ _FEW_TEXTS = 16
 OLDER_DEFAULTS: dict[str, Any] = {"normalization": "auto", "token_pattern": "auto", "sklearn_compatible": True}
 
 
+@dataclass(frozen=True)
+class TfidfSettings:
+    """What n-grams are made of texts, and what they weigh."""
+
+    word_ngrams: NgramRange | None = setting(
+        (1, 1),
+        _SIZES,
+        Exactly(None),
+        doc="The fewest and the most words of a word n-gram; (1, 2) is words and pairs of neighbours. None: no words.",
+    )
+    char_ngrams: NgramRange | None = setting(
+        None,
+        _SIZES,
+        Exactly(None),
+        doc="The fewest and the most characters of a character n-gram, taken inside each word (what stands between "
+        "white space) with a space before and after it; (2, 5) is a good choice. None: no character n-grams.",
+    )
+    char_weight: float = setting(
+        0.5,
+        POSITIVE,
+        doc="The weight of the character n-grams beside the word n-grams, whose weight is 1. Of no effect unless "
+        "both are used.",
+    )
+    min_df: int | float = setting(
+        1,
+        COUNT,
+        SHARE,
+        doc="The fewest texts an n-gram must occur in to become a feature; a float is a share of the texts.",
+    )
+    max_df: int | float = setting(
+        1.0, COUNT, SHARE, doc="The most texts an n-gram may occur in; a float is a share of the texts."
+    )
+    max_features: int | None = setting(
+        None,
+        COUNT,
+        Exactly(None),
+        doc="Keep only this many n-grams of each kind, those that occur most often over all texts. None: all.",
+    )
+    sublinear_tf: bool = setting(True, Flag(), doc="Use 1 + ln(count) in place of the count.")
+    norm: str | None = setting(
+        "l2",
+        Options("l2", "l1"),
+        Exactly(None),
+        doc='"l2": words and character n-grams are each brought to Euclidean length 1, weighted, and then the whole '
+        'row is brought to length 1. "l1": the same with sums of magnitudes. None: rows keep their lengths; the '
+        "weight still applies.",
+    )
+    lowercase: bool = setting(True, Flag(), doc="Bring texts to lower case first.")
+    strip_accents: str | None = setting(
+        None,
+        Options("unicode", "ascii"),
+        Exactly(None),
+        doc='Remove accents: "unicode" works on any script, "ascii" also drops what ASCII cannot write.',
+    )
+    hash_features: int | None = setting(
+        None,
+        Interval(int, 1, 2**30),
+        Exactly(None),
+        doc="Give every n-gram the column of its hash, one of this many for each kind in use, in place of a "
+        "vocabulary: what is learnt then does not grow with the texts, and n-grams that meet in a column count as "
+        "one. `min_df`, `max_df` and `max_features` must be left alone. 2**18 to 2**22 are usual.",
+    )
+    normalization: NormalForm | Literal["auto"] | None = setting(
+        "auto",
+        Options("auto", "NFC", "NFKC"),
+        Exactly(None),
+        doc='Bring texts into a Unicode normal form before and after they are lowered. "NFC": the composed and the '
+        'decomposed spelling of "café" are the same word. "NFKC" also unifies what only looks different, such as the '
+        'ligatures of PDF files and full-width letters. "auto" is "NFC", and None with `sklearn_compatible`.',
+    )
+    token_pattern: str = setting(
+        "auto",
+        Options("auto", "unicode", "sklearn"),
+        doc='What a word is. "unicode": combining marks belong to the word that they follow, and so do zero-width '
+        'joiners inside a word. "sklearn": the pattern ``\\w+``, which breaks words at every mark. "auto" is '
+        '"unicode", and "sklearn" with `sklearn_compatible`.',
+    )
+    sklearn_compatible: bool = setting(
+        False,
+        Flag(),
+        doc='Make the features equal to those of scikit-learn\'s vectorizer on every text. It decides what "auto" '
+        "means; values that you write count more.",
+    )
+    n_jobs: int | None = setting(
+        None,
+        *N_JOBS,
+        doc="Threads; None and -1 are all processors this process may use, -2 all but one. The features do not "
+        "depend on it.",
+    )
+
+
 # No set_output: a sparse matrix does not fit the data frames it offers.
+@parameters(TfidfSettings)
 class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):  # type: ignore[call-arg]
     """Turn texts into TF-IDF features of words, of character n-grams, or of both.
 
@@ -40,50 +146,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     one bounded batch after the other, whatever they come from: a list, a generator, or a column streamed from a file
     larger than memory.
 
-    Parameters
-    ----------
-    word_ngrams : (int, int) or None, default=(1, 1)
-        The fewest and the most words of a word n-gram; (1, 2) is words and pairs of neighbours. None: no
-        words.
-    char_ngrams : (int, int) or None, default=None
-        The fewest and the most characters of a character n-gram, taken inside each word (what stands between
-        white space) with a space before and after it; (2, 5) is a good choice. None: no character n-grams.
-    char_weight : float, default=0.5
-        The weight of the character n-grams beside the word n-grams, whose weight is 1. Of no effect unless
-        both are used.
-    min_df : int or float, default=1
-        The fewest texts an n-gram must occur in to become a feature; a float is a share of the texts.
-    max_df : int or float, default=1.0
-        The most texts an n-gram may occur in; a float is a share of the texts.
-    max_features : int or None, default=None
-        Keep only this many n-grams of each kind, those that occur most often over all texts. None: all.
-    sublinear_tf : bool, default=True
-        Use 1 + ln(count) in place of the count.
-    norm : {"l2", "l1", None}, default="l2"
-        "l2": words and character n-grams are each brought to Euclidean length 1, weighted, and then the whole
-        row is brought to length 1. "l1": the same with sums of magnitudes. None: rows keep their lengths; the weight
-        still applies.
-    lowercase : bool, default=True
-        Bring texts to lower case first.
-    strip_accents : {"unicode", "ascii", None}, default=None
-        Remove accents: "unicode" works on any script, "ascii" also drops what ASCII cannot write.
-    hash_features : int or None, default=None
-        Give every n-gram the column of its hash, one of this many for each kind in use, in place of a vocabulary:
-        what is learnt then does not grow with the texts, and n-grams that meet in a column count as one. `min_df`,
-        `max_df` and `max_features` must be left alone. 2**18 to 2**22 are usual.
-    normalization : {"auto", "NFC", "NFKC", None}, default="auto"
-        Bring texts into a Unicode normal form before and after they are lowered. "NFC": the composed and the
-        decomposed spelling of "café" are the same word. "NFKC" also unifies what only looks different, such as the
-        ligatures of PDF files and full-width letters. "auto" is "NFC", and None with `sklearn_compatible`.
-    token_pattern : {"auto", "unicode", "sklearn"}, default="auto"
-        What a word is. "unicode": combining marks belong to the word that they follow, and so do zero-width joiners
-        inside a word. "sklearn": the pattern ``\\w+``, which breaks words at every mark. "auto" is "unicode",
-        and "sklearn" with `sklearn_compatible`.
-    sklearn_compatible : bool, default=False
-        Make the features equal to those of scikit-learn's vectorizer on every text. It decides what "auto" means;
-        values that you write count more.
-    n_jobs : int or None, default=None
-        Threads; None and -1 are all processors this process may use, -2 all but one. The features do not depend on it.
+    {parameters}
 
     Attributes
     ----------
@@ -129,59 +192,6 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     >>> both.fit(["acute pain", "chronic pain"]).transform(["painful"]).nnz
     5
     """
-
-    _constraints: ClassVar[dict[str, list[Constraint]]] = {
-        "word_ngrams": [_SIZES, Exactly(None)],
-        "char_ngrams": [_SIZES, Exactly(None)],
-        "char_weight": [Interval(float, 0, None, closed="neither")],
-        "min_df": [Interval(int, 1, None), Interval(float, 0, 1)],
-        "max_df": [Interval(int, 1, None), Interval(float, 0, 1)],
-        "max_features": [Interval(int, 1, None), Exactly(None)],
-        "sublinear_tf": [Flag()],
-        "norm": [Options("l2", "l1"), Exactly(None)],
-        "lowercase": [Flag()],
-        "strip_accents": [Options("unicode", "ascii"), Exactly(None)],
-        "hash_features": [Interval(int, 1, 2**30), Exactly(None)],
-        "normalization": [Options("auto", "NFC", "NFKC"), Exactly(None)],
-        "token_pattern": [Options("auto", "unicode", "sklearn")],
-        "sklearn_compatible": [Flag()],
-        "n_jobs": [*N_JOBS],
-    }
-
-    def __init__(
-        self,
-        *,
-        word_ngrams: NgramRange | None = (1, 1),
-        char_ngrams: NgramRange | None = None,
-        char_weight: float = 0.5,
-        min_df: int | float = 1,
-        max_df: int | float = 1.0,
-        max_features: int | None = None,
-        sublinear_tf: bool = True,
-        norm: str | None = "l2",
-        lowercase: bool = True,
-        strip_accents: str | None = None,
-        hash_features: int | None = None,
-        normalization: NormalForm | Literal["auto"] | None = "auto",
-        token_pattern: str = "auto",
-        sklearn_compatible: bool = False,
-        n_jobs: int | None = None,
-    ):
-        self.word_ngrams = word_ngrams
-        self.char_ngrams = char_ngrams
-        self.char_weight = char_weight
-        self.min_df = min_df
-        self.max_df = max_df
-        self.max_features = max_features
-        self.sublinear_tf = sublinear_tf
-        self.norm = norm
-        self.lowercase = lowercase
-        self.strip_accents = strip_accents
-        self.hash_features = hash_features
-        self.normalization = normalization
-        self.token_pattern = token_pattern
-        self.sklearn_compatible = sklearn_compatible
-        self.n_jobs = n_jobs
 
     def fit(self, X: Iterable[str], y: Any = None) -> TfidfVectorizer:
         """Learn the n-grams and their document frequencies; see fit_transform."""
@@ -304,7 +314,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     def check_params(self) -> None:
         """Raise an InputError that names the parameter which cannot be used."""
         owner = type(self).__name__
-        check_all(self.get_params(deep=False), self._constraints, owner)
+        check_parameters(self)
         sizes = self._sizes()
         if not sizes:
             raise InputError(f"One of 'word_ngrams' and 'char_ngrams' of {owner} must not be None.")

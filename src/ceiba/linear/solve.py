@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
+from ceiba._params import COUNT, NOT_NEGATIVE, POSITIVE, Options, setting
 from ceiba.data.instances import InstanceLists
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import WEIGHT_DTYPES, Layer, LayerBuilder
 
 LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
+
+_MOST_PASSES = 2**31 - 1  # what the core counts to
 
 # Children that are solved before their weights are packed. Weights that are not packed yet take five times as much
 # memory, so this bounds the peak; so many still keep a few dozen threads busy.
@@ -23,17 +26,35 @@ _CHILDREN_AT_ONCE = 2**14
 
 @dataclass(frozen=True)
 class SolverSettings:
-    """How the classifiers of a layer are trained; the estimators document the fields under the same names."""
+    """How the classifiers of a layer are trained."""
 
-    loss: str = "squared_hinge"
-    C: float = 1.0
-    cost_positive: float = 1.0
-    cost_negative: float = 1.0
-    bias: float = 1.0
-    tolerance: float = 0.3
-    max_iter: int = 100
-    weight_threshold: float = 0.1
-    weight_dtype: str = "float8"
+    loss: str = setting("squared_hinge", Options(*LOSSES), doc="The loss of the classifiers.")
+    C: float = setting(
+        1.0,
+        POSITIVE,
+        doc="The cost of an error beside the squared length of the weights; larger fits the training set more closely.",
+    )
+    cost_positive: float = setting(1.0, POSITIVE, doc="Multiplies C for positives.")
+    cost_negative: float = setting(1.0, POSITIVE, doc="Multiplies C for negatives.")
+    bias: float = setting(1.0, NOT_NEGATIVE, doc="The value of a constant feature; 0 leaves the intercept out.")
+    tolerance: float = setting(
+        0.3,
+        POSITIVE,
+        doc="A classifier is done when no dual coordinate violates optimality by more than about this.",
+    )
+    max_iter: int = setting(100, COUNT, doc="The most passes over the instances.")
+    weight_threshold: float = setting(
+        0.1,
+        NOT_NEGATIVE,
+        doc="Weights of smaller magnitude are dropped. Of a label that stands in s clusters of a tree, those smaller "
+        "than sqrt(s) times as much are, so that a search has less to read.",
+    )
+    weight_dtype: str = setting(
+        "float8",
+        Options(*WEIGHT_DTYPES),
+        doc='How weights are kept, in memory and on disk. "float8" keeps a sign, 3 bits of exponent and 4 of '
+        "mantissa. It is at most 3% off for weights within a factor of 128 of the largest of their chunk.",
+    )
 
 
 def n_lanes(n_parents: int) -> int:
@@ -163,7 +184,7 @@ def train_parents(
         settings.C * settings.cost_negative,
         settings.bias,
         settings.tolerance,
-        settings.max_iter,
+        min(settings.max_iter, _MOST_PASSES),
         threshold,
         WEIGHT_DTYPES[settings.weight_dtype],
         seed,

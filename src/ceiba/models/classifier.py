@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sized
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +13,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ceiba._estimator import NamedParameters, named_arguments
-from ceiba._params import Constraints, Exactly, Interval, available_threads, check
+from ceiba._params import Exactly, Interval, available_threads, check
+from ceiba._settings import constraints_of
 from ceiba.data.frames import column_values, is_table
 from ceiba.data.indicators import is_indicator
 from ceiba.data.labels import describe, encode_with
@@ -46,7 +47,6 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
     ``partitions_``, ``classes_``, ``n_features_in_``, ``vectorizer_``, ``label_counts_`` and ``n_train_``.
     """
 
-    _constraints: ClassVar[Constraints]
     beam_size: int
     combine: str
     prediction_threshold: float
@@ -398,7 +398,7 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         if kept is not None and kept[0] == parameters:
             return kept[2]
         for name, value in zip(_AT_PREDICTION, parameters, strict=True):
-            check(name, value, self._constraints[name], type(self).__name__)
+            check(name, value, constraints_of(type(self))[name], type(self).__name__)
         if kept is not None and kept[1] == self.combine:
             searcher = kept[2]
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ceiba._params import COUNT, NOT_NEGATIVE, setting
 from ceiba._progress import Progress, stage
 from ceiba.data.instances import InstanceLists
 from ceiba.features.matrix import FeatureMatrix
@@ -20,11 +21,24 @@ from ceiba.tree.overlap import assign, primary_clusters_of, with_clusters
 
 @dataclass(frozen=True)
 class OverlapSettings:
-    """How labels come into several clusters; the estimators document the fields under the same names."""
+    """How labels come into several clusters."""
 
-    overlap: int = 1
-    overlap_rounds: int = 1
-    overlap_capacity: float = 1.0
+    overlap: int = setting(
+        1,
+        COUNT,
+        doc="lambda, the most clusters of a tree that one label may stand in. Above 1 they are learned (label "
+        "disentanglement): a label gets the further clusters to which a first matcher leads its positives. It leaves "
+        "its own where one of them is reached twice as well.",
+    )
+    overlap_rounds: int = setting(
+        1, COUNT, doc="How often clusters are learned, each time with a matcher trained on the last."
+    )
+    overlap_capacity: float = setting(
+        1.0,
+        NOT_NEGATIVE,
+        doc="How much a cluster may cost when it takes in further labels, in multiples of the mean cost of the "
+        "clusters before. The cost is the number of its labels times that of its instances.",
+    )
 
 
 def disentangle(

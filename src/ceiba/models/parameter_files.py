@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._estimator import translate_parameter
-from ceiba._params import check_all
+from ceiba._settings import check_parameters
 from ceiba.errors import InputError, ModelFormatError
 from ceiba.features import TfidfVectorizer
 from ceiba.io.reading import FolderFiles
@@ -77,7 +77,7 @@ def set_param(model: Any, name: str, value: Any, path: Path) -> None:
 def check_params(model: Any, path: Path) -> None:
     """Raise ModelFormatError where a value is out of the range of its parameter."""
     try:
-        check_all(model.get_params(deep=False), model._constraints, type(model).__name__)
+        check_parameters(model)
     except InputError as error:
         raise ModelFormatError(f"{path}: {error}") from error
 

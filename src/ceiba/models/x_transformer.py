@@ -5,20 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from ceiba.data.instances import InstanceLists
-from ceiba.models.transformer_params import PARAMETERS
+from ceiba.models.transformer_params import transformer_parameters
 from ceiba.models.xr_transformer import XRTransformer
 from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.levels import positives_per_level
 
 
+@transformer_parameters
 class XTransformer(XRTransformer):
-    __doc__ = f"""Transformer matcher over one level of clusters, with linear rankers.
+    """Transformer matcher over one level of clusters, with linear rankers.
 
     The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
     all bottom clusters of the matcher's tree (of at most `matcher_leaf_size` labels each), every text on every cluster.
     Labels' texts do not take part in fine-tuning, only in ranking.
 
-    {PARAMETERS}
+    {parameters}
+
     References
     ----------
     Chang, Yu, Zhong, Yang and Dhillon, "Taming Pretrained Transformers for Extreme Multi-label Text Classification"

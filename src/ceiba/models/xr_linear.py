@@ -13,41 +13,36 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._estimator import Nested, named_arguments
-from ceiba._params import N_JOBS, Constraints, Exactly, Flag, Instance, Interval, Options, available_threads, check_all
+from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
-from ceiba._random import RANDOM_STATE, seed_from
+from ceiba._random import seed_from
+from ceiba._settings import check_parameters, parameters, settings_of
 from ceiba.data.instances import InstanceLists
 from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import FeatureMatrix, as_features, stacked
 from ceiba.features.texts import checked, text_rows
-from ceiba.linear.layer import WEIGHT_DTYPES
-from ceiba.linear.negatives import NEGATIVES
-from ceiba.linear.solve import LOSSES, SolverSettings
+from ceiba.linear.solve import SolverSettings
 from ceiba.linear.tree_model import TreeModel, train_tree
 from ceiba.models import renamed_parameters
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.disentangle import OverlapSettings, disentangle
 from ceiba.models.label_texts import in_class_order, kept_texts, with_documents
+from ceiba.models.linear_params import InstanceSettings, LinearModelSettings, SearchSettings, TreeSettings
 from ceiba.models.presets import Presets
 from ceiba.models.sample_weights import matched_instances, weighted_positives
-from ceiba.retrieval.tree_search import COMBINE_NAMES
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import pifa, pii, unit_rows
-from ceiba.tree.label_tree import LabelTree
 
 # Features kept of a label for clustering. Frequent labels have tens of thousands, which take most of the time and
 # change no figure: P@1/3/5 on a split of the Debian training set are 89.75/72.39/59.04 with all and 89.80/72.37/58.99
 # with 200.
 PIFA_FEATURES = 512
 
-_MOST_PASSES = 2**31 - 1  # what the core counts to
-_POSITIVE = Interval(float, 0, None, closed="neither")
-_COUNT = Interval(int, 1, None)
 
-
+@parameters(TreeSettings, OverlapSettings, InstanceSettings, SolverSettings, SearchSettings, LinearModelSettings)
 class XRLinear(Presets, PartitionedClassifier):
     """Recursive linear matcher and ranker on sparse features: many labels, ranked in microseconds.
 
@@ -55,75 +50,7 @@ class XRLinear(Presets, PartitionedClassifier):
     parent; a beam search walks the tree. ``XRLinear.from_preset`` sets several parameters by one word: "fast" is the
     defaults, "balanced" three trees, "accurate" five trees with labels in up to two clusters.
 
-    Parameters
-    ----------
-    n_trees : int, default=1
-        Trees of different seeds, whose scores are averaged. Three are more accurate than one, at three times the cost.
-    branching_factor : int, default=16
-        The most children of a node above the bottom clusters.
-    max_leaf_size : int, default=100
-        The most labels of a bottom cluster. As large as the number of labels: one level, that is one-vs-all.
-    label_embedding : {"pifa", "pii", "text", "pifa+text"} or array of shape (L, d), default="pifa"
-        What labels are clustered by: the sum of their positives' features, the positives themselves, the features of
-        `label_texts`, the first and the third side by side, or given rows (dense or sparse).
-    label_documents : bool, default=False
-        Whether the text of a label (`label_texts`) is also a training text of it: for labels of few texts whose names
-        say what they mean. On 20,000 titles P@1 rose from 12.1 to 20.6, on 10,000 Debian descriptions, whose labels
-        are terse tags, it fell from 87.1 to 84.3 (docs/transformers-choices.md, "Label texts").
-    tree : LabelTree or None, default=None
-        A tree of your own, used in place of clustering by every member of the ensemble.
-    overlap : int, default=1
-        lambda, the most clusters of a tree that one label may stand in. Above 1 they are learned (label
-        disentanglement): a label gets the further clusters to which a first matcher leads its positives, and leaves its
-        own where one of them is reached twice as well.
-    overlap_rounds : int, default=1
-        How often clusters are learned, each time with a matcher trained on the last.
-    overlap_capacity : float, default=1.0
-        How much a cluster may cost when it takes in further labels, in multiples of the mean cost of the clusters
-        before. The cost is the number of its labels times that of its instances.
-    negatives : {"tfn", "man", "tfn+man"}, default="tfn"
-        Which instances a node's children learn from: those with a positive below the node (teacher-forced), those the
-        levels above lead there (matcher-aware), or both.
-    loss : {"squared_hinge", "hinge", "logistic"}, default="squared_hinge"
-        The loss of the classifiers.
-    C : float, default=1.0
-        The cost of an error beside the squared length of the weights; larger fits the training set more closely.
-    cost_positive, cost_negative : float, default=1.0
-        Multiply C for positives and for negatives.
-    relevance_norm : {"l1", "l2"} or None, default=None
-        What a text weighs as a positive of its labels. None: as much as any other. "l1": less the more labels it has,
-        1 / n of n labels, "l2": 1 / sqrt(n), both scaled to a mean of 1; of a cluster, the sum over its labels. Not
-        used where ``fit`` is given a `relevance`.
-    bias : float, default=1.0
-        The value of a constant feature; 0 leaves the intercept out.
-    tolerance : float, default=0.3
-        A classifier is done when no dual coordinate violates optimality by more than about this.
-    max_iter : int, default=100
-        The most passes over the instances.
-    weight_threshold : float, default=0.1
-        Weights of smaller magnitude are dropped; of a label that stands in s clusters of a tree, those smaller than
-        sqrt(s) times as much, so that a search has less to read.
-    weight_dtype : {"float32", "float16", "float8"}, default="float8"
-        How weights are kept, in memory and on disk. "float8" keeps a sign, 3 bits of exponent and 4 of
-        mantissa, which is at most 3% off for weights within a factor of 128 of the largest of their level.
-    beam_size : int, default=10
-        Nodes kept per level when predicting, and when training with "man".
-    combine : {"l1-hinge", "l2-hinge", "l3-hinge", "sigmoid", "log-l1-hinge", ...}, default="l3-hinge"
-        A node's score from its margin m, multiplied down the path: exp(-max(0, 1 - m)^p), or 1 / (1 + exp(-m)). The
-        "log-" forms return logarithms.
-    prediction_threshold : float, default=0.5
-        The score from which ``predict`` returns a label.
-    vectorizer : "tfidf", transformer or None, default="tfidf"
-        Turns texts into features: Ceiba's TfidfVectorizer with its defaults and the model's `n_jobs`, or any
-        scikit-learn transformer, which is cloned. None: texts are an error.
-    empty_labels : {"error", "keep"}, default="error"
-        What to do about a column of an indicator Y that is never positive: refuse it, or keep it as a label that is
-        practically never predicted (for splits of a set that as a whole has positives, in a grid search for example).
-    random_state : int, RandomState, Generator or None, default=0
-        Seeds clustering and solver. The same seed gives the same model, bit for bit, for any `n_jobs`; None: no seed.
-    n_jobs : int or None, default=None
-        Threads for training and batches; None and -1 are all processors this process may use, also by its container's
-        quota, -2 all but one.
+    {parameters}
 
     Attributes
     ----------
@@ -179,101 +106,6 @@ class XRLinear(Presets, PartitionedClassifier):
     }
     _renamed = renamed_parameters.XR_LINEAR
     _nested: ClassVar[dict[str, Nested]] = {"vectorizer": Nested("tfidf", TfidfVectorizer, shared=("n_jobs",))}
-    _constraints: ClassVar[Constraints] = {
-        "n_trees": [_COUNT],
-        "branching_factor": [Interval(int, 2, None)],
-        "max_leaf_size": [_COUNT],
-        "label_embedding": [
-            Options("pifa", "pii", "text", "pifa+text"),
-            Instance("an array of shape (L, d)", np.ndarray, sp.sparray, sp.spmatrix),
-        ],
-        "label_documents": [Flag()],
-        "tree": [Exactly(None), Instance("a LabelTree", LabelTree)],
-        "overlap": [_COUNT],
-        "overlap_rounds": [_COUNT],
-        "overlap_capacity": [Interval(float, 0, None)],
-        "negatives": [Options(*NEGATIVES)],
-        "loss": [Options(*LOSSES)],
-        "C": [_POSITIVE],
-        "cost_positive": [_POSITIVE],
-        "cost_negative": [_POSITIVE],
-        "relevance_norm": [Exactly(None), Options("l1", "l2")],
-        "bias": [Interval(float, 0, None)],
-        "tolerance": [_POSITIVE],
-        "max_iter": [_COUNT],
-        "weight_threshold": [Interval(float, 0, None)],
-        "weight_dtype": [Options(*WEIGHT_DTYPES)],
-        "beam_size": [_COUNT],
-        "combine": [Options(*COMBINE_NAMES)],
-        "prediction_threshold": [Interval(float, 0, 1)],
-        "vectorizer": [
-            Options("tfidf"),
-            Exactly(None),
-            Instance("a transformer with fit and transform", methods=("fit", "transform")),
-        ],
-        "empty_labels": [Options("error", "keep")],
-        "random_state": RANDOM_STATE,
-        "n_jobs": [*N_JOBS],
-    }
-
-    def __init__(
-        self,
-        *,
-        n_trees: int = 1,
-        branching_factor: int = 16,
-        max_leaf_size: int = 100,
-        label_embedding: Any = "pifa",
-        label_documents: bool = False,
-        tree: LabelTree | None = None,
-        overlap: int = 1,
-        overlap_rounds: int = 1,
-        overlap_capacity: float = 1.0,
-        negatives: str = "tfn",
-        loss: str = "squared_hinge",
-        C: float = 1.0,
-        cost_positive: float = 1.0,
-        cost_negative: float = 1.0,
-        relevance_norm: str | None = None,
-        bias: float = 1.0,
-        tolerance: float = 0.3,
-        max_iter: int = 100,
-        weight_threshold: float = 0.1,
-        weight_dtype: str = "float8",
-        beam_size: int = 10,
-        combine: str = "l3-hinge",
-        prediction_threshold: float = 0.5,
-        vectorizer: Any = "tfidf",
-        empty_labels: str = "error",
-        random_state: Any = 0,
-        n_jobs: int | None = None,
-    ):
-        self.n_trees = n_trees
-        self.branching_factor = branching_factor
-        self.max_leaf_size = max_leaf_size
-        self.label_embedding = label_embedding
-        self.label_documents = label_documents
-        self.tree = tree
-        self.overlap = overlap
-        self.overlap_rounds = overlap_rounds
-        self.overlap_capacity = overlap_capacity
-        self.negatives = negatives
-        self.loss = loss
-        self.C = C
-        self.cost_positive = cost_positive
-        self.cost_negative = cost_negative
-        self.relevance_norm = relevance_norm
-        self.bias = bias
-        self.tolerance = tolerance
-        self.max_iter = max_iter
-        self.weight_threshold = weight_threshold
-        self.weight_dtype = weight_dtype
-        self.beam_size = beam_size
-        self.combine = combine
-        self.prediction_threshold = prediction_threshold
-        self.vectorizer = vectorizer
-        self.empty_labels = empty_labels
-        self.random_state = random_state
-        self.n_jobs = n_jobs
 
     @named_arguments({"Y": "y"}, texts="X", labels="y")
     @shows_progress
@@ -322,7 +154,7 @@ class XRLinear(Presets, PartitionedClassifier):
         InputError, InputTypeError
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
-        check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
+        check_parameters(self)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         rows = None if isinstance(X, FeatureMatrix) else text_rows(X)
@@ -391,17 +223,7 @@ class XRLinear(Presets, PartitionedClassifier):
                 progress=stage(progress, f"clustering of {name}", positives.n_nodes),
             )
         seconds = {"clustering": time.perf_counter() - started}
-        settings = SolverSettings(
-            loss=self.loss,
-            C=self.C,
-            cost_positive=self.cost_positive,
-            cost_negative=self.cost_negative,
-            bias=self.bias,
-            tolerance=self.tolerance,
-            max_iter=min(self.max_iter, _MOST_PASSES),
-            weight_threshold=self.weight_threshold,
-            weight_dtype=self.weight_dtype,
-        )
+        settings = settings_of(self, SolverSettings)
         options: dict[str, Any] = {
             "negatives": self.negatives,
             "beam_size": self.beam_size,
@@ -412,7 +234,7 @@ class XRLinear(Presets, PartitionedClassifier):
             "name": name,
         }
         if self.overlap > 1:
-            overlap = OverlapSettings(self.overlap, self.overlap_rounds, self.overlap_capacity)
+            overlap = settings_of(self, OverlapSettings)
             tree, learned = disentangle(X, positives, tree, settings, overlap, **options)
             seconds.update(learned)
         partition = train_tree(X, positives, tree, settings, matched=matched, **options)

@@ -14,9 +14,10 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._estimator import named_arguments
-from ceiba._params import available_threads, check_all
+from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
+from ceiba._settings import check_parameters, settings_of
 from ceiba.data.frames import is_table
 from ceiba.data.instances import InstanceLists
 from ceiba.data.label_matrix import as_labels
@@ -31,7 +32,7 @@ from ceiba.models.fusion_weight import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS,
 from ceiba.models.label_texts import embeddings_of_labels, in_class_order, kept_texts
 from ceiba.models.timer import Timer
 from ceiba.models.training_texts import TrainingTexts, as_texts, grow_rows, no_features
-from ceiba.models.transformer_params import OVERLAP, PARAMETERS, TransformerParameters
+from ceiba.models.transformer_params import OVERLAP, TransformerParameters, transformer_parameters
 from ceiba.models.xr_linear import PIFA_FEATURES, XRLinear
 from ceiba.retrieval.score_fusion import FusedSearcher
 from ceiba.retrieval.searcher import Searcher
@@ -42,8 +43,9 @@ from ceiba.tree.label_tree import LabelTree
 _FROZEN = "frozen:"
 
 
+@transformer_parameters
 class XRTransformer(TransformerParameters):
-    __doc__ = f"""Recursive Transformer matcher with linear rankers: labels ranked by meaning as well as by words.
+    """Recursive Transformer matcher with linear rankers: labels ranked by meaning as well as by words.
 
     A label tree is made from TF-IDF features. Level by level, from coarse to fine, an encoder is fine-tuned jointly
     with a linear head over the level's nodes. Its embeddings beside the TF-IDF features then make a new tree, on
@@ -51,7 +53,8 @@ class XRTransformer(TransformerParameters):
     parameters by one word: "fast" is a quarter of an epoch, "balanced" the defaults, "accurate" two epochs and labels
     in up to two clusters.
 
-    {PARAMETERS}
+    {parameters}
+
     Attributes
     ----------
     encoder_ : Encoder
@@ -155,9 +158,8 @@ class XRTransformer(TransformerParameters):
         InputError, InputTypeError
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
-        name = type(self).__name__
-        check_all(self.get_params(deep=False), self._constraints, name)
-        require_torch(name)
+        check_parameters(self)
+        require_torch(type(self).__name__)
         self._seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
         columns = feature_names(features)
         given, ranker = self._given(X, y, features, classes, label_texts)
@@ -223,7 +225,7 @@ class XRTransformer(TransformerParameters):
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         labels, classes = as_labels(y, classes)
         ranker = self._new_ranker()
-        check_all(ranker.get_params(deep=False), ranker._constraints, "XRLinear")
+        check_parameters(ranker)
         ranker._check_labels(labels, classes)
         self._check_rows("Y", labels.n_rows, len(texts))
         given = None if features is None else as_features(features)
@@ -339,8 +341,7 @@ class XRTransformer(TransformerParameters):
                 f"steps has {len(self.steps)} numbers, but the tree that is fine-tuned on has {depth} levels; change "
                 "matcher_branching_factor or matcher_leaf_size for another number of levels."
             )
-        names = FineTuningSettings.__dataclass_fields__
-        return FineTuningSettings(**{name: getattr(self, name) for name in names})
+        return settings_of(self, FineTuningSettings)
 
     def _new_ranker(self) -> XRLinear:
         ranker = self.default_ranker() if self.ranker is None else clone(self.ranker)
