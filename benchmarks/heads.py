@@ -1,4 +1,4 @@
-"""What a step costs in the head alone, as labels grow: all clusters, a shortlist of them, or a draw of labels."""
+"""What a step costs in the head alone, as labels grow: all clusters, a shortlist of them, or a sample of labels."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ def measure(numbers: list[int], out: Path, *, dim: int, threads: int, rounds: in
             "machine": machine(),
             "all_ms": round(1e3 * step(clusters, dim, True, rounds), 2),
             "shortlist_ms": round(1e3 * step(clusters, dim, False, rounds), 2),
-            "draw_ms": round(1e3 * step_of_means(n_labels, dim, rounds), 2),
+            "sampled_ms": round(1e3 * step_of_prototypes(n_labels, dim, rounds), 2),
         }
-        append(out, row, ("labels", "clusters", "all_ms", "shortlist_ms", "draw_ms"))
+        append(out, row, ("labels", "clusters", "all_ms", "shortlist_ms", "sampled_ms"))
 
 
-def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
+def step(clusters: int, dim: int, dense: bool, rounds: int) -> float:
     """Return the median seconds of a step on one batch of random embeddings."""
     import torch
 
-    from ceiba.finetuning.head import LevelHead, softmax
+    from ceiba.finetuning.linear_head import LinearHead
+    from ceiba.finetuning.losses import softmax
 
     rng = np.random.default_rng(0)
     weight = rng.standard_normal((clusters, dim), np.float32)
-    head = LevelHead(weight, np.zeros(clusters, np.float32), everything)
+    head = LinearHead(weight, np.zeros(clusters, np.float32), dense)
     optimizer: Any = head.optimizer(1e-3)
     parents = -(-clusters // CHILDREN)
     times = []
@@ -61,16 +62,17 @@ def step(clusters: int, dim: int, everything: bool, rounds: int) -> float:
     return float(np.median(times))
 
 
-def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
-    """Return the median seconds of a step on labels that are means, of which a Transformer's step draws some.
+def step_of_prototypes(n_labels: int, dim: int, rounds: int) -> float:
+    """Return the median seconds of a step on prototypes of labels, with a sampled softmax where there are many.
 
     There are as many texts as labels, three labels each, which is little beside the labels' means.
     """
     import torch
 
     from ceiba.encoders.encoder import Encoder
-    from ceiba.finetuning.head import shared_softmax
-    from ceiba.finetuning.prototypes import PrototypeHead, SampledCandidates, membership_matrix
+    from ceiba.finetuning.losses import shared_softmax
+    from ceiba.finetuning.prototypes import PrototypeHead, membership_matrix
+    from ceiba.finetuning.sampled_softmax import SampledCandidates
 
     rng = np.random.default_rng(0)
     labels = np.sort(np.column_stack([rng.permutation(n_labels) for _ in range(LABELS_OF_A_TEXT)])).ravel()
@@ -79,14 +81,14 @@ def step_of_means(n_labels: int, dim: int, rounds: int) -> float:
     embeddings = np.broadcast_to(np.float32(dim**-0.5), (n_labels, dim))  # of the texts: one number in memory
     sums = rng.standard_normal((n_labels, dim), np.float32)
     head = PrototypeHead(embeddings, membership_matrix(np.arange(n_labels), Y), 20.0, 0.5, sums)
-    nodes_of = SampledCandidates(None, Y, Encoder.max_full_softmax_nodes, 0)
+    sampled = SampledCandidates(None, Y, Encoder.max_full_softmax_nodes, 0)
     times = []
     for _ in range(rounds):
         rows = rng.choice(n_labels, BATCH, replace=False)
         batch = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((BATCH, dim), np.float32)))
         batch.requires_grad_()
         started = time.perf_counter()
-        nodes, *places = (torch.from_numpy(array) for array in nodes_of.candidates(rows, rows))
+        nodes, *places = (torch.from_numpy(array) for array in sampled.candidates(rows, rows))
         shared_softmax(head(batch, nodes, rows), *places).backward()
         head.update(rows, batch.detach().numpy())
         times.append(time.perf_counter() - started)

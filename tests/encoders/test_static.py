@@ -167,14 +167,14 @@ def test_vectors_of_another_vocabulary(model, small_corpus, tmp_path):
 
 
 def test_goes_on_from_a_checkpoint(small_corpus, tmp_path, monkeypatch):
-    from ceiba.finetuning.finetune import FineTuner
+    from ceiba.finetuning.trainer import Trainer
 
     class Killed(BaseException):
         pass
 
     params = {"encoder": "static:12", "checkpoint_seconds": 0.0, **FAST}
     whole = XRTransformer(**params).fit(*small_corpus)
-    step, calls = FineTuner._train_on, []
+    step, calls = Trainer._training_step, []
 
     def killed(self, *args):
         calls.append(1)
@@ -182,10 +182,10 @@ def test_goes_on_from_a_checkpoint(small_corpus, tmp_path, monkeypatch):
             raise Killed
         return step(self, *args)
 
-    monkeypatch.setattr(FineTuner, "_train_on", killed)
+    monkeypatch.setattr(Trainer, "_training_step", killed)
     with pytest.raises(Killed):
         XRTransformer(checkpoint_dir=str(tmp_path), **params).fit(*small_corpus)
-    monkeypatch.setattr(FineTuner, "_train_on", step)
+    monkeypatch.setattr(Trainer, "_training_step", step)
     resumed = XRTransformer(checkpoint_dir=str(tmp_path), **params).fit(*small_corpus)
     for a, b in zip(whole.encoder_.parameters(), resumed.encoder_.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -34,9 +34,9 @@ def test_padding_stands_on_the_right():
 
 def test_cut_to_their_beginnings():
     tokens = TokenRows(np.array([0, 2, 2, 5]), np.array([7, 8, 4, 5, 6], np.int32))
-    cut = tokens.cut(2)
+    cut = tokens.truncate(2)
     assert (cut.ptr.tolist(), cut.ids.tolist()) == ([0, 2, 2, 4], [7, 8, 4, 5])
-    assert tokens.cut(3) is tokens
+    assert tokens.truncate(3) is tokens
 
 
 @given(lengths, st.integers(1, 9), st.integers(0, 99))

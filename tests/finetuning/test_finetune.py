@@ -1,25 +1,29 @@
 """Fine-tuning: it learns, it repeats, it survives a kill and a full memory."""
 
 import gc
+import json
+import re
 import shutil
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ceiba import XRTransformer, XTransformer
 from ceiba.encoders import load_encoder
 from ceiba.encoders.encoder import Encoder
 from ceiba.errors import CollapseWarning, InputError, ModelFormatError
-from ceiba.finetuning import checkpoint, finetune, train
+from ceiba.finetuning import checkpoint, sampled_softmax, train, trainer
 from ceiba.finetuning.distributed import DistributedContext
-from ceiba.finetuning.finetune import FineTuner
-from ceiba.finetuning.head import LevelHead
-from ceiba.finetuning.prototypes import PrototypeHead
+from ceiba.finetuning.full_softmax import FullSoftmaxObjective
+from ceiba.finetuning.prototypes import PrototypeObjective
+from ceiba.finetuning.sampled_softmax import SampledSoftmaxObjective
 from ceiba.finetuning.settings import FineTuningSettings
-from ceiba.finetuning.shortlist import Shortlist
+from ceiba.finetuning.shortlist import ShortlistObjective
+from ceiba.finetuning.trainer import Trainer
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {
@@ -104,55 +108,66 @@ def test_levels_share_the_steps():
 
 
 def test_levels_of_rare_nodes_train_the_encoder_alone(tiny_encoder, small_corpus, monkeypatch):
-    heads = []
-    run_level = FineTuner.run_level
+    trained = []
+    run_level = Trainer.run_level
 
-    def recorded(self, level, shortlist, head, *args, **kwargs):
-        heads.append((level, type(head)))
-        return run_level(self, level, shortlist, head, *args, **kwargs)
+    def recorded(self, level, objective, *args, **kwargs):
+        trained.append((level, type(objective)))
+        return run_level(self, level, objective, *args, **kwargs)
 
-    monkeypatch.setattr(FineTuner, "run_level", recorded)
+    monkeypatch.setattr(Trainer, "run_level", recorded)
     fit(tiny_encoder, small_corpus, prototype_max_positives=25, finetuning_loss="squared_hinge")
-    assert heads == [(1, LevelHead), (2, LevelHead), (3, LevelHead)]  # means are told apart by a softmax only
-    heads.clear()
+    assert trained == [(level, ShortlistObjective) for level in (1, 2, 3)]  # prototypes need a softmax
+    trained.clear()
     reports = fit(tiny_encoder, small_corpus, prototype_max_positives=25, epochs=12.0).fit_report_
-    assert heads == [(1, LevelHead), (2, LevelHead), (3, PrototypeHead)]
+    assert trained == [(1, FullSoftmaxObjective), (2, FullSoftmaxObjective), (3, PrototypeObjective)]
     losses = reports["matcher"][2]["loss"]
     assert np.mean(losses[-5:]) < np.mean(losses[:3])
-    heads.clear()
+    trained.clear()
     fit(tiny_encoder, small_corpus, XTransformer, prototype_max_positives=99)
-    assert heads == [(1, LevelHead)]
-    heads.clear()
+    assert trained == [(1, FullSoftmaxObjective)]
+    trained.clear()
     texts, _ = small_corpus
     fit(tiny_encoder, (texts, [[str(row)] for row in range(len(texts))]), prototype_max_positives=99)
-    assert len(texts) > 3 ** (len(heads) + 1)  # the lowest levels are of texts alone, and are left out
-    assert heads[-1][1] is PrototypeHead
+    assert len(texts) > 3 ** (len(trained) + 1)  # the lowest levels are of texts alone, and are left out
+    assert trained[-1][1] is PrototypeObjective
 
 
 @pytest.mark.parametrize(
-    ("kept", "params", "kinds"),
+    ("small", "params", "objectives"),
     [
-        ({}, {}, "all all all"),
-        ({"_FEW_NODES": 4}, {}, "all near near"),
-        ({"_FEW_NODES": 4}, {"prototype_max_positives": 99}, "all all all"),
-        ({"_FEW_NODES": 4, "THIN_DRAW": 0}, {"prototype_max_positives": 99}, "all near near"),
-        ({}, {"finetuning_loss": "squared_hinge"}, "near near near"),
+        ("", {}, [FullSoftmaxObjective] * 3),
+        ("full", {}, [FullSoftmaxObjective] + [ShortlistObjective] * 2),
+        ("full", {"prototype_max_positives": 99}, [FullSoftmaxObjective] + [PrototypeObjective] * 2),
+        ("sample", {"prototype_max_positives": 99}, [FullSoftmaxObjective] + [SampledSoftmaxObjective] * 2),
+        ("sample ratio", {"prototype_max_positives": 99}, [FullSoftmaxObjective] + [SampledSoftmaxObjective] * 2),
+        ("", {"finetuning_loss": "squared_hinge"}, [ShortlistObjective] * 3),
     ],
 )
-def test_matchers_choose_where_nodes_are_many(tiny_encoder, small_corpus, monkeypatch, kept, params, kinds):
-    found = []
-    run_level = FineTuner.run_level
+def test_matchers_choose_where_nodes_are_many(tiny_encoder, small_corpus, monkeypatch, small, params, objectives):
+    found, matched = [], []
+    run_level, match_level = Trainer.run_level, train.match_level
 
-    def recorded(self, level, shortlist, *args, **kwargs):
-        near = shortlist if isinstance(shortlist, Shortlist) else shortlist._shortlist
-        found.append("all" if near is None else "near")
-        return run_level(self, level, shortlist, *args, **kwargs)
+    def recorded(self, level, objective, *args, **kwargs):
+        found.append(type(objective))
+        return run_level(self, level, objective, *args, **kwargs)
 
-    monkeypatch.setattr(FineTuner, "run_level", recorded)
-    for name, value in kept.items():
-        monkeypatch.setattr(train, name, value)
+    def counted(*args, **kwargs):
+        matched.append(len(found))
+        return match_level(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "run_level", recorded)
+    monkeypatch.setattr(train, "match_level", counted)
+    if "full" in small:
+        monkeypatch.setattr(train, "MAX_FULL_SOFTMAX_NODES", 4)
+    if "sample" in small:
+        monkeypatch.setattr(Encoder, "max_full_softmax_nodes", 4)
+    if "ratio" in small:
+        monkeypatch.setattr(sampled_softmax, "MAX_SAMPLING_RATIO", 0)
     fit(tiny_encoder, small_corpus, steps=[2, 2, 2], **params)
-    assert " ".join(found) == kinds
+    assert found == objectives
+    uses_matches = [ShortlistObjective, *([SampledSoftmaxObjective] if "ratio" in small else [])]
+    assert matched == [level for level, objective in enumerate(objectives) if objective in uses_matches]
 
 
 def test_only_beginnings_are_read_before_and_all_after(tiny_encoder, small_corpus, monkeypatch):
@@ -181,7 +196,7 @@ def test_same_seed_same_model(tiny_encoder, small_corpus):
 
 def test_the_stream_of_batches_holds_every_text_once_an_epoch(tiny_encoder, small_corpus):
     encoder = load_encoder(tiny_encoder)
-    tuner = FineTuner(encoder, encoder.tokenize(small_corpus[0]), FineTuningSettings(batch_size=8), 50, seed=3)
+    tuner = Trainer(encoder, encoder.tokenize(small_corpus[0]), FineTuningSettings(batch_size=8), 50, seed=3)
     for epoch in range(3):
         numbers = range(epoch * tuner.batches_per_epoch, (epoch + 1) * tuner.batches_per_epoch)
         assert sorted(np.concatenate([tuner.batch(number) for number in numbers])) == list(range(90))
@@ -220,16 +235,16 @@ def whole(request, tiny_encoder, small_corpus):
         if "draw" in request.param:
             patch.setattr(Encoder, "max_full_softmax_nodes", 4)
         if request.param == "shortlists":
-            patch.setattr(train, "_FEW_NODES", 0)
+            patch.setattr(train, "MAX_FULL_SOFTMAX_NODES", 0)
         if "near" in request.param:
-            patch.setattr(train, "THIN_DRAW", 0)
+            patch.setattr(sampled_softmax, "MAX_SAMPLING_RATIO", 0)
         yield params, fit(tiny_encoder, small_corpus, **params)
 
 
 @pytest.mark.parametrize("at", [0, 2, 9, 10, 21])
 def test_resumes_after_a_kill_with_the_same_model(tiny_encoder, small_corpus, whole, tmp_path, monkeypatch, at):
     params, whole = whole
-    step, calls = FineTuner._train_on, 0
+    step, calls = Trainer._training_step, 0
 
     def killed(self, *args):
         nonlocal calls
@@ -239,10 +254,10 @@ def test_resumes_after_a_kill_with_the_same_model(tiny_encoder, small_corpus, wh
         return step(self, *args)
 
     params = {**params, "checkpoint_dir": str(tmp_path)}
-    monkeypatch.setattr(FineTuner, "_train_on", killed)
+    monkeypatch.setattr(Trainer, "_training_step", killed)
     with pytest.raises(Killed):
         fit(tiny_encoder, small_corpus, **params)
-    monkeypatch.setattr(FineTuner, "_train_on", step)
+    monkeypatch.setattr(Trainer, "_training_step", step)
     assert (tmp_path / checkpoint.FILE).exists() == (at > 0)
     resumed = fit(tiny_encoder, small_corpus, **params)
     assert same(resumed, whole)
@@ -273,14 +288,14 @@ def test_damaged_checkpoint(tiny_encoder, small_corpus, tmp_path):
 def test_step_in_parts_is_the_same_step(tiny_encoder, small_corpus, monkeypatch, room):
     params = {"dropout": 0.0, "epochs": 1.0}
     whole = fit(tiny_encoder, small_corpus, **params)
-    loss = FineTuner._loss
+    encode = DistributedContext.encode
 
-    def small(self, embeddings, rows, *rest):
+    def small(self, encoder, tokens, rows):
         if len(rows) > room:
             raise torch.OutOfMemoryError("no room")
-        return loss(self, embeddings, rows, *rest)
+        return encode(self, encoder, tokens, rows)
 
-    monkeypatch.setattr(FineTuner, "_loss", small)
+    monkeypatch.setattr(DistributedContext, "encode", small)
     parts = fit(tiny_encoder, small_corpus, **params)
     for a, b in zip(whole.encoder_.parameters(), parts.encoder_.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-3)
@@ -290,13 +305,13 @@ def test_step_in_parts_is_the_same_step(tiny_encoder, small_corpus, monkeypatch,
 def test_accumulation_is_the_same_training(tiny_encoder, small_corpus, monkeypatch, loss):
     params = {"dropout": 0.0, "epochs": 1.0, "finetuning_loss": loss}
     whole = fit(tiny_encoder, small_corpus, **params)
-    sizes, own = [], FineTuner._loss
+    sizes, encode = [], DistributedContext.encode
 
-    def counted(self, embeddings, rows, *rest):
+    def counted(self, encoder, tokens, rows):
         sizes.append(len(rows))
-        return own(self, embeddings, rows, *rest)
+        return encode(self, encoder, tokens, rows)
 
-    monkeypatch.setattr(FineTuner, "_loss", counted)
+    monkeypatch.setattr(DistributedContext, "encode", counted)
     parts = fit(tiny_encoder, small_corpus, gradient_accumulation_steps=3, **params)
     assert max(sizes) == 3
     for a, b in zip(whole.encoder_.parameters(), parts.encoder_.parameters(), strict=True):
@@ -310,14 +325,14 @@ def test_no_room_for_one_text(tiny_encoder, small_corpus, monkeypatch):
     def none(*_):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(FineTuner, "_loss", none)
+    monkeypatch.setattr(DistributedContext, "encode", none)
     with pytest.raises(torch.OutOfMemoryError):
         fit(tiny_encoder, small_corpus)
 
 
 def test_collapse_is_told(tiny_encoder, small_corpus, monkeypatch):
     cosines = iter([0.1] + [0.97] * 100)
-    monkeypatch.setattr(finetune, "mean_cosine", lambda _: next(cosines))
+    monkeypatch.setattr(trainer, "mean_cosine", lambda _: next(cosines))
     with pytest.warns(CollapseWarning, match=r"rose from 0\.100 to 0\.970 at level 1"):
         XRTransformer(encoder=str(tiny_encoder), **FAST).fit(*small_corpus)
 
@@ -326,11 +341,11 @@ def test_early_stopping_keeps_the_best_weights(tiny_encoder, small_corpus, monke
     seen = []
     losses = iter([3.0, 2.0, 4.0, 5.0])
 
-    def validate(self, shortlist, head):
+    def validate(self, objective):
         seen.append([p.detach().clone() for p in self.parameters])
         return next(losses)
 
-    monkeypatch.setattr(FineTuner, "_validate", validate)
+    monkeypatch.setattr(Trainer, "_validate", validate)
     params = {"validation_fraction": 0.2, "patience": 2, "steps": 60, "matcher_leaf_size": 99, "wise_ft_alpha": 1.0}
     model = fit(tiny_encoder, small_corpus, **params)
     assert model.fit_report_["matcher"][0]["validation_loss"] == [3.0, 2.0, 4.0, 5.0]
@@ -362,7 +377,7 @@ def test_gradients_of_a_batchs_rows_are_clipped_as_those_of_the_whole_table():
         rows = torch.nn.functional.embedding(torch.tensor([4, 1, 4, 7]), table, sparse=sparse)  # one row twice
         (rows @ weight).square().sum().backward()
         unused = torch.nn.Parameter(torch.ones(2))
-        (finetune._clip if sparse else torch.nn.utils.clip_grad_norm_)([table, weight, unused], 0.25)
+        (trainer.clip_gradients if sparse else torch.nn.utils.clip_grad_norm_)([table, weight, unused], 0.25)
         return table.grad.to_dense(), weight.grad
 
     for found, expected in zip(gradients(True), gradients(False), strict=True):
@@ -378,6 +393,25 @@ def test_every_level_is_trained_by_the_loss_asked_for(tiny_encoder, small_corpus
     assert not same(
         *(fit(tiny_encoder, small_corpus, finetuning_loss=loss, **params) for loss in ("softmax", "squared_hinge"))
     )
+
+
+def written(path, **changes):
+    """Write a checkpoint again, with other fields; None leaves a field out."""
+    with safe_open(path, framework="pt") as file:
+        content = json.loads(file.metadata()["ceiba"])
+    content = {name: value for name, value in {**content, **changes}.items() if value is not None}
+    save_file(load_file(path), path, metadata={"ceiba": json.dumps(content)})
+
+
+@pytest.mark.parametrize("changes", [{"version": 3, "of": "0", "fingerprint": None}, {"global_step": None}])
+def test_a_checkpoint_of_before_is_refused_by_name(tiny_encoder, small_corpus, tmp_path, changes):
+    fit(tiny_encoder, small_corpus, steps=3, checkpoint_dir=str(tmp_path))
+    written(tmp_path / checkpoint.FILE, **changes)
+    with pytest.raises(ModelFormatError, match=re.escape(checkpoint.FILE)) as error:
+        fit(tiny_encoder, small_corpus, steps=3, checkpoint_dir=str(tmp_path))
+    assert "another folder" in str(error.value)  # the cure
+    if "version" in changes:
+        assert "another version" in str(error.value)
 
 
 def test_a_checkpoint_is_of_its_encoder(tiny_encoder, small_corpus, tmp_path):

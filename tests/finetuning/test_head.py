@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ceiba.finetuning.head import LevelHead, shared_softmax, softmax, weighted_squared_hinge
+from ceiba.finetuning.linear_head import LinearHead
+from ceiba.finetuning.losses import shared_softmax, softmax, weighted_squared_hinge
 
 ROWS = np.arange(3)
 margins = torch.tensor([[2.0, -0.5, 0.3], [0.1, 4.0, -2.0]], requires_grad=True)
@@ -76,7 +77,7 @@ def test_shortlist_margins_and_gradients_are_the_dense_ones(nodes):
     weight, bias = rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=6).astype(np.float32)
     rows = torch.from_numpy(rng.normal(size=(3, 4)).astype(np.float32))
     nodes, out = torch.tensor(nodes), torch.from_numpy(rng.normal(size=(3, 3)).astype(np.float32))
-    dense, picked = (LevelHead(weight, bias, everything=everything) for everything in (True, False))
+    dense, picked = (LinearHead(weight, bias, dense=flag) for flag in (True, False))
     expected, found = torch.gather(dense(rows, nodes, ROWS), 1, nodes), picked(rows, nodes, ROWS)
     assert torch.allclose(found, expected, atol=1e-6)
     for margins in (expected, found):
@@ -87,7 +88,7 @@ def test_shortlist_margins_and_gradients_are_the_dense_ones(nodes):
 
 
 def test_only_the_nodes_of_a_batch_are_moved():
-    head = LevelHead(np.zeros((6, 4), np.float32), np.zeros(6, np.float32), everything=False)
+    head = LinearHead(np.zeros((6, 4), np.float32), np.zeros(6, np.float32), dense=False)
     optimizer = head.optimizer(0.1)
     weighted_squared_hinge(
         head(torch.ones(1, 4), torch.tensor([[1, 3]]), ROWS), torch.ones(1, 2), torch.ones(1, 2)

@@ -8,7 +8,7 @@ from ceiba import XRTransformer, load
 from ceiba.encoders import load_encoder
 from ceiba.encoders.lora import add_adapters, merge_adapters
 from ceiba.errors import InputError
-from ceiba.finetuning.finetune import FineTuner
+from ceiba.finetuning.trainer import Trainer
 from ceiba.io import current_generation
 
 pytest.importorskip("peft")
@@ -83,7 +83,7 @@ def test_resumes_after_a_kill(tiny_encoder, small_corpus, tmp_path, monkeypatch,
 
     params = {"checkpoint_seconds": 0.0, "validation_fraction": 0.2}
     whole = fit(tiny_encoder, small_corpus, **params)
-    step, calls = FineTuner._train_on, []
+    step, calls = Trainer._training_step, []
 
     def killed(self, *args):
         calls.append(1)
@@ -91,10 +91,10 @@ def test_resumes_after_a_kill(tiny_encoder, small_corpus, tmp_path, monkeypatch,
             raise Killed
         return step(self, *args)
 
-    monkeypatch.setattr(FineTuner, "_train_on", killed)
+    monkeypatch.setattr(Trainer, "_training_step", killed)
     with pytest.raises(Killed):
         fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path), **params)
-    monkeypatch.setattr(FineTuner, "_train_on", step)
+    monkeypatch.setattr(Trainer, "_training_step", step)
     resumed = fit(tiny_encoder, small_corpus, checkpoint_dir=str(tmp_path), **params)
     for a, b in zip(whole.encoder_.parameters(), resumed.encoder_.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -39,11 +39,11 @@ class TokenRows(NamedTuple):
         """Return the tokens of some rows, as a copy."""
         return self._copy(self.ptr[rows], self.lengths[rows])
 
-    def cut(self, most: int) -> TokenRows:
-        """Return the first `most` tokens of each text; a copy, unless no text has more."""
-        if self.lengths.max(initial=0) <= most:
+    def truncate(self, max_tokens: int) -> TokenRows:
+        """Return the first `max_tokens` tokens of each text: a copy, unless no text has more."""
+        if self.lengths.max(initial=0) <= max_tokens:
             return self
-        return self._copy(self.ptr[:-1], np.minimum(self.lengths, most))
+        return self._copy(self.ptr[:-1], np.minimum(self.lengths, max_tokens))
 
     def _copy(self, begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> TokenRows:
         return TokenRows(np.concatenate([[0], np.cumsum(lengths)]), np.asarray(self.ids[ranges(begins, lengths)]))

@@ -1,4 +1,4 @@
-"""Several processes that fine-tune one encoder together, as `accelerate launch` or `torchrun` start them."""
+"""Processes that fine-tune one encoder together. `accelerate launch` or `torchrun` starts them."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _ROWS_AT_ONCE = 65_536
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """Which of how many processes this one is.
+    """The rank of this process and the number of processes.
 
-    Every process holds the encoder, the head and all embeddings. Of a batch each encodes its own texts; embeddings are
-    gathered, so that every process has the whole batch's loss and the head's whole gradient, and the gradients of the
-    encoder are summed. Weights therefore stay the same in all of them, and are those of a single process up to
-    rounding (and up to dropout, which draws other numbers).
+    Every process holds the encoder, the head and all embeddings. Each encodes its own texts of a batch. The embeddings
+    are gathered, so every process has the loss of the whole batch and the whole gradient of the head. The gradients of
+    the encoder are summed. Weights therefore stay the same in all processes. They are those of a single process up to
+    rounding and dropout.
     """
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @staticmethod
-    def here(device: torch.device) -> DistributedContext:
-        """Join the processes that this one was started with, where there are any.
+    def from_environment(device: torch.device) -> DistributedContext:
+        """Join the processes that this one was started with. Without others, return a context of one process.
 
         Raises
         ------
         MissingExtraError
-            When there are others and accelerate is not installed.
+            When there are other processes and accelerate is not installed.
         """
         if not require_accelerate("Training in several processes"):
             return DistributedContext()
@@ -49,40 +49,40 @@ class DistributedContext:
         return DistributedContext(state.process_index, state.num_processes)
 
     def encode(self, encoder: Encoder, tokens: TokenRows, rows: NDArray[np.intp]) -> Tensor:
-        """Return the embeddings of some rows, of which every process computes a part, ready for gradients."""
-        if self.count == 1:
+        """Return the embeddings of some rows, with gradients. Every process computes a part of them."""
+        if self.world_size == 1:
             return encoder(tokens, rows)
-        own = rows[self.rank :: self.count]
-        # a process without a text in the batch encodes one for nothing, so that all have a gradient to add
+        own = rows[self.rank :: self.world_size]
+        # a process without a text in the batch encodes one and drops it, so that every process has a gradient
         part = encoder(tokens, own) if len(own) else encoder(tokens, rows[:1])[:0]
         return _Gathered.apply(part, len(rows), self)
 
     def embed(
         self, encoder: Encoder, tokens: TokenRows, *, out: NDArray[np.float32], progress: Callable[[int], Any] | None
     ) -> NDArray[np.float32]:
-        """Do as ``encoder.embed`` does, each process a part of the texts."""
-        if self.count == 1:
+        """Return what ``encoder.embed`` returns. Every process computes a part of it."""
+        if self.world_size == 1:
             return encoder.embed(tokens, out=out, progress=progress)
-        own = encoder.embed(tokens.take(np.arange(self.rank, tokens.n_rows, self.count)), progress=progress)
-        step = _ROWS_AT_ONCE - _ROWS_AT_ONCE % self.count
+        own = encoder.embed(tokens.take(np.arange(self.rank, tokens.n_rows, self.world_size)), progress=progress)
+        step = _ROWS_AT_ONCE - _ROWS_AT_ONCE % self.world_size
         for begin in range(0, tokens.n_rows, step):
             n = min(step, tokens.n_rows - begin)
-            part = torch.from_numpy(own[begin // self.count :][: -(-(n - self.rank) // self.count)])
+            part = torch.from_numpy(own[begin // self.world_size :][: -(-(n - self.rank) // self.world_size)])
             out[begin : begin + n] = self.gather(part.to(encoder.device), n).cpu().numpy()
         return out
 
     def gather(self, part: Tensor, n: int) -> Tensor:
-        """Put the rows of all processes together: row i is of process i modulo their number."""
-        most = -(-n // self.count)
-        padded = part.new_zeros((most, *part.shape[1:]))
+        """Return the rows of all processes: row i is from the process of rank i modulo the world size."""
+        n_each = -(-n // self.world_size)
+        padded = part.new_zeros((n_each, *part.shape[1:]))
         padded[: len(part)] = part
-        parts = [torch.empty_like(padded) for _ in range(self.count)]
+        parts = [torch.empty_like(padded) for _ in range(self.world_size)]
         dist.all_gather(parts, padded)
         return torch.stack(parts, dim=1).flatten(0, 1)[:n]
 
     def all_reduce(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Give every process the sum of all processes' gradients."""
-        if self.count == 1:
+        """Sum the gradients over all processes."""
+        if self.world_size == 1:
             return
         with torch.no_grad():
             gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -95,24 +95,24 @@ class DistributedContext:
                 parameter.grad = whole.to_sparse(1) if own.is_sparse else whole
 
     def broadcast(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Give every process the weights of the first."""
-        if self.count > 1:
+        """Copy the weights of the first process to all others."""
+        if self.world_size > 1:
             for parameter in parameters:
                 dist.broadcast(parameter.detach(), 0)
 
     def seed_step(self, seed: int, step: int) -> None:
-        """Let dropout differ between processes, by the step alone, so that it is the same after a restart."""
-        if self.count > 1:
+        """Seed dropout by the step and the rank: it differs between processes and is the same after a restart."""
+        if self.world_size > 1:
             torch.manual_seed(int(np.random.SeedSequence([seed, 4, step, self.rank]).generate_state(1)[0]))
 
 
 class _Gathered(torch.autograd.Function):
-    """The rows of all processes. All have the same loss of them, so a process's own gradient is its own rows'."""
+    """Gather rows with gradients. All processes have the same loss, so each takes the gradient of its own rows."""
 
     @staticmethod
-    def forward(ctx: Any, part: Tensor, n: int, processes: DistributedContext) -> Tensor:
-        ctx.own = slice(processes.rank, None, processes.count)
-        return processes.gather(part, n)
+    def forward(ctx: Any, part: Tensor, n: int, context: DistributedContext) -> Tensor:
+        ctx.own = slice(context.rank, None, context.world_size)
+        return context.gather(part, n)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

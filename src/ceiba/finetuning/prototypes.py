@@ -1,6 +1,9 @@
-"""Levels of rare nodes: a node's weights are the mean embedding of its other texts, and only the encoder is trained."""
+"""Levels of rare nodes: prototypes, the mean embedding of each node's texts, in place of trained weights."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,91 +12,45 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ceiba.data.instances import InstanceLists
-from ceiba.finetuning.shortlist import SharedCandidates, Shortlist, places, shared_candidates, stored
+from ceiba.finetuning.candidates import SharedCandidates, nonzero_positions, row_entries, shared_candidates
+from ceiba.finetuning.level import Level
+from ceiba.finetuning.objective import SharedSoftmaxObjective
 
-THIN_DRAW = 16  # of so many nodes or more one drawn: too few of those near a text, but for a draw among these
-FEW_TEXTS = 20.0  # up to about so many, how many a node has is chance, and its frequency counts as the same
-_FAR, _NEAR, _OWN = 1, 2, 3  # kinds of candidates
+FEW_TEXTS = 20.0  # below about so many texts the frequency of a node is mostly chance
 _TINY = 1e-6  # a length below which a node has no direction
 
 
-class SampledCandidates:
-    """Nodes of a level that all texts of a batch have as candidates: their own, and all others or a draw of them.
-
-    Parameters
-    ----------
-    shortlist : Shortlist or None
-        Where given, half of those drawn are of the batch's shortlists.
-    own : csr_array of shape (N, K)
-        The relevance of each text to its nodes (`by_instance`).
-    most : int
-        How many are drawn, where the level has more nodes. One that is drawn counts as often as there are nodes for one
-        drawn, so that the sum over all nodes is met on average.
-    seed : int
-
-    References
-    ----------
-    Jean, Cho, Memisevic and Bengio, "On using very large target vocabulary for neural machine translation", ACL 2015,
-    section 3: a softmax over a sample of the classes, each weighed by how probable it is to be drawn.
-    """
-
-    def __init__(self, shortlist: Shortlist | None, own: sp.csr_array, most: int, seed: int):
-        self.n_nodes, self._own = own.shape[1], own
-        self._shortlist, self._most, self._seed = shortlist, most, seed
-
-    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
-        """Return the candidates of some rows of a batch: the same nodes for each, drawn for the whole batch.
-
-        The draw depends on the seed and the batch alone, so parts of a batch and resumed trainings see the same.
-        """
-        if self.n_nodes <= self._most:
-            return shared_candidates(self._own, rows, np.arange(self.n_nodes))
-        rng = np.random.default_rng([self._seed, 6, *batch])
-        near = np.empty(0, np.int64) if self._shortlist is None else self._shortlist.nodes(batch)
-        n_far = self._most - min(len(near), self._most // 2)
-        kind = np.zeros(self.n_nodes, np.int8)
-        kind[rng.choice(self.n_nodes, n_far, replace=False, shuffle=False)] = _FAR
-        kind[near] = 0
-        kind[self._own.indices[stored(self._own, batch)[1]]] = _OWN
-        near = near[kind[near] != _OWN]
-        kind[rng.permutation(near)[: self._most // 2]] = _NEAR
-        drawn = np.bincount(kind, minlength=_OWN + 1)
-        of = np.array([0, self.n_nodes - len(near) - drawn[_OWN], len(near), drawn[_OWN]])
-        nodes = np.flatnonzero(kind)
-        log_count = np.log(np.maximum(of, 1) / np.maximum(drawn, 1)).astype(np.float32)
-        return shared_candidates(self._own, rows, nodes, log_count[kind[nodes]])
-
-
 class PrototypeHead(nn.Module):
-    """Weights that are the mean embedding of each node's texts, but for the one that is looked at, times a scale.
+    """Cosines to prototypes: the mean embedding of the texts of each node.
 
-    Nothing of it is trained: it follows the newest embedding of each text. Were a text not left out of its own nodes'
-    means, a node of few texts would be near it whatever the encoder does. A node that no other text teaches, so that
-    nothing is known of it but the text itself, is no candidate of that text: its margin is -inf.
+    The head has no trained weights. It follows the newest embedding of each text. A text is left out of the prototypes
+    that it is compared with: a node of few texts would be near it whatever the encoder does. A node without other texts
+    is no candidate of its one text, and its margin is -inf.
 
     Parameters
     ----------
     embeddings : ndarray of shape (N, d), float32
-        The newest of each text; to be changed after `moved` was told.
+        The newest embedding of each text. Change it after the call of `update`.
     members : csr_array of shape (N, K)
-        Ones at the nodes of each text that nodes are means of (`membership_matrix`).
+        Ones at the nodes of each text that takes part in prototypes (`membership_matrix`).
     scale : float
-        What cosines are multiplied by: the inverse of the softmax's temperature.
+        The factor of cosines: the inverse of the softmax's temperature.
     adjustment : float
-        How much of the logarithm of a node's frequency, log(1 + n / 20) of n texts, is added to its margin.
+        The factor of log(1 + n / 20) in the margin of a node of n texts.
     sums : ndarray of shape (K, d), float32, or None, default=None
-        The sum of each node's embeddings, where it was kept.
+        The sum of the embeddings of each node, where a checkpoint has it.
 
     References
     ----------
     Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017: the mean of a class's other
     examples as its classifier.
+
     Menon et al., "Long-tail learning via logit adjustment", ICLR 2021: logarithms of frequencies in the training loss.
     """
 
-    _alone: Tensor  # (K,), whether a node has one text
-    _offset: Tensor  # (K,), what is added to a margin: -inf where a node has no text
-    _factor: Tensor  # (K,), what makes the product with a sum a margin
+    _is_single: Tensor  # (K,), whether a node has one text
+    _offset: Tensor  # (K,), added to margins: -inf where a node has no text
+    _factor: Tensor  # (K,), turns the product with a sum into a margin
 
     def __init__(
         self,
@@ -109,9 +66,9 @@ class PrototypeHead(nn.Module):
         self.sums = nn.Parameter(torch.from_numpy(np.ascontiguousarray(sums, np.float32)), requires_grad=False)
         n_texts = torch.from_numpy(np.bincount(members.indices, minlength=members.shape[1]).astype(np.float32))
         offset = (adjustment * (n_texts / FEW_TEXTS).log1p()).masked_fill(n_texts == 0, -torch.inf)
-        self.register_buffer("_alone", n_texts == 1, persistent=False)
+        self.register_buffer("_is_single", n_texts == 1, persistent=False)
         self.register_buffer("_offset", offset, persistent=False)
-        # kept from step to step: the lengths of all sums are as much work as a small encoder's step
+        # kept between steps: the lengths of all sums take as long as a step of a small encoder
         self.register_buffer("_factor", self._factor_of(self.sums), persistent=False)
 
     def forward(self, embeddings: Tensor, nodes: Tensor, rows: NDArray[np.intp]) -> Tensor:
@@ -119,46 +76,80 @@ class PrototypeHead(nn.Module):
         sums = self.sums if len(nodes) == len(self.sums) else _rows(self.sums, nodes)
         offset = self._offset[nodes]
         margins = torch.addcmul(offset, embeddings @ sums.T, self._factor[nodes])
-        row, column, _ = (torch.from_numpy(a).to(sums.device) for a in places(self._members, rows, nodes.cpu().numpy()))
-        before = torch.from_numpy(self._embeddings[rows]).to(sums.device)  # what the sums have of each text
-        others = nn.functional.normalize(_rows(sums, column) - _rows(before, row), dim=1)
-        of_others = self._scale * (embeddings[row] * others).sum(1) + offset[column]
-        return margins.index_put_((row, column), of_others.masked_fill(self._alone[nodes[column]], -torch.inf))
+        positions = nonzero_positions(self._members, rows, nodes.cpu().numpy())
+        row, column, _ = (torch.from_numpy(a).to(sums.device) for a in positions)
+        previous = torch.from_numpy(self._embeddings[rows]).to(sums.device)  # the part of each text in the sums
+        others = nn.functional.normalize(_rows(sums, column) - _rows(previous, row), dim=1)
+        without_text = self._scale * (embeddings[row] * others).sum(1) + offset[column]
+        return margins.index_put_((row, column), without_text.masked_fill(self._is_single[nodes[column]], -torch.inf))
 
     def update(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
-        """Take note of new embeddings of some texts, before they take the place of the old."""
-        row, at = stored(self._members, rows)
-        nodes = torch.from_numpy(self._members.indices[at].astype(np.int64)).to(self.sums.device)
+        """Add the change of some embeddings to the sums, before the new ones replace the old ones."""
+        row, entries = row_entries(self._members, rows)
+        nodes = torch.from_numpy(self._members.indices[entries].astype(np.int64)).to(self.sums.device)
         change = torch.from_numpy((embeddings - self._embeddings[rows])[row]).to(self.sums.device)
         self.sums.index_add_(0, nodes, change)
         self._factor[nodes] = self._factor_of(_rows(self.sums, nodes))
 
     def _factor_of(self, sums: Tensor) -> Tensor:
-        """Return what makes the products with some sums margins: the scale over the sums' lengths."""
-        lengths = torch.linalg.vector_norm(sums, dim=1)  # without squares of all, which are K x d once more
+        """Return the scale over the lengths of some sums. It turns products with the sums into margins."""
+        lengths = torch.linalg.vector_norm(sums, dim=1)  # without the squares of all entries, a second K x d matrix
         return self._scale / lengths.clamp(min=_TINY)
 
-    def optimizer(self, learning_rate: float) -> torch.optim.Optimizer | None:
-        """Return None: there is nothing to optimise."""
-        return None
+
+class PrototypeObjective(SharedSoftmaxObjective):
+    """Softmax over all nodes of the level, with prototypes as their weights.
+
+    Parameters
+    ----------
+    head : PrototypeHead
+    positives : csr_array of shape (N, K)
+        The relevance of each text to its nodes.
+    """
+
+    head: PrototypeHead
+
+    def __init__(self, head: PrototypeHead, positives: sp.csr_array):
+        super().__init__(head, positives.shape[1])
+        self._positives, self._nodes = positives, np.arange(positives.shape[1])
+
+    @classmethod
+    def from_level(cls, level: Level, checkpoint: Mapping[str, Tensor] | None) -> Self:
+        """Return the objective of a level."""
+        return cls(prototype_head(level, checkpoint), level.positives)
+
+    def candidates(self, rows: NDArray[np.intp], batch: NDArray[np.intp]) -> SharedCandidates:
+        """Return all nodes."""
+        return shared_candidates(self._positives, rows, self._nodes)
+
+    def update(self, rows: NDArray[np.intp], embeddings: NDArray[np.float32]) -> None:
+        """Move the prototypes."""
+        self.head.update(rows, embeddings)
 
 
-def _rows(matrix: Tensor, places: Tensor) -> Tensor:
-    """Return some rows, several times quicker on a processor than ``matrix[places]``."""
-    return matrix.index_select(0, places)
+def prototype_head(level: Level, checkpoint: Mapping[str, Tensor] | None) -> PrototypeHead:
+    """Return the head of a level: from the newest embeddings, or with the sums of a checkpoint."""
+    members = membership_matrix(level.train_rows, level.positives)
+    sums = None if checkpoint is None else checkpoint["head.sums"].numpy()
+    return PrototypeHead(level.embeddings, members, level.settings.logit_scale, level.settings.logit_adjustment, sums)
 
 
-def membership_matrix(rows: NDArray[np.intp], own: sp.csr_array) -> sp.csr_array:
-    """Return ones at the nodes of some texts, given the nodes of all: (N, K)."""
-    among = np.zeros(own.shape[0], bool)
-    among[rows] = True
-    sizes = np.diff(own.indptr)
-    nodes = own.indices[np.repeat(among, sizes)]
-    ptr = np.concatenate([[0], np.cumsum(sizes * among)])
-    return sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=own.shape)
+def _rows(matrix: Tensor, positions: Tensor) -> Tensor:
+    """Return some rows, several times faster on a CPU than ``matrix[positions]``."""
+    return matrix.index_select(0, positions)
+
+
+def membership_matrix(rows: NDArray[np.intp], positives: sp.csr_array) -> sp.csr_array:
+    """Return ones at the nodes of some texts, and nothing in the rows of the others: (N, K)."""
+    selected = np.zeros(positives.shape[0], bool)
+    selected[rows] = True
+    sizes = np.diff(positives.indptr)
+    nodes = positives.indices[np.repeat(selected, sizes)]
+    ptr = np.concatenate([[0], np.cumsum(sizes * selected)])
+    return sp.csr_array((np.ones(len(nodes), np.float32), nodes, ptr), shape=positives.shape)
 
 
 def has_shared_positives(positives: InstanceLists, n_instances: int) -> bool:
-    """Return whether most texts share a node with another text, so that a level of means has something to say."""
+    """Return whether at least half of the texts share a node with another text. Else prototypes teach little."""
     shared = np.diff(positives.ptr) > 1
     return 2 * len(np.unique(positives.indices[np.repeat(shared, np.diff(positives.ptr))])) >= n_instances
