@@ -93,16 +93,16 @@ inline bool is_canonical(const Array<int64_t>& indptr, const Array<int32_t>& ind
 }
 
 // `limit`: one more than the largest id allowed.
-inline Lists lists(const Array<int64_t>& ptr, const Array<int32_t>& items, int64_t limit) {
-    require_offsets(ptr, items.shape(0), "lists: ptr does not ascend from 0 to the number of items");
-    require_ids(items, limit, "lists: id out of range");
-    return {static_cast<int64_t>(ptr.shape(0)) - 1, ptr.data(), items.data(), nullptr};
+inline Lists lists(const Array<int64_t>& ptr, const Array<int32_t>& indices, int64_t limit) {
+    require_offsets(ptr, indices.shape(0), "lists: ptr does not ascend from 0 to the number of indices");
+    require_ids(indices, limit, "lists: id out of range");
+    return {static_cast<int64_t>(ptr.shape(0)) - 1, ptr.data(), indices.data(), nullptr};
 }
 
 // Polls Python's signals, and a callable with the work done so far, from the thread that waits for long work.
-class Watch {
+class SignalPoller {
    public:
-    explicit Watch(nb::object progress)
+    explicit SignalPoller(nb::object progress)
         : progress_(std::move(progress)), monitor_([this](int64_t done) { return poll(done); }) {}
 
     // Runs `work(monitor)` without the interpreter lock; rethrows what Python raised meanwhile.

@@ -23,16 +23,27 @@ nb::dict to_dict(LayerArrays&& layer) {
 void bind_layers(nb::module_& m) {
     using namespace nb::literals;
 
+    nb::dict losses;
+    losses["squared_hinge"] = static_cast<int>(Loss::squared_hinge);
+    losses["hinge"] = static_cast<int>(Loss::hinge);
+    losses["logistic"] = static_cast<int>(Loss::logistic);
+    m.attr("LOSSES") = losses;
+    nb::dict types;
+    types["float32"] = static_cast<int>(ValueType::float32);
+    types["float16"] = static_cast<int>(ValueType::float16);
+    types["float8"] = static_cast<int>(ValueType::float8);
+    m.attr("WEIGHT_DTYPES") = types;
+
     m.def("train_parents",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
-             Array<int64_t> matched_ptr, Array<int32_t> matched_items, Array<int64_t> positive_ptr,
-             Array<int32_t> positive_items, nb::object relevance, Array<int64_t> child_ptr, int loss,
+             Array<int64_t> matched_ptr, Array<int32_t> matched_indices, Array<int64_t> positive_ptr,
+             Array<int32_t> positive_indices, nb::object relevance, Array<int64_t> child_ptr, int loss,
              float cost_positive, float cost_negative, float bias, float tolerance, int max_passes,
              Array<float> threshold, int value_type, uint64_t seed, int64_t first_parent, int lanes, int threads,
              nb::object progress) {
               const Csr x = csr(indptr, indices, data, dense, cols);
-              const Lists matched = lists(matched_ptr, matched_items, x.rows);
-              Lists positive = lists(positive_ptr, positive_items, x.rows);
+              const Lists matched = lists(matched_ptr, matched_indices, x.rows);
+              Lists positive = lists(positive_ptr, positive_indices, x.rows);
               require_offsets(child_ptr, static_cast<size_t>(positive.count), "child offsets do not fit the children");
               require(static_cast<int64_t>(child_ptr.shape(0)) - 1 == matched.count,
                       "child offsets do not fit the parents");
@@ -41,13 +52,13 @@ void bind_layers(nb::module_& m) {
               require(loss >= 0 && loss <= 2 && value_type >= 0 && value_type <= 2, "unknown loss or value type");
               for (int64_t p = 0; p < matched.count; ++p) {
                   for (int64_t i = matched.ptr[p] + 1; i < matched.ptr[p + 1]; ++i) {
-                      require(matched.items[i - 1] < matched.items[i], "matched instances do not ascend");
+                      require(matched.indices[i - 1] < matched.indices[i], "matched instances do not ascend");
                   }
               }
               Array<float> held;
               if (!relevance.is_none()) {
                   held = nb::cast<Array<float>>(relevance, false);
-                  require(held.shape(0) == positive_items.shape(0), "relevance and positives differ in length");
+                  require(held.shape(0) == positive_indices.shape(0), "relevance and positives differ in length");
                   positive.weight = held.data();
               }
               LayerOptions options;
@@ -59,7 +70,7 @@ void bind_layers(nb::module_& m) {
               options.threads = std::max(1, threads);
               LayerArrays layer;
               LayerWork work;
-              Watch(std::move(progress)).run([&](Monitor& monitor) {
+              SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
                   auto parents = solve_parents(x, matched, positive, child_ptr.data(), options, monitor, work);
                   layer = pack(parents, x.cols, static_cast<ValueType>(value_type), options.threads, monitor);
               });
@@ -71,8 +82,8 @@ void bind_layers(nb::module_& m) {
               return nb::make_tuple(to_dict(std::move(layer)), counts);
           },
           "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
-          "dense"_a.noconvert().none(), "cols"_a, "matched_ptr"_a.noconvert(), "matched_items"_a.noconvert(),
-          "positive_ptr"_a.noconvert(), "positive_items"_a.noconvert(), "relevance"_a.none(),
+          "dense"_a.noconvert().none(), "cols"_a, "matched_ptr"_a.noconvert(), "matched_indices"_a.noconvert(),
+          "positive_ptr"_a.noconvert(), "positive_indices"_a.noconvert(), "relevance"_a.none(),
           "child_ptr"_a.noconvert(), "loss"_a, "cost_positive"_a, "cost_negative"_a, "bias"_a, "tolerance"_a, "max_passes"_a,
           "threshold"_a.noconvert(), "value_type"_a, "seed"_a, "first_parent"_a, "lanes"_a, "threads"_a, "progress"_a = nb::none());
 }

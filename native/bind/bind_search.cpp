@@ -144,8 +144,8 @@ class Filter {
         if (filter.is_none()) return;
         nb::tuple pair = nb::cast<nb::tuple>(filter);
         ptr_ = nb::cast<Array<int64_t>>(pair[0], false);
-        items_ = nb::cast<Array<int32_t>>(pair[1], false);
-        lists_ = lists(ptr_, items_, labels);
+        indices_ = nb::cast<Array<int32_t>>(pair[1], false);
+        lists_ = lists(ptr_, indices_, labels);
         require(lists_.count == rows, "filter: one list per row is needed");
         given_ = true;
     }
@@ -153,7 +153,7 @@ class Filter {
 
    private:
     Array<int64_t> ptr_;
-    Array<int32_t> items_;
+    Array<int32_t> indices_;
     Lists lists_;
     bool given_ = false;
 };
@@ -162,6 +162,13 @@ class Filter {
 
 void bind_search(nb::module_& m) {
     using namespace nb::literals;
+
+    nb::dict combine;
+    combine["l1-hinge"] = static_cast<int>(Combine::l1_hinge);
+    combine["l2-hinge"] = static_cast<int>(Combine::l2_hinge);
+    combine["l3-hinge"] = static_cast<int>(Combine::l3_hinge);
+    combine["sigmoid"] = static_cast<int>(Combine::sigmoid);
+    m.attr("COMBINE") = combine;
 
     nb::class_<BoundSearcher>(m, "Searcher")
         .def(nb::init<nb::list, int64_t>(), "trees"_a, "labels"_a)
@@ -176,7 +183,7 @@ void bind_search(nb::module_& m) {
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
                  std::vector<RankedRows> blocks;
                  SearchWork work;
-                 Watch(std::move(progress)).run([&](Monitor& monitor) {
+                 SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
                      blocks = searcher.top_k(x, options, excluded.get(), monitor, &work);
                  });
                  nb::tuple found = hits_to_numpy(std::move(blocks), logarithms, least);
@@ -200,7 +207,7 @@ void bind_search(nb::module_& m) {
                  require(k >= 1, "a ranking has at least one place");
                  const Filter excluded(std::move(filter), x.rows, searcher.labels());
                  std::vector<RankedRows> blocks;
-                 Watch(std::move(progress)).run([&](Monitor& monitor) {
+                 SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
                      blocks = searcher.top_k(x, options, excluded.get(), monitor);
                  });
                  return hits_to_rectangle(blocks, x.rows, static_cast<size_t>(k), logarithms);
@@ -215,7 +222,7 @@ void bind_search(nb::module_& m) {
                  require(tree >= 0 && static_cast<size_t>(tree) < searcher.trees(), "no such tree");
                  require(depth >= 1 && depth <= searcher.depth(tree), "no such level");
                  std::vector<RankedRows> blocks;
-                 Watch(nb::none()).run([&](Monitor& monitor) {
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
                      blocks = searcher.beam_nodes(tree, depth, x, search_options(beam, beam, combine, threads), monitor);
                  });
                  return hits_to_numpy(std::move(blocks), logarithms, -std::numeric_limits<float>::infinity());
@@ -224,15 +231,15 @@ void bind_search(nb::module_& m) {
              "dense"_a.noconvert().none(), "beam"_a, "combine"_a, "threads"_a = 1, "logarithms"_a = true)
         .def("score_labels",
              [](const BoundSearcher& self, int64_t tree, Array<int64_t> indptr, Array<int32_t> indices,
-                Array<float> data, Matrix<float> dense, Array<int64_t> ptr, Array<int32_t> items, int combine,
+                Array<float> data, Matrix<float> dense, Array<int64_t> ptr, Array<int32_t> labels, int combine,
                 int threads, bool logarithms) {
                  const Searcher& searcher = self.get();
                  require(tree < static_cast<int64_t>(searcher.trees()), "no such tree");
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
-                 const Lists candidates = lists(ptr, items, searcher.labels());
+                 const Lists candidates = lists(ptr, labels, searcher.labels());
                  require(candidates.count == x.rows, "candidates: one list per row is needed");
-                 std::vector<float> scores(items.shape(0));
-                 Watch(nb::none()).run([&](Monitor& monitor) {
+                 std::vector<float> scores(labels.shape(0));
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
                      searcher.score_labels(tree, x, candidates, search_options(1, 1, combine, threads), monitor,
                                            scores.data());
                  });
@@ -240,21 +247,22 @@ void bind_search(nb::module_& m) {
                  return to_numpy(std::move(scores));
              },
              "tree"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(),
-             "dense"_a.noconvert().none(), "ptr"_a.noconvert(), "items"_a.noconvert(), "combine"_a, "threads"_a = 1, "logarithms"_a = true);
+             "dense"_a.noconvert().none(), "ptr"_a.noconvert(), "labels"_a.noconvert(), "combine"_a, "threads"_a = 1,
+             "logarithms"_a = true);
 
     m.def("inner_products",
-          [](Matrix<float> left, Matrix<float> right, Array<int64_t> ptr, Array<int32_t> items, int threads) {
-              const Lists others = lists(ptr, items, right.shape(0));
+          [](Matrix<float> left, Matrix<float> right, Array<int64_t> ptr, Array<int32_t> indices, int threads) {
+              const Lists others = lists(ptr, indices, right.shape(0));
               require(others.count == static_cast<int64_t>(left.shape(0)), "inner products: one list per row is needed");
               require(left.shape(1) == right.shape(1), "inner products: rows of different lengths");
               require(threads >= 1, "inner products: threads must be at least 1");
-              std::vector<float> products(items.shape(0));
-              Watch(nb::none()).run([&](Monitor& monitor) {
+              std::vector<float> products(indices.shape(0));
+              SignalPoller(nb::none()).run([&](Monitor& monitor) {
                   inner_products(left.data(), right.data(), left.shape(1), others, threads, monitor, products.data());
               });
               return to_numpy(std::move(products));
           },
-          "left"_a.noconvert(), "right"_a.noconvert(), "ptr"_a.noconvert(), "items"_a.noconvert(), "threads"_a = 1);
+          "left"_a.noconvert(), "right"_a.noconvert(), "ptr"_a.noconvert(), "indices"_a.noconvert(), "threads"_a = 1);
 }
 
 }  // namespace ceiba::bind

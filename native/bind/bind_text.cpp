@@ -165,7 +165,7 @@ void bind_text(nb::module_& m) {
              [](BoundCounter& self, nb::handle texts) {
                  require(!self.finished, "the counter is finished");
                  const Texts views(texts);
-                 Watch(nb::none()).run([&](Monitor& monitor) { self.counter.count(views.get(), monitor); });
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) { self.counter.count(views.get(), monitor); });
              },
              "texts"_a)
         .def("finish",
@@ -225,7 +225,7 @@ void bind_text(nb::module_& m) {
                      }
                  }
                  SparseRows rows;
-                 Watch(nb::none()).run([&](Monitor& monitor) { rows = self.counter.rows(columns, w, monitor); });
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) { rows = self.counter.rows(columns, w, monitor); });
                  return rows_to_numpy(std::move(rows));
              },
              "word_columns"_a.noconvert(), "char_columns"_a.noconvert(), "idf"_a.noconvert(), "n_words"_a,
@@ -263,7 +263,7 @@ void bind_text(nb::module_& m) {
              [](const BoundFeatures& self, nb::handle texts, int threads) {
                  const Texts views(texts);
                  SparseRows rows;
-                 Watch(nb::none()).run([&](Monitor& monitor) {
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
                      rows = self.features->rows(views.get(), threads, monitor);
                  });
                  return rows_to_numpy(std::move(rows));

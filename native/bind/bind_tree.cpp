@@ -35,17 +35,20 @@ void bind_tree(nb::module_& m) {
 
     m.def("pifa",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
-             Array<int64_t> ptr, Array<int32_t> items, int64_t keep, int threads, nb::object progress) {
+             Array<int64_t> positive_ptr, Array<int32_t> positive_indices, int64_t keep, int threads, nb::object progress) {
               const Csr x = csr(indptr, indices, data, dense, cols);
-              const Lists positive = lists(ptr, items, x.rows);
+              const Lists positive = lists(positive_ptr, positive_indices, x.rows);
               require(keep >= 0, "pifa: keep is negative");
               CsrArrays z;
-              Watch(std::move(progress)).run([&](Monitor& monitor) { z = pifa(x, positive, keep, threads, monitor); });
+              SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
+                  z = pifa(x, positive, keep, threads, monitor);
+              });
               return nb::make_tuple(to_numpy(std::move(z.indptr)), to_numpy(std::move(z.indices)),
                                     to_numpy(std::move(z.data)));
           },
           "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
-          "cols"_a, "ptr"_a.noconvert(), "items"_a.noconvert(), "keep"_a, "threads"_a, "progress"_a = nb::none());
+          "cols"_a, "positive_ptr"_a.noconvert(), "positive_indices"_a.noconvert(), "keep"_a, "threads"_a,
+          "progress"_a = nb::none());
 
     m.def("cluster_sparse",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
@@ -55,7 +58,7 @@ void bind_tree(nb::module_& m) {
               const auto levels = tree_levels(child_ptrs, z.rows());
               require(iterations >= 1, "a split takes at least one iteration");
               std::vector<int32_t> order;
-              Watch(std::move(progress)).run([&](Monitor& monitor) {
+              SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
                   order = cluster(z, levels, {iterations, seed, threads}, monitor);
               });
               return to_numpy(std::move(order));
@@ -73,7 +76,7 @@ void bind_tree(nb::module_& m) {
               const auto levels = tree_levels(child_ptrs, z.rows());
               require(iterations >= 1, "a split takes at least one iteration");
               std::vector<int32_t> order;
-              Watch(std::move(progress)).run([&](Monitor& monitor) {
+              SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
                   order = cluster(z, levels, {iterations, seed, threads}, monitor);
               });
               return to_numpy(std::move(order));
@@ -81,52 +84,54 @@ void bind_tree(nb::module_& m) {
           "rows"_a.noconvert(), "child_ptrs"_a, "iterations"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
 
     m.def("coarsen",
-          [](Array<int64_t> ptr, Array<int32_t> items, nb::object weight, int64_t instances,
+          [](Array<int64_t> ptr, Array<int32_t> indices, nb::object weight, int64_t instances,
              Array<int64_t> child_ptr, int threads) {
-              Lists children = lists(ptr, items, instances);
+              Lists children = lists(ptr, indices, instances);
               Array<float> held;
               if (!weight.is_none()) {
                   held = nb::cast<Array<float>>(weight, false);
-                  require(held.shape(0) == items.shape(0), "lists: weight and items differ in length");
+                  require(held.shape(0) == indices.shape(0), "lists: weight and indices differ in length");
                   children.weight = held.data();
               }
               require_offsets(child_ptr, static_cast<size_t>(children.count), "child offsets do not fit the lists");
               ListArrays parents;
-              Watch(nb::none()).run([&](Monitor& monitor) {
+              SignalPoller(nb::none()).run([&](Monitor& monitor) {
                   parents = coarsen(children, child_ptr.data(), child_ptr.shape(0) - 1, threads, monitor);
               });
               nb::object weights = weight.is_none() ? nb::none() : to_numpy(std::move(parents.weight));
-              return nb::make_tuple(to_numpy(std::move(parents.ptr)), to_numpy(std::move(parents.items)), weights);
+              return nb::make_tuple(to_numpy(std::move(parents.ptr)), to_numpy(std::move(parents.indices)), weights);
           },
-          "ptr"_a.noconvert(), "items"_a.noconvert(), "weight"_a.none(), "instances"_a, "child_ptr"_a.noconvert(),
+          "ptr"_a.noconvert(), "indices"_a.noconvert(), "weight"_a.none(), "instances"_a, "child_ptr"_a.noconvert(),
           "threads"_a);
 
     m.def("assign_clusters",
-          [](Array<int64_t> ptr, Array<int32_t> items, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-             int64_t clusters, Array<int64_t> home_ptr, Array<int32_t> home_items, Array<double> worth, int overlap,
-             double least, double capacity, bool coverage, double leave_home, int threads) {
+          [](Array<int64_t> positive_ptr, Array<int32_t> positive_indices, Array<int64_t> indptr,
+             Array<int32_t> indices, Array<float> data, int64_t clusters, Array<int64_t> primary_ptr,
+             Array<int32_t> primary_indices, Array<double> label_weight, int overlap, double least,
+             double capacity, bool coverage, double primary_drop_ratio, int threads) {
               const Csr matched = csr(indptr, indices, data, {}, clusters);
-              const Lists positives = lists(ptr, items, matched.rows);
+              const Lists positives = lists(positive_ptr, positive_indices, matched.rows);
               require(is_canonical(indptr, indices, data, clusters, kLargestScore), "scores: not a canonical CSR");
-              const Lists home = lists(home_ptr, home_items, clusters);
-              require(home.count == positives.count, "home does not have a list per label");
-              require(static_cast<int64_t>(worth.shape(0)) == home.count, "worth does not have a number per label");
-              for (size_t l = 0; l < worth.shape(0); ++l) {
-                  require(std::isfinite(worth.data()[l]), "worth is not finite");  // offers are sorted by it
+              const Lists primary = lists(primary_ptr, primary_indices, clusters);
+              require(primary.count == positives.count, "primary clusters: one list per label is needed");
+              require(static_cast<int64_t>(label_weight.shape(0)) == primary.count,
+                      "label_weight does not have a number per label");
+              for (size_t l = 0; l < label_weight.shape(0); ++l) {
+                  require(std::isfinite(label_weight.data()[l]), "label_weight is not finite");  // for sorting
               }
               require(overlap >= 1 && threads >= 1, "overlap and threads are at least 1");
               Overlap found;
-              Watch(nb::none()).run([&](Monitor& monitor) {
-                  found = assign_clusters(positives, matched, home, worth.data(),
-                                          {overlap, least, capacity, coverage, leave_home, threads}, monitor);
+              SignalPoller(nb::none()).run([&](Monitor& monitor) {
+                  found = assign_clusters(positives, matched, primary, label_weight.data(),
+                                          {overlap, least, capacity, coverage, primary_drop_ratio, threads}, monitor);
               });
               return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.clusters)),
                                     to_numpy(std::move(found.cost)));
           },
-          "ptr"_a.noconvert(), "items"_a.noconvert(), "indptr"_a.noconvert(), "indices"_a.noconvert(),
-          "data"_a.noconvert(), "clusters"_a, "home_ptr"_a.noconvert(),
-          "home_items"_a.noconvert(), "worth"_a.noconvert(), "overlap"_a, "least"_a, "capacity"_a, "coverage"_a,
-          "leave_home"_a, "threads"_a);
+          "positive_ptr"_a.noconvert(), "positive_indices"_a.noconvert(), "indptr"_a.noconvert(),
+          "indices"_a.noconvert(), "data"_a.noconvert(), "clusters"_a, "primary_ptr"_a.noconvert(),
+          "primary_indices"_a.noconvert(),
+          "label_weight"_a.noconvert(), "overlap"_a, "least"_a, "capacity"_a, "coverage"_a, "primary_drop_ratio"_a, "threads"_a);
 }
 
 }  // namespace ceiba::bind

@@ -30,15 +30,15 @@ struct SearchWork {
 #if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512F__)
 // Where the value of each of eight children stands among those of the children that a byte names; for the others a
 // number that a shuffle takes for zero, doubled or not.
-struct Places {
+struct ExpandTable {
     alignas(64) uint8_t of[256][8] = {};
-    constexpr Places() {
+    constexpr ExpandTable() {
         for (int bits = 0; bits < 256; ++bits) {
             for (int l = 0, next = 0; l < 8; ++l) of[bits][l] = static_cast<uint8_t>((bits >> l) & 1 ? next++ : 0xc0);
         }
     }
 };
-inline constexpr Places kPlaces;
+inline constexpr ExpandTable kExpandTable;
 #endif
 
 // One thread's scorer. A row's sparse features are found through the chunk's buckets, or, where many rows visit the same
@@ -382,7 +382,7 @@ class ChunkScorer {
     // The next values, spread to the children that `bits` names; zero for the others.
     template <class T>
     static __m256 spread_eight(float scale, const uint8_t* values, uint8_t bits) {
-        const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kPlaces.of[bits]));
+        const __m128i places = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kExpandTable.of[bits]));
         if constexpr (sizeof(T) == 2) {
             const __m128i twice = _mm_unpacklo_epi8(places, places);
             const __m128i bytes = _mm_add_epi8(_mm_add_epi8(twice, twice), _mm_set1_epi16(0x0100));

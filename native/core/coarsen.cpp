@@ -11,7 +11,7 @@ using Item = std::pair<int32_t, float>;
 void merge_parent(const Lists& children, int64_t first, int64_t last, std::vector<Item>& merged) {
     merged.clear();
     for (int64_t q = children.ptr[first]; q < children.ptr[last]; ++q) {
-        merged.emplace_back(children.items[q], children.weight != nullptr ? children.weight[q] : 1.0f);
+        merged.emplace_back(children.indices[q], children.weight != nullptr ? children.weight[q] : 1.0f);
     }
     // stable, so that weights are always added in the children's order
     std::stable_sort(merged.begin(), merged.end(), [](const Item& a, const Item& b) { return a.first < b.first; });
@@ -33,8 +33,8 @@ ListArrays coarsen(const Lists& children, const int64_t* child_ptr, int64_t pare
     parallel_for(parents, threads, monitor, [&](int64_t p, int) {
         std::vector<Item> merged;
         merge_parent(children, child_ptr[p], child_ptr[p + 1], merged);
-        parts[p].items.reserve(merged.size());
-        for (const Item& item : merged) parts[p].items.push_back(item.first);
+        parts[p].indices.reserve(merged.size());
+        for (const Item& item : merged) parts[p].indices.push_back(item.first);
         if (children.weight != nullptr) {
             parts[p].weight.reserve(merged.size());
             for (const Item& item : merged) parts[p].weight.push_back(item.second);
@@ -43,9 +43,9 @@ ListArrays coarsen(const Lists& children, const int64_t* child_ptr, int64_t pare
     ListArrays result;
     result.ptr.push_back(0);
     for (ListArrays& part : parts) {
-        result.items.insert(result.items.end(), part.items.begin(), part.items.end());
+        result.indices.insert(result.indices.end(), part.indices.begin(), part.indices.end());
         result.weight.insert(result.weight.end(), part.weight.begin(), part.weight.end());
-        result.ptr.push_back(static_cast<int64_t>(result.items.size()));
+        result.ptr.push_back(static_cast<int64_t>(result.indices.size()));
         part = ListArrays();
     }
     return result;

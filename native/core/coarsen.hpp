@@ -11,7 +11,7 @@ namespace ceiba {
 
 struct ListArrays {
     std::vector<int64_t> ptr;
-    std::vector<int32_t> items;
+    std::vector<int32_t> indices;
     std::vector<float> weight;  // empty where the children have none
 };
 

@@ -57,7 +57,7 @@ struct LaneTargets {
 // An instance whose violation is below this share of the tolerance in every lane is put aside, whatever its alpha, until
 // the next pass over all instances; the stopping rule is checked on such a pass only. LIBLINEAR puts aside instances at a
 // bound alone, but with a bias most negatives of a rare label hold a tiny alpha and would be visited in every pass.
-inline constexpr float kSettledShare = 0.3f;
+inline constexpr float kShrinkingRatio = 0.3f;
 
 // What a visit needs to know of an instance, in one place, since visits are in random order.
 struct Visited {
@@ -178,7 +178,7 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
     SolverReport report;
     F bias = zero;
     M live = M::from_bits(lanes_in_use);
-    const F settled = F::all(kSettledShare * options.tolerance);
+    const F settled = F::all(kShrinkingRatio * options.tolerance);
     const F tolerance = F::all(options.tolerance);
     int64_t active = x.count;
     constexpr int kBlock = dense ? DenseVisits<L>::kMost : 1;
@@ -186,7 +186,7 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
 
     while (report.passes < options.max_passes) {
         monitor.check();
-        const bool whole = active == x.count;
+        const bool full_pass = active == x.count;
         F highest = F::all(-infinity), lowest = F::all(infinity);
         random.shuffle(order, static_cast<uint32_t>(active));
         for (int64_t s = 0; s < active;) {
@@ -271,7 +271,7 @@ SolverReport solve_hinge(const LocalInstances& x, const LaneTargets<L>& targets,
         const F gap = highest - lowest;
         const M closed = (gap < tolerance) | (gap == tolerance) | (highest < lowest);
         const uint32_t open = live.bits() & ~closed.bits();
-        if (whole) {  // a lane that is optimal over all its instances stays as it is
+        if (full_pass) {  // a lane that is optimal over all its instances stays as it is
             live = M::from_bits(open);
             if (open == 0) {
                 report.converged = true;

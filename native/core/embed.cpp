@@ -54,7 +54,7 @@ CsrArrays pifa(const Csr& x, const Lists& positive, int64_t keep, int threads, M
         const int64_t last = std::min(labels, (task + 1) * kLabelsPerTask);
         for (int64_t label = task * kLabelsPerTask; label < last; ++label) {
             for (int64_t q = positive.ptr[label]; q < positive.ptr[label + 1]; ++q) {
-                const int64_t row = positive.items[q];
+                const int64_t row = positive.indices[q];
                 const float weight = positive.weight != nullptr ? positive.weight[q] : 1.0f;
                 for (int64_t j = x.indptr[row]; j < x.indptr[row + 1]; ++j) {
                     const int32_t f = x.indices[j];

@@ -13,7 +13,7 @@ void inner_products(const float* left, const float* right, int64_t cols, const L
         const int64_t last = std::min((task + 1) * kRows, others.count);
         for (int64_t i = task * kRows; i < last; ++i) {
             for (int64_t q = others.ptr[i]; q < others.ptr[i + 1]; ++q) {
-                products[q] = inner_product(left + i * cols, right + others.items[q] * cols, cols);
+                products[q] = inner_product(left + i * cols, right + others.indices[q] * cols, cols);
             }
         }
     });

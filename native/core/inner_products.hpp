@@ -8,7 +8,7 @@
 
 namespace ceiba {
 
-// products[q] = row i of `left` times row others.items[q] of `right`, for every q in list i; both have `cols` columns.
+// products[q] = row i of `left` times row others.indices[q] of `right`, for every q in list i; both have `cols` columns.
 void inner_products(const float* left, const float* right, int64_t cols, const Lists& others, int threads,
                     Monitor& monitor, float* products);
 

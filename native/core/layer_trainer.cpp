@@ -143,7 +143,7 @@ class Trainer {
         std::vector<Task> tasks(matched_.count);
         for (int64_t p = 0; p < matched_.count; ++p) {
             int64_t nnz = 0;
-            for (int64_t m = matched_.ptr[p]; m < matched_.ptr[p + 1]; ++m) nnz += 4 + x_.size(matched_.items[m]);
+            for (int64_t m = matched_.ptr[p]; m < matched_.ptr[p + 1]; ++m) nnz += 4 + x_.size(matched_.indices[m]);
             tasks[p] = {p, nnz * groups(p)};
         }
         std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.cost > b.cost; });
@@ -151,10 +151,10 @@ class Trainer {
     }
 
     std::unique_ptr<Compact> instances_of(int64_t parent) const {
-        const int32_t* items = matched_.items + matched_.ptr[parent];
+        const int32_t* indices = matched_.indices + matched_.ptr[parent];
         const int64_t count = matched_.size(parent);
         const bool all = matched_.count == 1 && count == x_.rows;  // ids ascend, so these are all rows in order
-        return all ? std::make_unique<Compact>(x_) : std::make_unique<Compact>(x_, items, count);
+        return all ? std::make_unique<Compact>(x_) : std::make_unique<Compact>(x_, indices, count);
     }
 
     void train_split(const Task& task) {
@@ -190,8 +190,8 @@ class Trainer {
         const LocalInstances& local = compact.view();
         const int64_t first = child_ptr_[parent] + group * L;
         const int used = static_cast<int>(std::min<int64_t>(L, child_ptr_[parent + 1] - first));
-        const int32_t* begin = matched_.items + matched_.ptr[parent];
-        const int32_t* end = matched_.items + matched_.ptr[parent + 1];
+        const int32_t* begin = matched_.indices + matched_.ptr[parent];
+        const int32_t* end = matched_.indices + matched_.ptr[parent + 1];
 
         LaneTargets<L> targets;
         uint16_t* positive = space.positive.reserve(local.count);
@@ -204,9 +204,9 @@ class Trainer {
         for (int l = 0; l < used; ++l) {
             const int32_t* at = begin;
             for (int64_t q = positive_.ptr[first + l]; q < positive_.ptr[first + l + 1]; ++q) {
-                at = std::lower_bound(at, end, positive_.items[q]);
+                at = std::lower_bound(at, end, positive_.indices[q]);
                 if (at == end) break;
-                if (*at != positive_.items[q]) continue;
+                if (*at != positive_.indices[q]) continue;
                 positive[at - begin] |= static_cast<uint16_t>(1u << l);
                 if (relevance != nullptr) relevance[(at - begin) * L + l] = positive_.weight[q];
             }

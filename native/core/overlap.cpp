@@ -60,16 +60,16 @@ class Pairs {
 
 class Assigner {
    public:
-    Assigner(const Lists& positives, const Csr& matched, const Lists& home, const double* worth,
+    Assigner(const Lists& positives, const Csr& matched, const Lists& primary, const double* label_weight,
              const OverlapSettings& settings)
-        : positives_(positives), matched_(matched), home_(home), worth_(worth), settings_(settings),
+        : positives_(positives), matched_(matched), primary_(primary), label_weight_(label_weight), settings_(settings),
           clusters_(positives.count), candidates_(positives.count), next_(positives.count, 0),
           reached_(settings.coverage ? positives.ptr[positives.count] : 0, 0.0f), labels_(matched.cols, 0),
           instances_(matched.cols, 0), members_(positives.ptr[positives.count]) {}
 
     Overlap run(Monitor& monitor) {
         for (int64_t l = 0; l < positives_.count; ++l) {
-            for (int64_t h = home_.ptr[l]; h < home_.ptr[l + 1]; ++h) add(l, home_.items[h]);
+            for (int64_t h = primary_.ptr[l]; h < primary_.ptr[l + 1]; ++h) add(l, primary_.indices[h]);
         }
         if (settings_.overlap > 1) {
             std::vector<std::vector<double>> sums(settings_.threads, std::vector<double>(matched_.cols, 0.0));
@@ -79,7 +79,7 @@ class Assigner {
                 list(l, sums[thread]);
             });
             take_all(sums[0], monitor);
-            if (settings_.leave_home > 0) leave_homes(monitor);
+            if (settings_.primary_drop_ratio > 0) drop_primaries(monitor);
         }
         return result();
     }
@@ -87,7 +87,7 @@ class Assigner {
    private:
     template <class Body>
     void each(int64_t label, Body body) const {
-        for (int64_t q = positives_.ptr[label]; q < positives_.ptr[label + 1]; ++q) body(q, positives_.items[q]);
+        for (int64_t q = positives_.ptr[label]; q < positives_.ptr[label + 1]; ++q) body(q, positives_.indices[q]);
     }
 
     int64_t key(int32_t cluster, int32_t instance) const { return cluster * matched_.rows + instance; }
@@ -130,14 +130,14 @@ class Assigner {
         const double least = settings_.least * static_cast<double>(positives_.size(label));
         for (const int32_t c : touched) {
             const bool own = std::find(clusters_[label].begin(), clusters_[label].end(), c) != clusters_[label].end();
-            if (!own && sums[c] >= least) found.push_back({sums[c] * worth_[label], c});
+            if (!own && sums[c] >= least) found.push_back({sums[c] * label_weight_[label], c});
             sums[c] = 0.0;
         }
         std::sort(found.begin(), found.end(), better);
         next_[label] = 0;
     }
 
-    // Takes the label into the cluster if that has room. It never will where it has none now: clusters only fill.
+    // Takes the label into the cluster if the capacity allows. It never will where it does not now: clusters only fill.
     bool take(int64_t label, int32_t cluster) {
         int64_t more = 0;
         each(label, [&](int64_t, int32_t i) { more += !members_.contains(key(cluster, i)); });
@@ -197,15 +197,15 @@ class Assigner {
         return total;
     }
 
-    // Takes labels out of the homes that one of their further clusters is much better than.
-    void leave_homes(Monitor& monitor) {
+    // Takes labels out of the primary clusters that one of their further clusters is much better than.
+    void drop_primaries(Monitor& monitor) {
         parallel_for(positives_.count, settings_.threads, monitor, [&](int64_t l, int) {
             std::vector<int32_t>& own = clusters_[l];
-            const size_t at_home = static_cast<size_t>(home_.size(l));
+            const size_t n_primary = static_cast<size_t>(primary_.size(l));
             double best = 0.0;
-            for (size_t c = at_home; c < own.size(); ++c) best = std::max(best, sum(l, own[c]));
-            const auto further = own.begin() + static_cast<std::ptrdiff_t>(at_home);
-            const double least = settings_.leave_home * best;
+            for (size_t c = n_primary; c < own.size(); ++c) best = std::max(best, sum(l, own[c]));
+            const auto further = own.begin() + static_cast<std::ptrdiff_t>(n_primary);
+            const double least = settings_.primary_drop_ratio * best;
             own.erase(std::remove_if(own.begin(), further, [&](int32_t c) { return sum(l, c) < least; }), further);
         });
         count_anew();
@@ -245,10 +245,10 @@ class Assigner {
 
     const Lists& positives_;
     const Csr& matched_;
-    const Lists& home_;
-    const double* worth_;
+    const Lists& primary_;
+    const double* label_weight_;
     const OverlapSettings& settings_;
-    std::vector<std::vector<int32_t>> clusters_;      // per label, home first
+    std::vector<std::vector<int32_t>> clusters_;      // per label, primary ones first
     std::vector<std::vector<Candidate>> candidates_;  // per label, best first
     std::vector<size_t> next_;                        // per label, the first candidate not yet offered
     std::vector<float> reached_;                      // per positive, the best score among its label's clusters
@@ -258,9 +258,9 @@ class Assigner {
 
 }  // namespace
 
-Overlap assign_clusters(const Lists& positives, const Csr& matched, const Lists& home, const double* worth,
+Overlap assign_clusters(const Lists& positives, const Csr& matched, const Lists& primary, const double* label_weight,
                         const OverlapSettings& settings, Monitor& monitor) {
-    return Assigner(positives, matched, home, worth, settings).run(monitor);
+    return Assigner(positives, matched, primary, label_weight, settings).run(monitor);
 }
 
 }  // namespace ceiba

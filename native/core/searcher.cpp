@@ -190,14 +190,14 @@ void Searcher::score_labels(int64_t tree, const Csr& x, const Lists& candidates,
                 const int64_t begin = candidates.ptr[row], end = candidates.ptr[row + 1];
                 slots.clear();
                 for (int64_t q = begin; q < end; ++q) {
-                    const int32_t label = candidates.items[q];
+                    const int32_t label = candidates.indices[q];
                     slots.insert(slots.end(), own.slots.begin() + own.ptr[label],
                                  own.slots.begin() + own.ptr[label + 1]);
                 }
                 std::sort(slots.begin(), slots.end());
                 scorer.run(x, row, slots, slot_scores);
                 for (int64_t q = begin; q < end; ++q) {
-                    const int32_t label = candidates.items[q];
+                    const int32_t label = candidates.indices[q];
                     float best = kNothing;
                     for (int64_t s = own.ptr[label]; s < own.ptr[label + 1]; ++s) {
                         const size_t place = std::lower_bound(slots.begin(), slots.end(), own.slots[s]) - slots.begin();

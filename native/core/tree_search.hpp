@@ -331,7 +331,7 @@ class TreeSearch {
 
     bool filtered(int64_t row, int32_t label) const {
         if (filter_ == nullptr) return false;
-        return std::binary_search(filter_->items + filter_->ptr[row], filter_->items + filter_->ptr[row + 1], label);
+        return std::binary_search(filter_->indices + filter_->ptr[row], filter_->indices + filter_->ptr[row + 1], label);
     }
 
     bool is_wanted(int64_t row, int32_t label) const {

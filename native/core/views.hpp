@@ -26,7 +26,7 @@ struct Csr {
 struct Lists {
     int64_t count = 0;
     const int64_t* ptr = nullptr;
-    const int32_t* items = nullptr;
+    const int32_t* indices = nullptr;
     const float* weight = nullptr;
 
     int64_t size(int64_t list) const { return ptr[list + 1] - ptr[list]; }

@@ -17,14 +17,14 @@ struct Problem {
     std::vector<int32_t> indices;
     std::vector<float> data, dense;
     std::vector<int64_t> positive_ptr{0};
-    std::vector<int32_t> positive_items;
+    std::vector<int32_t> positive_indices;
 
     Csr x() const {
         return {rows,           features,    indptr.data(),
                 indices.data(), data.data(), dense_cols > 0 ? dense.data() : nullptr,
                 dense_cols};
     }
-    Lists positives() const { return {labels, positive_ptr.data(), positive_items.data(), nullptr}; }
+    Lists positives() const { return {labels, positive_ptr.data(), positive_indices.data(), nullptr}; }
     // The value of a row at a feature.
     float at(int64_t row, int64_t feature) const {
         if (feature >= features - dense_cols) return dense[row * dense_cols + feature - (features - dense_cols)];
@@ -67,8 +67,8 @@ inline Problem make_problem(int64_t labels, int64_t per_label, int64_t features,
         }
     }
     for (int64_t label = 0; label < labels; ++label) {
-        for (int64_t n = 0; n < per_label; ++n) p.positive_items.push_back(static_cast<int32_t>(label + n * labels));
-        p.positive_ptr.push_back(static_cast<int64_t>(p.positive_items.size()));
+        for (int64_t n = 0; n < per_label; ++n) p.positive_indices.push_back(static_cast<int32_t>(label + n * labels));
+        p.positive_ptr.push_back(static_cast<int64_t>(p.positive_indices.size()));
     }
     return p;
 }

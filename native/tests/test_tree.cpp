@@ -74,12 +74,12 @@ TEST(clusters_hold_what_lies_together) {  // four groups of eight labels, far fr
 
 TEST(parents_have_the_instances_of_their_children) {
     const int64_t ptr[] = {0, 2, 4, 5}, child_ptr[] = {0, 2, 3};
-    const int32_t items[] = {0, 3, 1, 3, 2};
+    const int32_t indices[] = {0, 3, 1, 3, 2};
     const float weight[] = {1, 2, 3, 4, 5};
     Monitor monitor;
-    const ListArrays found = coarsen({3, ptr, items, weight}, child_ptr, 2, 2, monitor);
+    const ListArrays found = coarsen({3, ptr, indices, weight}, child_ptr, 2, 2, monitor);
     CHECK(found.ptr == (std::vector<int64_t>{0, 3, 4}));
-    CHECK(found.items == (std::vector<int32_t>{0, 1, 3, 2}));
+    CHECK(found.indices == (std::vector<int32_t>{0, 1, 3, 2}));
     CHECK(found.weight == (std::vector<float>{1, 3, 6, 5}));
 }
 
@@ -90,14 +90,14 @@ TEST(inner_products_are_sums) {
     for (auto& value : left) value = static_cast<float>(random.below(2000)) / 1000 - 1;
     for (auto& value : right) value = static_cast<float>(random.below(2000)) / 1000 - 1;
     const int64_t ptr[] = {0, 2, 2, 5};
-    const int32_t items[] = {0, 4, 1, 2, 3};
+    const int32_t indices[] = {0, 4, 1, 2, 3};
     float products[5];
     Monitor monitor;
-    inner_products(left.data(), right.data(), cols, {3, ptr, items, nullptr}, 2, monitor, products);
+    inner_products(left.data(), right.data(), cols, {3, ptr, indices, nullptr}, 2, monitor, products);
     for (int64_t i = 0; i < 3; ++i) {
         for (int64_t q = ptr[i]; q < ptr[i + 1]; ++q) {
             double sum = 0;
-            for (int64_t c = 0; c < cols; ++c) sum += double{left[i * cols + c]} * right[items[q] * cols + c];
+            for (int64_t c = 0; c < cols; ++c) sum += double{left[i * cols + c]} * right[indices[q] * cols + c];
             CHECK(close(products[q], sum, 1e-5));
         }
     }

@@ -31,11 +31,13 @@ def coarsen(lists=LISTS, weight=None, instances=3, child_ptr=CHILD_PTR, threads=
 
 
 NO_THRESHOLD = np.zeros(2, np.float32)
-HOME = np.array([0, 1, 2], I64), np.array([0, 3], I32)  # of two labels among four clusters
+PRIMARY = np.array([0, 1, 2], I64), np.array([0, 3], I32)  # of two labels among four clusters
 
 
-def assign(csr=CSR, lists=LISTS, home=HOME, worth=(1.0, 1.0), overlap=2, threads=1):
-    return core.assign_clusters(*lists, *csr[:3], 4, *home, np.array(worth), overlap, 0.0, 100.0, False, 0.0, threads)
+def assign(csr=CSR, lists=LISTS, primary=PRIMARY, label_weight=(1.0, 1.0), overlap=2, threads=1):
+    return core.assign_clusters(
+        *lists, *csr[:3], 4, *primary, np.array(label_weight), overlap, 0.0, 100.0, False, 0.0, threads
+    )
 
 
 def train(
@@ -141,10 +143,10 @@ def test_rows_that_are_not_sound(call, name):
     [
         ({"csr": with_part(CSR, 1, np.array([3, 0, 1], I32))}, "canonical"),
         ({"csr": with_part(CSR, 2, np.array([1.0, np.nan, 1.0], F32))}, "canonical"),
-        ({"home": with_part(HOME, 1, np.array([0, 4], I32))}, "lists"),
-        ({"home": (np.array([0, 1], I64), np.array([0], I32))}, "home"),
-        ({"worth": (1.0,)}, "worth"),
-        ({"worth": (1.0, np.nan)}, "worth"),
+        ({"primary": with_part(PRIMARY, 1, np.array([0, 4], I32))}, "lists"),
+        ({"primary": (np.array([0, 1], I64), np.array([0], I32))}, "primary"),
+        ({"label_weight": (1.0,)}, "label_weight"),
+        ({"label_weight": (1.0, np.nan)}, "label_weight"),
         ({"overlap": 0}, "overlap"),
         ({"threads": 0}, "threads"),
     ],

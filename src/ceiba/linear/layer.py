@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba.errors import ModelFormatError
 
-WEIGHT_DTYPES = {"float32": 0, "float16": 1, "float8": 2}
+WEIGHT_DTYPES: dict[str, int] = core.WEIGHT_DTYPES
 
+_VALUE_TYPES = {
+    WEIGHT_DTYPES["float32"]: np.float32,
+    WEIGHT_DTYPES["float16"]: np.float16,
+    WEIGHT_DTYPES["float8"]: np.uint8,
+}
 _NARROW = 240  # as in the core's weights.hpp
 _PAD = 16
 _SLACK = 64  # bytes after the last record
@@ -90,7 +96,7 @@ class Layer:
         """Decode the record of a bucket row by row; the core's weights.hpp describes the bytes."""
         n_children = int(self.child_ptr[parent + 1] - self.child_ptr[parent])
         wide, mask_bytes = n_children > _NARROW, -(-n_children // _PAD) * _PAD // 8
-        value_type = (np.float32, np.float16, np.uint8)[self.arrays["value_type"][0]]
+        value_type = _VALUE_TYPES[int(self.arrays["value_type"][0])]
         size = np.dtype(value_type).itemsize
         n_rows = int(record[0])
         key_type, count_type = np.uint8 if shift <= 8 else np.uint16, np.uint32 if wide else np.uint8

@@ -15,7 +15,7 @@ from ceiba.data.instances import InstanceLists
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import WEIGHT_DTYPES, Layer, LayerBuilder
 
-LOSSES = {"squared_hinge": 0, "hinge": 1, "logistic": 2}
+LOSSES: dict[str, int] = core.LOSSES
 
 _MOST_PASSES = 2**31 - 1  # what the core counts to
 
