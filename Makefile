@@ -23,7 +23,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev test test-newest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check format clean
+.PHONY: demo dev test test-newest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -78,6 +78,15 @@ sanitize-threads: $(VENV)/.tools
 	$(CMAKE) -S . -B build/tsan $(NATIVE_TESTS) -DCEIBA_SANITIZE=thread > build/tsan.log || { cat build/tsan.log; exit 1; }
 	$(CMAKE) --build build/tsan > build/tsan.log || { cat build/tsan.log; exit 1; }
 	$(BIN)/ctest --test-dir build/tsan --output-on-failure
+
+# clang-tidy over all native code; minutes
+TIDY_FILES = $(filter %.cpp,$(CXX_FILES))
+tidy: $(VENV)/.dev
+	$(PIP) install -c requirements/ci.txt clang-tidy
+	$(CMAKE) -S . -B build/tidy -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_EXPORT_COMPILE_COMMANDS=ON \
+	    -DCEIBA_NATIVE_TESTS=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python > build/tidy.log || { cat build/tidy.log; exit 1; }
+	printf '%s\n' $(TIDY_FILES) | xargs -n 1 -P $$($(BIN)/python -c 'import os; print(os.cpu_count())') \
+	    $(BIN)/clang-tidy --quiet -p build/tidy
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks .ci

@@ -233,7 +233,7 @@ void bind_text(nb::module_& m) {
 
     nb::class_<BoundFeatures>(m, "TextFeatures")
         .def("__init__",
-             [](BoundFeatures* self, std::shared_ptr<CharTables> tables, const std::vector<int64_t>& sizes,
+             [](BoundFeatures* self, const std::shared_ptr<CharTables>& tables, const std::vector<int64_t>& sizes,
                 nb::handle words, nb::handle characters, Array<float> idf, bool sublinear, int norm,
                 double character_weight) {
                  const NgramOptions options = ngram_options(sizes);

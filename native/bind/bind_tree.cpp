@@ -52,7 +52,7 @@ void bind_tree(nb::module_& m) {
 
     m.def("cluster_sparse",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols,
-             std::vector<Array<int64_t>> child_ptrs, int iterations, uint64_t seed, int threads, nb::object progress) {
+             const std::vector<Array<int64_t>>& child_ptrs, int iterations, uint64_t seed, int threads, nb::object progress) {
               Embeddings z;
               z.sparse = csr(indptr, indices, data, {}, cols);
               const auto levels = tree_levels(child_ptrs, z.rows());
@@ -67,7 +67,7 @@ void bind_tree(nb::module_& m) {
           "iterations"_a, "seed"_a, "threads"_a, "progress"_a = nb::none());
 
     m.def("cluster_dense",
-          [](Matrix<float> rows, std::vector<Array<int64_t>> child_ptrs, int iterations, uint64_t seed, int threads,
+          [](Matrix<float> rows, const std::vector<Array<int64_t>>& child_ptrs, int iterations, uint64_t seed, int threads,
              nb::object progress) {
               Embeddings z;
               z.sparse.rows = static_cast<int64_t>(rows.shape(0));

@@ -299,6 +299,7 @@ class ChunkScorer {
                 case 6: return add_in_registers<T, 6>(scale, from, to, margin);
                 case 7: return add_in_registers<T, 7>(scale, from, to, margin);
                 case 8: return add_in_registers<T, 8>(scale, from, to, margin);
+                default: break;
             }
         }
 #endif

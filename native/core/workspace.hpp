@@ -90,9 +90,9 @@ class Scratch {
     struct Free {
         void operator()(T* block) const {
 #if defined(_WIN32)
-            _aligned_free(block);
+            _aligned_free(static_cast<void*>(block));
 #else
-            std::free(block);
+            std::free(static_cast<void*>(block));
 #endif
         }
     };
