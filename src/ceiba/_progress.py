@@ -1,4 +1,4 @@
-"""Stages of long work, told to whoever watches."""
+"""Progress of long work, stage by stage."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
-Progress = Callable[[str, int, int], Any]  # told a stage, what is done of it, and all there is to do
-Report = Callable[[int], None]  # told what is done of one stage
+Progress = Callable[[str, int, int], Any]  # progress(stage, done, total)
+Report = Callable[[int], None]  # report(done), for one stage
 
 
 _P = ParamSpec("_P")
@@ -39,16 +39,16 @@ def stage(progress: Progress | None, name: str, total: int) -> Report | None:
     return lambda done: progress(name, min(done, total), total)
 
 
-def noted(progress: Progress | None, name: str, total: int) -> Callable[[int, str], None] | None:
-    """Bind a stage as `stage` does, for work that has more to tell; a progress with a method ``note`` is told it."""
+def stage_with_notes(progress: Progress | None, name: str, total: int) -> Callable[[int, str], None] | None:
+    """Bind a stage as `stage` does, for work that reports a note too. A progress with a method ``note`` receives it."""
     report = stage(progress, name, total)
     if report is None:
         return None
-    note = getattr(progress, "note", None)
+    show_note = getattr(progress, "note", None)
 
-    def told(done: int, words: str) -> None:
-        if note is not None:
-            note(words)
+    def report_with_note(done: int, note: str) -> None:
+        if show_note is not None:
+            show_note(note)
         report(done)
 
-    return told
+    return report_with_note

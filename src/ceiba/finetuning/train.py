@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ceiba._progress import Progress, noted, stage
+from ceiba._progress import Progress, stage, stage_with_notes
 from ceiba.data.instances import InstanceLists
 from ceiba.encoders.encoder import Encoder
 from ceiba.encoders.tokens import TokenRows
@@ -152,7 +152,7 @@ def train_matcher(
                 steps[t],
                 first_step=0 if resumed is None else resumed.steps_done,
                 restore=None if resumed is None else partial(checkpoints.restore_level, resumed),
-                progress=noted(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
+                progress=stage_with_notes(progress, f"fine-tuning, level {t + 1}/{tree.depth}", steps[t]),
                 after_step=save,
             )
     trainer.finish()
