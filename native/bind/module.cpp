@@ -5,6 +5,7 @@ void bind_tree(nanobind::module_& m);
 void bind_layers(nanobind::module_& m);
 void bind_search(nanobind::module_& m);
 void bind_text(nanobind::module_& m);
+void bind_index(nanobind::module_& m);
 }  // namespace ceiba::bind
 
 #define CEIBA_DEFINE_MODULE(name, m) NB_MODULE(name, m)
@@ -19,4 +20,5 @@ CEIBA_DEFINE_MODULE(CEIBA_MODULE, m) {
     ceiba::bind::bind_layers(m);
     ceiba::bind::bind_search(m);
     ceiba::bind::bind_text(m);
+    ceiba::bind::bind_index(m);
 }

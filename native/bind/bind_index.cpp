@@ -1,0 +1,110 @@
+#include "bind/arrays.hpp"
+#include "core/sparse_index.hpp"
+
+namespace ceiba::bind {
+namespace {
+
+// Without dense features, and with finite values.
+Csr sparse_rows(const Array<int64_t>& indptr, const Array<int32_t>& indices, const Array<float>& data, int64_t cols) {
+    require(is_canonical(indptr, indices, data, cols, 1e15f), "CSR: not canonical, or a value is not finite");
+    require(indptr.shape(0) <= (size_t{1} << 31), "CSR: too many rows");
+    return {static_cast<int64_t>(indptr.shape(0)) - 1, cols, indptr.data(), indices.data(), data.data()};
+}
+
+// An index and the arrays it reads, which are checked once.
+class BoundIndex {
+   public:
+    BoundIndex(Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols, Array<int64_t> list_ptr,
+               Array<int32_t> list_rows, Array<uint8_t> list_weights, Array<float> list_step)
+        : indptr_(indptr), indices_(indices), data_(data), list_ptr_(list_ptr), list_rows_(list_rows),
+          list_weights_(list_weights), list_step_(list_step) {
+        index_.matrix = sparse_rows(indptr, indices, data, cols);
+        index_.norm = largest_norm(index_.matrix);
+        const int64_t n_lists = static_cast<int64_t>(list_step.shape(0));
+        require(n_lists == cols || n_lists == 2 * cols, "index: another number of lists than of features");
+        require(static_cast<int64_t>(list_ptr.shape(0)) == n_lists + 1, "index: another number of offsets than of lists");
+        require(list_weights.shape(0) == list_rows.shape(0), "index: rows and weights differ in length");
+        lists(list_ptr, list_rows, index_.matrix.rows);
+        for (int64_t j = 0; j < n_lists; ++j) {
+            for (int64_t i = list_ptr.data()[j] + 1; i < list_ptr.data()[j + 1]; ++i) {
+                require(list_rows.data()[i - 1] < list_rows.data()[i], "index: rows of a list do not ascend");
+            }
+            require(list_step.data()[j] >= 0 && list_step.data()[j] <= 1e15f, "index: a step is out of range");
+        }
+        index_.postings = {n_lists, list_ptr.data(), list_rows.data(), list_weights.data(), list_step.data()};
+    }
+
+    const SparseIndex& get() const { return index_; }
+
+   private:
+    Array<int64_t> indptr_;
+    Array<int32_t> indices_;
+    Array<float> data_;
+    Array<int64_t> list_ptr_;
+    Array<int32_t> list_rows_;
+    Array<uint8_t> list_weights_;
+    Array<float> list_step_;
+    SparseIndex index_;
+};
+
+}  // namespace
+
+void bind_index(nb::module_& m) {
+    using namespace nb::literals;
+
+    m.def("invert_rows",
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t cols) {
+              const Csr matrix = sparse_rows(indptr, indices, data, cols);
+              Postings made;
+              SignalPoller(nb::none()).run([&](Monitor& monitor) { made = invert(matrix, monitor); });
+              return nb::make_tuple(to_numpy(std::move(made.ptr)), to_numpy(std::move(made.rows)),
+                                    to_numpy(std::move(made.weights)), to_numpy(std::move(made.step)));
+          },
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a);
+
+    nb::class_<BoundIndex>(m, "SparseIndex")
+        .def(nb::init<Array<int64_t>, Array<int32_t>, Array<float>, int64_t, Array<int64_t>, Array<int32_t>,
+                      Array<uint8_t>, Array<float>>(),
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a, "list_ptr"_a.noconvert(),
+             "list_rows"_a.noconvert(), "list_weights"_a.noconvert(), "list_step"_a.noconvert())
+        .def("search",
+             [](const BoundIndex& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, int64_t n,
+                Array<int32_t> exclude, float least, int threads, nb::object progress) {
+                 const SparseIndex& index = self.get();
+                 const Csr queries = sparse_rows(indptr, indices, data, index.matrix.cols);
+                 require(n >= 1, "search: n must be at least 1");
+                 require(least >= 0, "search: least must be at least 0");
+                 require(threads >= 1, "search: threads must be at least 1");
+                 const int32_t* excluded = nullptr;
+                 if (exclude.is_valid()) {
+                     require(static_cast<int64_t>(exclude.shape(0)) == queries.rows, "search: one row to exclude per query");
+                     excluded = exclude.data();
+                 }
+                 FoundRows found;
+                 SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
+                     found = nearest_rows(index, queries, n, excluded, least, threads, monitor);
+                 });
+                 return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.rows)),
+                                       to_numpy(std::move(found.scores)));
+             },
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "n"_a,
+             "exclude"_a.noconvert().none(), "least"_a, "threads"_a, "progress"_a.none())
+        .def("score",
+             [](const BoundIndex& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
+                Array<int64_t> ptr, Array<int32_t> rows, int threads) {
+                 const SparseIndex& index = self.get();
+                 const Csr queries = sparse_rows(indptr, indices, data, index.matrix.cols);
+                 const Lists pairs = lists(ptr, rows, index.matrix.rows);
+                 require(pairs.count == queries.rows, "score: one list of rows per query is needed");
+                 require(threads >= 1, "score: threads must be at least 1");
+                 std::vector<float> scores(rows.shape(0));
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
+                     score_rows(index.matrix, queries, pairs, threads, monitor, scores.data());
+                 });
+                 return to_numpy(std::move(scores));
+             },
+             "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "ptr"_a.noconvert(),
+             "rows"_a.noconvert(), "threads"_a = 1);
+}
+
+}  // namespace ceiba::bind
