@@ -23,7 +23,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev test test-newest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
+.PHONY: demo dev test test-newest test-oldest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -51,6 +51,16 @@ test-slow: $(VENV)/.dev
 # agreement with PECOS on the data sets of ../shared, where those are
 test-peers: $(VENV)/.dev .peers-env/.ready
 	$(BIN)/python -m pytest -m peers tests
+
+# the core's tests with the oldest versions that pyproject.toml allows; without torch
+OLDEST_ENV := .oldest-env
+test-oldest: $(SOURCES)
+	$(PYTHON) -m venv $(OLDEST_ENV)
+	$(OLDEST_ENV)/bin/python -m pip --disable-pip-version-check --quiet install uv
+	$(OLDEST_ENV)/bin/uv pip install --quiet --python $(OLDEST_ENV)/bin/python --resolution lowest-direct . \
+	    "pytest>=8.3" "hypothesis>=6.100" "pandas>=2.2.2" "polars>=1.20"
+	OMP_NUM_THREADS=1 $(OLDEST_ENV)/bin/python -m pytest -m "not slow and not peers and not wheel" \
+	    tests/smoke tests/data tests/features tests/linear tests/metrics tests/params tests/retrieval tests/tree
 
 # a manylinux wheel in dist/, with all instruction sets; its tag is the oldest that this machine's C library allows
 wheel: dist/.wheel
@@ -143,4 +153,4 @@ dist/.wheel: $(WHEEL_ENV)/.tools $(SOURCES)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(WHEEL_ENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(WHEEL_ENV) $(OLDEST_ENV) build dist .pytest_cache .ruff_cache .mypy_cache

@@ -69,7 +69,7 @@ WORDS = ["red", "green", "blue", "apple", "car", "tree", "fast", "slow", "ripe",
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory):
     """Make a folder with a random BERT of two layers, 16 wide, that knows fifteen words."""
-    import torch
+    torch = pytest.importorskip("torch")
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder = tmp_path_factory.mktemp("encoder")
