@@ -137,25 +137,50 @@ nb::tuple hits_to_rectangle(const std::vector<RankedRows>& blocks, size_t rows, 
     return nb::make_tuple(to_numpy(std::move(ids), rows, k), to_numpy(std::move(scores), rows, k));
 }
 
-// The labels that a row must not get, held as long as the search runs.
+// The labels that rows may and must not get, held as long as the search runs. Each argument is None, an array of labels
+// for all rows, or (offsets, labels) with a list for each.
 class Filter {
    public:
-    Filter(nb::object filter, int64_t rows, int64_t labels) {
-        if (filter.is_none()) return;
-        nb::tuple pair = nb::cast<nb::tuple>(filter);
-        ptr_ = nb::cast<Array<int64_t>>(pair[0], false);
-        indices_ = nb::cast<Array<int32_t>>(pair[1], false);
-        lists_ = lists(ptr_, indices_, labels);
-        require(lists_.count == rows, "filter: one list per row is needed");
-        given_ = true;
+    Filter(const nb::object& denied, const nb::object& allowed, int64_t rows, int64_t labels) {
+        if (nb::isinstance<nb::tuple>(denied)) {
+            filter_.denied_rows = denied_.hold(denied, rows, labels, "denied: one list per row is needed");
+        } else if (!denied.is_none()) {
+            filter_.denied = labels_of(denied, labels, "denied: no such label");
+        }
+        if (nb::isinstance<nb::tuple>(allowed)) {
+            filter_.allowed_rows = allowed_.hold(allowed, rows, labels, "allowed: one list per row is needed");
+        } else if (!allowed.is_none()) {
+            filter_.restricted = true;
+            filter_.allowed = labels_of(allowed, labels, "allowed: no such label");
+        }
     }
-    const Lists* get() const { return given_ ? &lists_ : nullptr; }
+    const LabelFilter& get() const { return filter_; }
 
    private:
-    Array<int64_t> ptr_;
-    Array<int32_t> indices_;
-    Lists lists_;
-    bool given_ = false;
+    struct Rows {
+        Array<int64_t> ptr;
+        Array<int32_t> indices;
+        Lists lists;
+
+        const Lists* hold(nb::handle given, int64_t rows, int64_t labels, const char* what) {
+            nb::tuple pair = nb::cast<nb::tuple>(given);
+            ptr = nb::cast<Array<int64_t>>(pair[0], false);
+            indices = nb::cast<Array<int32_t>>(pair[1], false);
+            lists = bind::lists(ptr, indices, labels);
+            require(lists.count == rows, what);
+            return &lists;
+        }
+    };
+
+    static std::vector<int32_t> labels_of(nb::handle given, int64_t labels, const char* what) {
+        const auto array = nb::cast<Array<int32_t>>(given, false);
+        std::vector<int32_t> list(array.data(), array.data() + array.shape(0));
+        for (const int32_t label : list) require(label >= 0 && label < labels, what);
+        return list;
+    }
+
+    Rows denied_, allowed_;
+    LabelFilter filter_;
 };
 
 }  // namespace
@@ -174,17 +199,17 @@ void bind_search(nb::module_& m) {
         .def(nb::init<nb::list, int64_t>(), "trees"_a, "labels"_a)
         .def("top_k",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
-                nb::object progress, bool logarithms, float least) {
+                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object denied, int threads,
+                nb::object progress, bool logarithms, float least, nb::object allowed) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  SearchOptions options = search_options(beam, k, combine, threads);
                  options.least = core_limit(least, logarithms);
-                 const Filter excluded(std::move(filter), x.rows, searcher.labels());
+                 const Filter filter(denied, allowed, x.rows, searcher.labels());
                  std::vector<RankedRows> blocks;
                  SearchWork work;
                  SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
-                     blocks = searcher.top_k(x, options, excluded.get(), monitor, &work);
+                     blocks = searcher.top_k(x, options, filter.get(), monitor, &work);
                  });
                  nb::tuple found = hits_to_numpy(std::move(blocks), logarithms, least);
                  nb::dict counts;
@@ -195,25 +220,26 @@ void bind_search(nb::module_& m) {
                  return nb::make_tuple(found[0], found[1], found[2], counts);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
-             "beam"_a, "k"_a, "combine"_a, "filter"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(),
-             "logarithms"_a = true, "least"_a = -std::numeric_limits<float>::infinity())
+             "beam"_a, "k"_a, "combine"_a, "denied"_a = nb::none(), "threads"_a = 1, "progress"_a = nb::none(),
+             "logarithms"_a = true, "least"_a = -std::numeric_limits<float>::infinity(), "allowed"_a = nb::none())
         .def("rank",
              [](const BoundSearcher& self, Array<int64_t> indptr, Array<int32_t> indices, Array<float> data,
-                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object filter, int threads,
-                nb::object progress, bool logarithms) {
+                Matrix<float> dense, int64_t beam, int64_t k, int combine, nb::object denied, int threads,
+                nb::object progress, bool logarithms, nb::object allowed) {
                  const Searcher& searcher = self.get();
                  const Csr x = csr(indptr, indices, data, dense, searcher.features());
                  const SearchOptions options = search_options(beam, k, combine, threads);
                  require(k >= 1, "a ranking has at least one place");
-                 const Filter excluded(std::move(filter), x.rows, searcher.labels());
+                 const Filter filter(denied, allowed, x.rows, searcher.labels());
                  std::vector<RankedRows> blocks;
                  SignalPoller(std::move(progress)).run([&](Monitor& monitor) {
-                     blocks = searcher.top_k(x, options, excluded.get(), monitor);
+                     blocks = searcher.top_k(x, options, filter.get(), monitor);
                  });
                  return hits_to_rectangle(blocks, x.rows, static_cast<size_t>(k), logarithms);
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "dense"_a.noconvert().none(),
-             "beam"_a, "k"_a, "combine"_a, "filter"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a)
+             "beam"_a, "k"_a, "combine"_a, "denied"_a.none(), "threads"_a, "progress"_a.none(), "logarithms"_a,
+             "allowed"_a = nb::none())
         .def("beam_nodes",
              [](const BoundSearcher& self, int64_t tree, int64_t depth, Array<int64_t> indptr, Array<int32_t> indices,
                 Array<float> data, Matrix<float> dense, int64_t beam, int combine, int threads, bool logarithms) {

@@ -28,8 +28,8 @@ inline float mean_score(const float* scores, int64_t count) {
 class EnsembleSearch {
    public:
     EnsembleSearch(const std::vector<TreeView>& trees, const std::vector<LabelSlots>& label_slots,
-                   const SearchOptions& options, const Lists* filter, SearchSpace& space)
-        : trees_(trees), label_slots_(label_slots), options_(options), filter_(filter), space_(space),
+                   const SearchOptions& options, const std::vector<NodeFilter>& filters, SearchSpace& space)
+        : trees_(trees), label_slots_(label_slots), options_(options), filters_(filters), space_(space),
           own_(space.ensemble), n_trees_(static_cast<int64_t>(trees.size())) {
         options_.least = kNothing;  // a limit of the mean is none of a node of one tree
         least_ = options.least;
@@ -65,7 +65,8 @@ class EnsembleSearch {
 
    private:
     TreeSearch search(int64_t t) {
-        return TreeSearch(trees_[t], static_cast<int64_t>(trees_[t].layers.size()), options_, filter_, space_);
+        const NodeFilter* own = filters_.empty() ? nullptr : &filters_[t];
+        return TreeSearch(trees_[t], static_cast<int64_t>(trees_[t].layers.size()), options_, own, space_);
     }
 
     template <class T>
@@ -202,7 +203,7 @@ class EnsembleSearch {
     const std::vector<LabelSlots>& label_slots_;
     SearchOptions options_;
     float least_;
-    const Lists* filter_;
+    const std::vector<NodeFilter>& filters_;  // of each tree; empty for no filter
     SearchSpace& space_;
     EnsembleSpace& own_;
     int64_t n_trees_;

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "core/ensemble_search.hpp"
+#include "core/node_filter.hpp"
 #include "core/tree_search.hpp"
 
 namespace ceiba {
@@ -144,17 +145,27 @@ Searcher::Searcher(std::vector<TreeView> trees, int64_t labels) : trees_(std::mo
     }
 }
 
-std::vector<RankedRows> Searcher::top_k(const Csr& x, const SearchOptions& options, const Lists* filter,
+std::vector<RankedRows> Searcher::top_k(const Csr& x, const SearchOptions& options, const LabelFilter& filter,
                                         Monitor& monitor, SearchWork* work) const {
     SearchWork sum;
     std::mutex mutex;
+    std::vector<AllowedNodes> allowed;
+    for (size_t t = 0; filter.of_all_rows() && t < trees_.size(); ++t) {
+        allowed.emplace_back(trees_[t], label_slots_[t], filter);
+    }
     auto blocks = in_blocks(
         x.rows, options, monitor,
         [&](int64_t first, int64_t rows, std::vector<std::vector<Hit>>& results, SearchSpace& space) {
+            std::vector<NodeFilter> filters;
+            for (size_t t = 0; !filter.empty() && t < trees_.size(); ++t) {
+                const AllowedNodes* all = allowed.empty() ? nullptr : &allowed[t];
+                filters.emplace_back(trees_[t], label_slots_[t], filter, all, first, rows);
+            }
             if (trees_.size() == 1) {
-                TreeSearch(trees_[0], trees_[0].layers.size(), options, filter, space).run(x, first, rows, results);
+                const NodeFilter* own = filters.empty() ? nullptr : filters.data();
+                TreeSearch(trees_[0], trees_[0].layers.size(), options, own, space).run(x, first, rows, results);
             } else {
-                EnsembleSearch(trees_, label_slots_, options, filter, space).run(x, first, rows, results);
+                EnsembleSearch(trees_, label_slots_, options, filters, space).run(x, first, rows, results);
             }
             std::lock_guard<std::mutex> lock(mutex);
             sum += space.scorer.work;

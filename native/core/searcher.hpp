@@ -43,6 +43,18 @@ struct Hit {
     int32_t id;
 };
 
+// Which labels rows may get: those on every list of allowed ones that there is, and on no list of denied ones.
+struct LabelFilter {
+    bool restricted = false;              // whether `allowed` counts
+    std::vector<int32_t> allowed;         // for all rows
+    std::vector<int32_t> denied;          // for all rows
+    const Lists* allowed_rows = nullptr;  // for each row; null: no such lists
+    const Lists* denied_rows = nullptr;
+
+    bool of_all_rows() const { return restricted || !denied.empty(); }
+    bool empty() const { return !of_all_rows() && allowed_rows == nullptr && denied_rows == nullptr; }
+};
+
 // Better first; equal scores by lower id, so that a result does not depend on the order of the visits.
 struct Better {
     bool operator()(const Hit& a, const Hit& b) const { return a.score != b.score ? a.score > b.score : a.id < b.id; }
@@ -63,11 +75,12 @@ class Searcher {
     size_t trees() const { return trees_.size(); }
     int64_t depth(size_t tree) const { return static_cast<int64_t>(trees_[tree].layers.size()); }
 
-    // The labels of each row, best first, in blocks of rows. `filter` lists labels a row must not get (or null).
+    // The labels of each row, best first, in blocks of rows. Nodes without a label below that a row may get are left out
+    // before the beam is chosen. A row that may get few labels only has all of them scored.
     // With several trees a label's score is the mean over the trees of its path scores, 0 for a tree whose beam does
     // not reach it; scores are logarithms. Fewer labels (k, least) are the first of more.
-    std::vector<RankedRows> top_k(const Csr& x, const SearchOptions& options, const Lists* filter, Monitor& monitor,
-                                  SearchWork* work = nullptr) const;
+    std::vector<RankedRows> top_k(const Csr& x, const SearchOptions& options, const LabelFilter& filter,
+                                  Monitor& monitor, SearchWork* work = nullptr) const;
 
     // The beam of nodes at the bottom of the first `depth` levels of one tree, best first, in blocks of rows.
     std::vector<RankedRows> beam_nodes(size_t tree, int64_t depth, const Csr& x, const SearchOptions& options,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/chunk_scorer.hpp"
+#include "core/node_filter.hpp"
 #include "core/searcher.hpp"
 #include "core/simd.hpp"
 
@@ -173,7 +174,7 @@ struct SearchSpace {
 class TreeSearch {
    public:
     // `depth` levels are walked; at the last level of the tree ids are labels, above it nodes.
-    TreeSearch(const TreeView& tree, int64_t depth, const SearchOptions& options, const Lists* filter,
+    TreeSearch(const TreeView& tree, int64_t depth, const SearchOptions& options, const NodeFilter* filter,
                SearchSpace& space)
         : tree_(tree), depth_(depth), options_(options), filter_(filter), scorer_(space.scorer), best_(space.best),
           starts_(space.starts), ends_(space.ends), visits_(space.visits) {}
@@ -213,9 +214,13 @@ class TreeSearch {
         for (auto& beam : results) beam.assign(1, Hit{0.0f, 0});
         for (int64_t t = 0; t < levels; ++t) {
             const bool labels = t + 1 == static_cast<int64_t>(tree_.layers.size());
-            const int64_t wanted = t + 1 == depth_ ? options_.k : options_.beam;
-            const int64_t keep = wanted > 0 ? wanted : std::numeric_limits<int64_t>::max();
-            for (int64_t i = 0; i < rows; ++i) best_[i].start(keep, labels && tree_.overlapping, options_.least);
+            const bool last = t + 1 == depth_;
+            const int64_t wanted = last ? options_.k : options_.beam;
+            const int64_t all = std::numeric_limits<int64_t>::max(), keep = wanted > 0 ? wanted : all;
+            for (int64_t i = 0; i < rows; ++i) {
+                const bool whole = !last && filter_ != nullptr && filter_->scores_all(i);
+                best_[i].start(whole ? all : keep, labels && tree_.overlapping, options_.least);
+            }
             level(x, t, first, rows, results, results);
         }
     }
@@ -287,15 +292,15 @@ class TreeSearch {
                                  bool labels) {
         float* margin = scorer_.score(tree_.layers[level], parent, x, first + v.row);
         switch (options_.combine) {
-            case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, first, v, parent, margin, labels);
-            case Combine::l2_hinge: return offer<Combine::l2_hinge>(level, first, v, parent, margin, labels);
-            case Combine::l3_hinge: return offer<Combine::l3_hinge>(level, first, v, parent, margin, labels);
-            case Combine::sigmoid: return offer<Combine::sigmoid>(level, first, v, parent, margin, labels);
+            case Combine::l1_hinge: return offer<Combine::l1_hinge>(level, v, parent, margin, labels);
+            case Combine::l2_hinge: return offer<Combine::l2_hinge>(level, v, parent, margin, labels);
+            case Combine::l3_hinge: return offer<Combine::l3_hinge>(level, v, parent, margin, labels);
+            case Combine::sigmoid: return offer<Combine::sigmoid>(level, v, parent, margin, labels);
         }
     }
 
     template <Combine form>
-    void offer(int64_t level, int64_t first, const Visit& v, int64_t parent, float* margin, bool labels) {
+    void offer(int64_t level, const Visit& v, int64_t parent, float* margin, bool labels) {
         using F = Lanes<16>;
         const LayerView& layer = tree_.layers[level];
         const int64_t children = layer.chunks[parent].children, base = layer.chunks[parent].first_child;
@@ -323,15 +328,10 @@ class TreeSearch {
                 if (!(exact >= best.bound())) continue;  // NaN, of weights that overflow, is left out too
                 const int32_t node = static_cast<int32_t>(base + child);
                 const int32_t id = labels ? tree_.slot_label[node] : node;
-                if (labels && filtered(first + v.row, id)) continue;
+                if (filter_ != nullptr && !filter_->allows(v.row, level, node)) continue;
                 best.push(Hit{exact, id});
             }
         }
-    }
-
-    bool filtered(int64_t row, int32_t label) const {
-        if (filter_ == nullptr) return false;
-        return std::binary_search(filter_->indices + filter_->ptr[row], filter_->indices + filter_->ptr[row + 1], label);
     }
 
     bool is_wanted(int64_t row, int32_t label) const {
@@ -342,7 +342,7 @@ class TreeSearch {
     const TreeView& tree_;
     int64_t depth_;
     const SearchOptions& options_;
-    const Lists* filter_;
+    const NodeFilter* filter_;                                   // of the rows of the block; null for no filter
     const std::vector<std::vector<int32_t>>* wanted_ = nullptr;  // per row of the block; null for all
     ChunkScorer& scorer_;
     std::vector<Best>& best_;

@@ -133,7 +133,7 @@ struct Ranked {
     std::vector<Hit> hits;
 };
 
-Ranked top_k(const Searcher& searcher, const Csr& x, const SearchOptions& options, const Lists* filter = nullptr) {
+Ranked top_k(const Searcher& searcher, const Csr& x, const SearchOptions& options, const LabelFilter& filter = {}) {
     Monitor monitor;
     Ranked found;
     for (const RankedRows& block : searcher.top_k(x, options, filter, monitor)) {
@@ -168,22 +168,45 @@ void check_model(int64_t features, int64_t clusters, int64_t per_cluster, ValueT
         }
     }
 
-    // labels that are filtered are left out, and the others stay in order
+    // labels that are denied are left out, and the others stay in order
     std::vector<int64_t> ptr(p.rows + 1);
     std::iota(ptr.begin(), ptr.end(), 0);
     std::vector<int32_t> banned(p.rows);
     for (int64_t row = 0; row < p.rows; ++row) banned[row] = hits[row_ptr[row]].id;
-    const Lists filter{p.rows, ptr.data(), banned.data(), nullptr};
-    const auto [rest_ptr, rest] = top_k(*m.searcher, p.x(), options, &filter);
+    const Lists first{p.rows, ptr.data(), banned.data(), nullptr};
+    LabelFilter filter;
+    filter.denied_rows = &first;
+    const auto [rest_ptr, rest] = top_k(*m.searcher, p.x(), options, filter);
     for (int64_t row = 0; row < p.rows; ++row) {
         for (int64_t h = rest_ptr[row]; h < rest_ptr[row + 1]; ++h) {
             CHECK(rest[h].id == hits[row_ptr[row] + 1 + h - rest_ptr[row]].id);
         }
     }
 
+    // allowed labels alone are found, with a beam of one node too
+    SearchOptions narrow = options;
+    narrow.beam = 1;
+    LabelFilter each;
+    each.allowed_rows = &first;
+    const auto [each_ptr, best] = top_k(*m.searcher, p.x(), narrow, each);
+    for (int64_t row = 0; row < p.rows; ++row) {
+        CHECK(each_ptr[row + 1] - each_ptr[row] == 1);
+        CHECK(best[row].id == banned[row] && best[row].score == hits[row_ptr[row]].score);
+    }
+    LabelFilter all;
+    all.restricted = true;
+    all.allowed = {0, static_cast<int32_t>(m.labels - 1)};
+    const auto [all_ptr, two] = top_k(*m.searcher, p.x(), narrow, all);
+    for (int64_t row = 0; row < p.rows; ++row) {
+        CHECK(all_ptr[row + 1] - all_ptr[row] == 2);
+        for (int64_t h = all_ptr[row]; h < all_ptr[row + 1]; ++h) {
+            CHECK(two[h].id == 0 || two[h].id == m.labels - 1);
+        }
+    }
+
     // scores of labels that are asked for
     std::vector<float> scores(p.rows);
-    m.searcher->score_labels(0, p.x(), filter, options, monitor, scores.data());
+    m.searcher->score_labels(0, p.x(), first, options, monitor, scores.data());
     for (int64_t row = 0; row < p.rows; ++row) CHECK(close(scores[row], hits[row_ptr[row]].score, 1e-5));
 }
 

@@ -13,7 +13,16 @@ from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import Layer
 from ceiba.reference.weights import unpack
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.searcher import Filter
+
+# Labels for all rows, or a list for each (offsets and labels).
+Labels = NDArray[np.int32] | tuple[NDArray[np.int64], NDArray[np.int32]] | None
+SCORED_ALL = 1000  # a row that may get no more labels has all of them scored
+
+
+def _labels_of(labels: Any, row: int) -> set[int]:
+    if isinstance(labels, tuple):
+        return set(labels[1][labels[0][row] : labels[0][row + 1]].tolist())
+    return set(labels.tolist())
 
 
 def log_score(margin: NDArray, combine: str) -> NDArray:
@@ -64,17 +73,21 @@ class Searcher:
         k: int | None,
         beam_size: int,
         *,
-        filter: Filter | None = None,
+        filter: Labels = None,
+        allowed: Labels = None,
     ) -> Ranked:
         """Return the k best labels of each row, or with k None all that the beam reaches.
 
         A label's score is the mean over the trees of its score in each, 0 where the tree's beam does not reach it.
+        Nodes without a label below that a row may get are no part of the tree.
         """
         scores = [self.node_scores(X, tree) for tree in range(len(self._trees))]
         found = []
         for row in range(X.n_rows):
-            excluded = set() if filter is None else set(filter[1][filter[0][row] : filter[0][row + 1]].tolist())
-            trees = [self._labels(scores[t], t, row, beam_size, excluded) for t in range(len(self._trees))]
+            wanted = set(range(self._n_labels)) if allowed is None else _labels_of(allowed, row)
+            beam = self._n_slots() if allowed is not None and len(wanted) <= SCORED_ALL else beam_size
+            may = wanted - (set() if filter is None else _labels_of(filter, row))
+            trees = [self._labels(scores[t], t, row, beam, may) for t in range(len(self._trees))]
             found.append(_best(self._mean(trees), k))
         return self._ranked(found)
 
@@ -90,24 +103,36 @@ class Searcher:
         mean = _log_mean(np.array(trees))
         return mean if self._logarithms else np.exp(mean)
 
-    def _reached(self, scores: list[NDArray], tree: int, row: int, beam_size: int) -> dict[int, float]:
+    def _reached(
+        self, scores: list[NDArray], tree: int, row: int, beam_size: int, may: set[int] | None = None
+    ) -> dict[int, float]:
         """Return the nodes of the last level of `scores` whose parents are in the beam."""
+        open_nodes = self._open_nodes(tree, may)
         beam = [0]
         reached: dict[int, float] = {}
-        for layer, level in zip(self._trees[tree][1], scores, strict=False):
+        for t, (layer, level) in enumerate(zip(self._trees[tree][1], scores, strict=False)):
             ptr = layer.child_ptr
-            reached = {c: float(level[row, c]) for p in beam for c in range(ptr[p], ptr[p + 1])}
+            reached = {c: float(level[row, c]) for p in beam for c in range(ptr[p], ptr[p + 1]) if open_nodes[t][c]}
             beam = [node for node, _ in _best(reached, beam_size)]
         return reached
 
-    def _labels(
-        self, scores: list[NDArray], tree: int, row: int, beam_size: int, excluded: set[int]
-    ) -> dict[int, float]:
+    def _open_nodes(self, tree: int, may: set[int] | None) -> list[list[bool]]:
+        """Return, per level, whether a node has a label below that is among `may`; None: all are."""
+        _, layers, slots = self._trees[tree]
+        levels = [[may is None or int(label) in may for label in slots]]
+        for layer in reversed(layers[1:]):
+            ptr = layer.child_ptr
+            levels.append([any(levels[-1][ptr[p] : ptr[p + 1]]) for p in range(len(ptr) - 1)])
+        return levels[::-1]
+
+    def _n_slots(self) -> int:
+        return max(len(slots) for _, _, slots in self._trees)
+
+    def _labels(self, scores: list[NDArray], tree: int, row: int, beam_size: int, may: set[int]) -> dict[int, float]:
         best: dict[int, float] = {}
-        for slot, score in self._reached(scores, tree, row, beam_size).items():
+        for slot, score in self._reached(scores, tree, row, beam_size, may).items():
             label = int(self._trees[tree][2][slot])
-            if label not in excluded:
-                best[label] = max(best.get(label, -np.inf), score)
+            best[label] = max(best.get(label, -np.inf), score)
         return best
 
     @staticmethod
