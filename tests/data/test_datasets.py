@@ -273,11 +273,11 @@ def test_a_busy_server_is_asked_again_but_not_for_what_it_lacks(server, tmp_path
     server.errors = [503, 429]
     assert get_dataset("Eurlex-4K", tmp_path, server.url).is_dir()
     server.seen.clear()
-    with pytest.raises(DownloadError, match=r"wiki10-31k.tar.gz: the server answers 404"):
+    with pytest.raises(DownloadError, match=r"wiki10-31k.tar.gz.*404"):
         get_dataset("Wiki10-31K", tmp_path, server.url)
     assert len(server.seen) == 1
     server.errors = [500] * 9
-    with pytest.raises(DownloadError, match=f"the server answers 500 .*, after {download.ATTEMPTS} attempts"):
+    with pytest.raises(DownloadError, match=f"500 .*{download.ATTEMPTS} attempts"):
         get_dataset("Wiki-500K", tmp_path, server.url)
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_checksum_record_is_an_error(server, tmp_path):
 
 def test_a_known_checksum_must_match(server, tmp_path):
     wrong = hashlib.sha256(b"something else").hexdigest()
-    with pytest.raises(DataFormatError, match=f"expected {wrong}; the file was deleted"):
+    with pytest.raises(DataFormatError, match=f"{wrong}.*deleted"):
         download.fetch(f"{server.url}/eurlex-4k.tar.gz", tmp_path / "a", sha256=wrong)
     assert list(tmp_path.iterdir()) == []
     right = hashlib.sha256(ARCHIVE).hexdigest()
@@ -371,7 +371,7 @@ def test_an_archive_without_the_outer_folder(server, tmp_path):
 
 
 def test_unknown_names_list_the_known_ones(tmp_path):
-    with pytest.raises(InputError, match=r"no data set 'Eurlex'\. The data sets are: Eurlex-4K, Wiki10-31K"):
+    with pytest.raises(InputError, match=r"'Eurlex'.*Eurlex-4K, Wiki10-31K"):
         get_dataset("Eurlex", tmp_path)
 
 

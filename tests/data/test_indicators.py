@@ -98,11 +98,11 @@ def test_names_of_columns_become_the_classes(name):
 
 @pytest.mark.parametrize("name", NAMED)
 def test_names_that_contradict_classes(name):
-    with pytest.raises(InputError, match=r"column 0 is named 'b'.*'a'"):
+    with pytest.raises(InputError, match=r"column 0.*'b'.*'a'"):
         encode_labels(NAMED[name], classes=["a", "b", "c"])
-    with pytest.raises(InputError, match=r"column 2 is named 'c'"):
+    with pytest.raises(InputError, match=r"column 2.*'c'"):
         encode_with(NAMED[name], NAMES, names=["b", "a", "z"])
-    with pytest.raises(InputError, match=r"3 columns, but classes has 2"):
+    with pytest.raises(InputError, match=r"3 columns.*classes.*2"):
         encode_labels(NAMED[name], classes=["b", "a"])
 
 

@@ -202,7 +202,7 @@ def test_wrong_values_are_named(Y, message):
 
 def test_the_row_of_a_bad_label_is_found_beyond_the_first_chunk():
     rows = [["a", "b"]] * 70_000 + [["a", 3]]
-    with pytest.raises(InputTypeError, match="row 70000: the label 3 is an int"):
+    with pytest.raises(InputTypeError, match=r"row 70000:.*label 3"):
         encode_labels(rows)
     with pytest.raises(InputError, match=r"row 70000: .*64 bits"):
         encode_labels([[1]] * 70_000 + [[2**64]])
@@ -225,17 +225,17 @@ def test_wrong_classes_are_named(classes, error, message):
 
 
 def test_widths_and_options_are_checked():
-    with pytest.raises(InputError, match="Y has 3 columns, but classes has 2"):
+    with pytest.raises(InputError, match=r"Y.*3.*classes.*2"):
         encode_labels(DENSE, classes=["a", "b"])
-    with pytest.raises(InputError, match="Y has 3 columns, but there are 2 classes"):
+    with pytest.raises(InputError, match=r"Y.*3.*2 classes"):
         encode_with(DENSE, ["a", "b"])
-    with pytest.raises(InputError, match="Y has 3 columns, but names has 2"):
+    with pytest.raises(InputError, match=r"Y.*3.*names.*2"):
         encode_with(DENSE, ["a", "b"], names=["a", "b"])
-    with pytest.raises(InputError, match="names is for an indicator"):
+    with pytest.raises(InputError, match=r"\bnames\b"):
         encode_with([["a"]], ["a"], names=["a"])
     with pytest.raises(InputError, match="'unknown' parameter"):
         encode_with([["a"]], ["a"], unknown="drp")
-    with pytest.raises(InputError, match="row 1: the label 'z'"):
+    with pytest.raises(InputError, match=r"row 1:.*'z'"):
         encode_with([["a"], ["z"]], ["a"], unknown="error")
     Y, n_unknown = encode_with(DENSE, ["a", "b", "c"])
     assert Y.toarray().tolist() == (DENSE != 0).tolist()

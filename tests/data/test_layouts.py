@@ -56,7 +56,7 @@ def test_xmc_raw_text_options(raw_set):
     assert list(read(path, labels=False).texts) == TEXTS
     assert read(path, label_names=list("abcde")).label_names == list("abcde")
     assert read(path, n_labels=5).Y.shape == (3, 5)
-    with pytest.raises(DataFormatError, match="n_labels is 4, but 5 label texts"):
+    with pytest.raises(DataFormatError, match=r"n_labels.*4.*5"):
         read(path, n_labels=4)
     named = read(path, text_column="title", label_column="target_ind")
     assert (named.format, named.label_names) == ("jsonl", [0, 1, 2])
@@ -134,11 +134,11 @@ def test_pecos_archive_with_parts_that_disagree(tmp_path):
     pecos_set(tmp_path)
     (tmp_path / "output-items.txt").write_text("one\n")
     data = read(tmp_path)  # some archives have a damaged list; only who asks for it is concerned
-    with pytest.raises(DataFormatError, match="has 4 labels, but 1 label texts are beside it"):
+    with pytest.raises(DataFormatError, match=r"4 labels.*1 label texts"):
         _ = data.label_texts
     with (tmp_path / "X.trn.txt").open("a") as file:
         file.write("one more\n")
-    with pytest.raises(DataFormatError, match=r"Y.trn.npz: has 6 rows, but X.trn.txt has 7"):
+    with pytest.raises(DataFormatError, match=r"Y.trn.npz.*6.*X.trn.txt.*7"):
         read(tmp_path)
 
 
@@ -147,16 +147,16 @@ def test_a_folder_with_one_training_file(tmp_path, name):
     write_json(tmp_path / name, [{"text": "a", "labels": ["x"]}])
     write_json(tmp_path / "labels.jsonl", [{"label": "x", "text": "the x"}])
     assert read(tmp_path).path.name == name
-    with pytest.raises(DataFormatError, match=f"no test data found under a known name. The files are: .*{name}"):
+    with pytest.raises(DataFormatError, match=f"test data.*{name}"):
         read(tmp_path, split="test")
 
 
 def test_a_folder_with_several_candidates_or_none(tmp_path):
-    with pytest.raises(DataFormatError, match=r"no train data found .* The files are: none"):
+    with pytest.raises(DataFormatError, match=r"train data.*none"):
         read(tmp_path)
     write_json(tmp_path / "train.jsonl", [{"text": "a"}])
     (tmp_path / "train.txt").write_text("1 1 1\n0 0:1\n")
-    with pytest.raises(DataFormatError, match=r"several files could be the train data: train.jsonl, train.txt"):
+    with pytest.raises(DataFormatError, match=r"train data.*train.jsonl, train.txt"):
         read(tmp_path)
     with pytest.raises(InputError, match="no such file"):
         read(tmp_path / "nowhere")
@@ -168,10 +168,10 @@ def test_texts_of_named_labels(tmp_path):
     write_json(tmp_path / "labels.jsonl.gz", [{"label": "x", "text": "the x"}, {"label": "w", "text": "a w"}])
     assert read(tmp_path).label_texts == ["a w", "the x", "y"]
     write_json(tmp_path / "labels.jsonl.gz", [{"label": "x", "text": "the x"}, {"label": None, "text": "a w"}])
-    with pytest.raises(DataFormatError, match=r"labels.jsonl.gz, line 2: the column 'label' holds None"):
+    with pytest.raises(DataFormatError, match=r"labels.jsonl.gz, line 2:.*'label'.*None"):
         _ = read(tmp_path).label_texts
     write_json(tmp_path / "labels.jsonl.gz", [{"name": "x", "text": "the x"}])
-    with pytest.raises(DataFormatError, match=r"expected rows with a label and a text.*'name', 'text'"):
+    with pytest.raises(DataFormatError, match=r"'name', 'text'"):
         _ = read(tmp_path).label_texts
 
 

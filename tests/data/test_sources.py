@@ -262,7 +262,7 @@ def test_what_desktops_put_into_zip_archives_does_not_count(tmp_path, beside):
 
 
 def test_zip_of_such_files_alone_holds_none(tmp_path):
-    with pytest.raises(DataFormatError, match="zip archive of 0 files"):
+    with pytest.raises(DataFormatError, match=r"zip.*0 files"):
         read(zipped(tmp_path / "a.zip", **{".DS_Store": b"x", "__MACOSX/._a": b"x"}))
 
 

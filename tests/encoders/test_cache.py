@@ -102,7 +102,7 @@ def test_damage_is_told_and_repaired(tiny_encoder, tmp_path, kind):
     cache.embeddings(whole, cache.tokens(whole, TEXTS))
     for path in tmp_path.iterdir():
         damaged(path, kind)
-    with pytest.warns(RuntimeWarning, match="is damaged and is made again") as told:
+    with pytest.warns(RuntimeWarning, match="damaged") as told:
         found = cache.embeddings(whole, cache.tokens(whole, TEXTS))
     assert len(told) == 2
     assert (found == expected).all()

@@ -69,7 +69,7 @@ def failing(graph, inputs):
 def test_training_goes_on_where_the_compiler_fails(tiny_encoder, small_corpus, monkeypatch):
     plain = fit(tiny_encoder, small_corpus)
     monkeypatch.setattr(module, "_BACKEND", failing)
-    with pytest.warns(RuntimeWarning, match="torch.compile failed, training goes on without it") as told:
+    with pytest.warns(RuntimeWarning, match=r"torch\.compile") as told:
         model = fit(tiny_encoder, small_corpus, compile=True)
     assert len([w for w in told if "torch.compile" in str(w.message)]) == 1
     assert torch.equal(weights(plain), weights(model))

@@ -190,14 +190,14 @@ def test_folder_without_a_tokenizer(tiny_encoder, tmp_path):
 def test_folder_without_weights(tiny_encoder, tmp_path):
     shutil.copytree(tiny_encoder, tmp_path / "e")
     (tmp_path / "e" / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="does not load as weights"):
+    with pytest.raises(InputError, match="weights"):
         load_encoder(tmp_path / "e")
 
 
 def test_damaged_weights(tiny_encoder, tmp_path):
     shutil.copytree(tiny_encoder, tmp_path / "e")
     (tmp_path / "e" / "model.safetensors").write_bytes(b"junk")
-    with pytest.raises(InputError, match="does not load as weights"):
+    with pytest.raises(InputError, match="weights"):
         load_encoder(tmp_path / "e")
 
 

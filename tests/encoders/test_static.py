@@ -162,7 +162,7 @@ def test_vectors_of_another_vocabulary(model, small_corpus, tmp_path):
     model.encoder_.save(tmp_path / "a")
     fit_static_encoder(["few words here"], 12).save(tmp_path / "b")
     (tmp_path / "b" / "model.safetensors").rename(tmp_path / "a" / "model.safetensors")
-    with pytest.raises(InputError, match="a vector for each token"):
+    with pytest.raises(InputError, match=r"vector.*token"):
         load_encoder(tmp_path / "a")
 
 

@@ -119,7 +119,7 @@ def test_an_array_stays_dense_when_half_of_it_is_not_zero(zeros, is_dense):
 def test_features_that_do_not_fit_the_model():
     for X in (SPARSE.with_block("dense", DENSE), np.ones((2, 5))):
         assert as_features(X, 5).n_features == 5
-        with pytest.raises(InputError, match="has 5 features, but the model is expecting 4"):
+        with pytest.raises(InputError, match=r"5 features.*4"):
             as_features(X, 4)
     with pytest.raises(InputError, match="empty"):
         as_features(FeatureMatrix.from_block("dense", np.ones((0, 3), np.float32)))

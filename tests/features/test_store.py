@@ -182,14 +182,14 @@ class TestSkops:
     def test_unknown_types_are_named_and_can_be_trusted(self, tmp_path):
         transformer = make_pipeline(FunctionTransformer(upper), CountVectorizer(lowercase=False)).fit(TEXTS)
         name = f"{upper.__module__}.upper"
-        with pytest.raises(ModelFormatError, match=f"vectorizer.skops: holds types .* not trusted: {name}"):
+        with pytest.raises(ModelFormatError, match=f"vectorizer.skops.*{name}"):
             round_trip(transformer, tmp_path)
         sys.modules.setdefault(upper.__module__, sys.modules[__name__])
         assert_same_features(round_trip(transformer, tmp_path, trusted=[name]), transformer)
 
     def test_what_skops_cannot_write(self, tmp_path):
         transformer = CountVectorizer(tokenizer=lambda text: text.split(), token_pattern=None).fit(TEXTS)
-        with pytest.raises(InputError, match="skops cannot write the vectorizer \\(CountVectorizer\\)"):
+        with pytest.raises(InputError, match=r"vectorizer.*CountVectorizer"):
             save_vectorizer(transformer, tmp_path)
 
     def test_damaged_file_is_named(self, tmp_path):

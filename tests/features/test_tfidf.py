@@ -209,7 +209,7 @@ def test_hashing_learns_no_list():
     assert vectorizer.vocabularies_ == {"word": {}, "char": {}}
     assert vectorizer.transform(["never seen"]).nnz > 0
     for name, value in (("min_df", 2), ("max_df", 0.5), ("max_features", 10)):
-        with pytest.raises(InputError, match=f"'{name}' parameter of TfidfVectorizer must be left at"):
+        with pytest.raises(InputError, match=f"'{name}'.*TfidfVectorizer.*hash_features"):
             TfidfVectorizer(hash_features=64, **{name: value}).fit(TEXTS)
 
 
@@ -351,7 +351,7 @@ def test_nothing_to_learn_from(texts):
 
 
 def test_no_feature_left():
-    with pytest.raises(InputError, match=r"left of the 2 texts of X: they have 2 n-grams.*min_df=2"):
+    with pytest.raises(InputError, match=r"X.*min_df=2"):
         TfidfVectorizer(min_df=2).fit(["one", "two"])
     with pytest.raises(InputError, match="they have 0 n-grams"):
         TfidfVectorizer().fit(["", "?!"])

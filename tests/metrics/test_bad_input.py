@@ -109,16 +109,16 @@ def test_classes(classes, error, message):
 
 
 def test_classes_of_another_kind_than_the_labels():
-    with pytest.raises(InputTypeError, match="classes holds ints but Y_true strings"):
+    with pytest.raises(InputTypeError, match=r"classes.*Y_true"):
         metrics.evaluate([["a"], ["b"]], SCORE, classes=[1, 2, 3])
 
 
 @pytest.mark.parametrize("parameter", [{"A": -1}, {"B": 0}, {"A": np.nan}, {"B": np.inf}, {"A": "0.5"}])
 def test_propensity_parameters(parameter):
     (name,) = parameter
-    with pytest.raises(InputError, match=f"'{name}' parameter of evaluate must be a float in"):
+    with pytest.raises(InputError, match=f"'{name}'.*evaluate"):
         metrics.evaluate(TRUE, SCORE, Y_train=TRUE, **parameter)
-    with pytest.raises(InputError, match=f"'{name}' parameter of inverse_propensity must be a float in"):
+    with pytest.raises(InputError, match=f"'{name}'.*inverse_propensity"):
         metrics.inverse_propensity(TRUE, **parameter)
 
 
@@ -139,9 +139,9 @@ def test_label_counts(counts, n, message):
 
 
 def test_single_metrics_name_themselves():
-    with pytest.raises(InputError, match="'k' parameter of recall_at_k must be an int"):
+    with pytest.raises(InputError, match=r"'k'.*recall_at_k"):
         metrics.recall_at_k(TRUE, SCORE, (1, 3))
-    with pytest.raises(InputError, match="'k' parameter of top_k must be an int"):
+    with pytest.raises(InputError, match=r"'k'.*top_k"):
         metrics.top_k(SCORE, 0)
     with pytest.raises(InputTypeError, match="psp_at_k needs Y_train"):
         metrics.psp_at_k(TRUE, SCORE, 1, None)

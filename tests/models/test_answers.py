@@ -318,7 +318,7 @@ def test_parameters_may_change_after_fit(problem, model):
     for name, value in [("combine", "l4"), ("beam_size", 0), ("prediction_threshold", 2), ("n_jobs", 0)]:
         broken = XRLinear(**SMALL).fit(problem.X, problem.Y).set_params(**{name: value})
         for call in (broken.predict_topk, broken.predict, broken.decision_function):
-            with pytest.raises(InputError, match=f"The '{name}' parameter of XRLinear must be"):
+            with pytest.raises(InputError, match=f"'{name}'.*XRLinear"):
                 call(problem.X)
 
 
@@ -328,7 +328,7 @@ def test_fitting_again_forgets_the_first_fit(problem):
     model.fit(problem.X, problem.Y)
     assert model.vectorizer_ is None
     assert model.predict_topk(problem.X, k=1)[0][0, 0] in range(40)
-    with pytest.raises(InputError, match="X holds texts, but the model was fitted on features"):
+    with pytest.raises(InputError, match="X holds texts"):
         model.predict_topk(TEXTS)
 
 

@@ -274,7 +274,7 @@ def test_parameters_of_transformers_are_what_they_were(tmp_path, kind):
     model = kind(**params, vectorizer=TfidfVectorizer(char_ngrams=(2, 3)), device="cpu").fit(TEXTS, LABELS)
     model.set_params(device="cuda:77", n_jobs=None)
     model.save(tmp_path / "m")
-    with pytest.warns(RuntimeWarning, match=r"device='cuda:77' is not on this machine"):
+    with pytest.warns(RuntimeWarning, match=r"device='cuda:77'"):
         again = load(tmp_path / "m")
     assert again.device == "cuda:77"
     assert_same_params(model, again)

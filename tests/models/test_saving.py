@@ -200,7 +200,7 @@ def test_other_manifests_and_pointers(folder, name, text, message):
 
 def test_format_2_lists_its_files(tmp_path):
     (tmp_path / "model.json").write_text('{"format": "ceiba", "format_version": 2}')
-    with pytest.raises(ModelFormatError, match=r"model\.json lacks the field 'files'"):
+    with pytest.raises(ModelFormatError, match=r"model\.json.*'files'"):
         load(tmp_path)
 
 
@@ -275,7 +275,7 @@ def test_a_missing_field_is_named(folder, name):
     del content[name]
     path.write_bytes(seal(content))
     renew_pointer(folder)
-    with pytest.raises(ModelFormatError, match=rf"model\.json lacks the field '{name}'"):
+    with pytest.raises(ModelFormatError, match=rf"model\.json.*'{name}'"):
         load(folder)
 
 
@@ -428,9 +428,9 @@ def test_other_folders_and_files_are_not_overwritten(model, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    with pytest.raises(InputError, match="mine holds other files and no model"):
+    with pytest.raises(InputError, match=r"/mine\b"):
         model.save(tmp_path / "mine")
-    with pytest.raises(InputError, match="file is a file; a model is saved to a folder"):
+    with pytest.raises(InputError, match=r"/file\b"):
         model.save(tmp_path / "file")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == (tmp_path / "file").read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]

@@ -63,7 +63,7 @@ def test_labels_stand_in_several_clusters(tiny_encoder, small_corpus, tmp_path):
     found = load(tmp_path / "model")
     assert found.overlap == 2
     assert found.predict_topk(ASKED, 3)[0].tolist() == several.predict_topk(ASKED, 3)[0].tolist()
-    with pytest.raises(InputError, match="'overlap_capacity' parameter of XRTransformer must be"):
+    with pytest.raises(InputError, match=r"'overlap_capacity'.*XRTransformer"):
         fit(frozen, small_corpus, overlap=2, overlap_capacity=-1.0)
 
 
@@ -262,7 +262,7 @@ def test_wrong_encoder_folder(tiny_encoder, tmp_path, problem):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_no_cuda_when_asked_for(tiny_encoder):
-    with pytest.raises(InputError, match="device='cuda', but torch sees 0 CUDA devices here"):
+    with pytest.raises(InputError, match="device='cuda'"):
         XRTransformer(encoder=str(tiny_encoder), **{**FAST, "device": "cuda"}).fit(TEXTS, LABELS)
 
 

@@ -166,21 +166,21 @@ def test_a_tree_keeps_its_upper_levels_and_its_labels_places():
 def test_bad_input():
     Y, scores, primary = draw(0)
     Y, scores = sp.csr_array(Y), sp.csr_array(scores)
-    with pytest.raises(InputTypeError, match="Y must be a sparse matrix"):
+    with pytest.raises(InputTypeError, match=r"^Y\b"):
         assign_clusters(Y.toarray(), scores, primary)
-    with pytest.raises(InputError, match="scores has 23 rows, Y has 24"):
+    with pytest.raises(InputError, match=r"scores.*23.*Y.*24"):
         assign_clusters(Y, scores[:23], primary)
-    with pytest.raises(InputError, match="must not be below 0"):
+    with pytest.raises(InputError, match=r"^scores\b"):
         assign_clusters(Y, -scores, primary)
     with pytest.raises(InputError, match=r"scores.*NaN"):
         assign_clusters(Y, scores * np.nan, primary)
-    with pytest.raises(InputError, match="primary_cluster must name clusters from 0 to 3"):
+    with pytest.raises(InputError, match=r"primary_cluster.*3"):
         assign_clusters(Y, scores, [*primary[1:], 4])
-    with pytest.raises(InputError, match="primary_cluster has 5 labels and 4 clusters, Y and scores have 6 and 4"):
+    with pytest.raises(InputError, match=r"primary_cluster.*5.*4.*6.*4"):
         assign_clusters(Y, scores, primary[1:])
-    with pytest.raises(InputTypeError, match="primary_cluster must be a LabelTree or the cluster of each label"):
+    with pytest.raises(InputTypeError, match=r"primary_cluster.*LabelTree"):
         assign_clusters(Y, scores, [0.5] * 6)
-    with pytest.raises(InputError, match="primary_cluster has 6 labels and 2 clusters"):
+    with pytest.raises(InputError, match=r"primary_cluster.*6.*2"):
         assign_clusters(Y, scores, LabelTree.from_parents([[0, 0, 0, 1, 1, 1]]))
     for name, value in (
         ("overlap", 0),
