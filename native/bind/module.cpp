@@ -6,6 +6,7 @@ void bind_layers(nanobind::module_& m);
 void bind_search(nanobind::module_& m);
 void bind_text(nanobind::module_& m);
 void bind_index(nanobind::module_& m);
+void bind_fusion(nanobind::module_& m);
 }  // namespace ceiba::bind
 
 #define CEIBA_DEFINE_MODULE(name, m) NB_MODULE(name, m)
@@ -21,4 +22,5 @@ CEIBA_DEFINE_MODULE(CEIBA_MODULE, m) {
     ceiba::bind::bind_search(m);
     ceiba::bind::bind_text(m);
     ceiba::bind::bind_index(m);
+    ceiba::bind::bind_fusion(m);
 }
