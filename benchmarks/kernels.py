@@ -20,6 +20,8 @@ from benchmarks import data as data_files
 from benchmarks.runner import append, machine
 from ceiba import TfidfVectorizer, XRLinear
 from ceiba.features.matrix import as_features
+from ceiba.retrieval.generator import SearchContext
+from ceiba.retrieval.queries import Queries
 
 LINE = 64  # bytes
 
@@ -62,12 +64,12 @@ def measure(folder: Path, out: Path) -> None:
         row["ns_per_line"] = 1e9 * taken / layer.work["lines"]
         row["roofline_l2"] = layer.work["lines"] * bytes_per_line / 1e9 / limits["L2"] / taken
         append(out, {**facts, **row})
-    searcher, features = model._searcher(), as_features(X_test)
-    work_done = searcher.work(features, 10, 10)
-    rows = [as_features(X_test[i]) for i in range(X_test.shape[0])]
+    search, Q, ctx = model.model_.tree_search, Queries(as_features(X_test)), SearchContext(beam_size=10)
+    work_done = search.work(Q, 10, ctx=ctx)
+    rows = [Queries(as_features(X_test[i])) for i in range(X_test.shape[0])]
     for name, call in {
-        "search, a batch": lambda: searcher.rank(features, 10, 10),
-        "search, row by row": lambda: [searcher.rank(row, 10, 10) for row in rows],
+        "search, a batch": lambda: search.rank(Q, 10, ctx=ctx),
+        "search, row by row": lambda: [search.rank(row, 10, ctx=ctx) for row in rows],
     }.items():
         taken = seconds(call, 3)
         # a line for the record and one for the row of each look-up, a byte for each weight

@@ -66,6 +66,8 @@ def measure(
     from ceiba import XRLinear, metrics
     from ceiba.data.instances import InstanceLists
     from ceiba.features.matrix import as_features
+    from ceiba.retrieval.generator import SearchContext
+    from ceiba.retrieval.queries import Queries
     from ceiba.tree.levels import positives_per_level
 
     started = time.perf_counter()
@@ -77,7 +79,8 @@ def measure(
     tree = model.trees_[0]
     labels = np.diff(tree.child_ptrs[-1])
     instances = np.diff(positives_per_level(tree, InstanceLists.from_columns(sp.csr_array(Y)), X.shape[0])[-2].ptr)
-    work = model._searcher().work(as_features(X_test), 5, model.beam_size)
+    ctx = SearchContext(model.beam_size, model.combine)
+    work = model.model_.tree_search.work(Queries(as_features(X_test)), 5, ctx=ctx)
     seconds = model.fit_report_["seconds"]
     measured = {
         "fit_s": round(fitted, 2),

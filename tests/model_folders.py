@@ -10,27 +10,37 @@ from ceiba.io.generations import write_manifest
 from ceiba.io.layout import MODEL_FILE, POINTER_FILE
 from ceiba.io.sealed import seal
 
+DROPPED = object()
+LABELS, QUERIES, TREES = ("model", "labels"), ("model", "queries"), ("model", "generators", 0)
+
 
 def read_json(path):
     return json.loads(path.read_text())
 
 
-def change_manifest(folder, *, part="", **fields):
-    """Change fields of a model's manifest, and all checksums that this changes."""
-    path = current_generation(folder) / part / MODEL_FILE
-    path.write_bytes(seal({**read_json(path), **fields}))
-    if part:
-        renew_manifest(current_generation(folder))
+def change_manifest(folder, *, within=(), **fields):
+    """Change fields of a model's manifest, or of an object in it, and all checksums that this changes.
+
+    A field that is DROPPED is removed.
+    """
+    path = current_generation(folder) / MODEL_FILE
+    content = read_json(path)
+    at = content
+    for name in within:
+        at = at[name]
+    at.update(fields)
+    for name in [name for name, value in fields.items() if value is DROPPED]:
+        del at[name]
+    path.write_bytes(seal(content))
     renew_pointer(folder)
 
 
 def renew_manifest(generation):
-    """Bring a manifest's checksums to what the files are now, those of a model inside first."""
-    for path in (generation / "ranker" / MODEL_FILE, generation / MODEL_FILE):
-        if path.exists():
-            content = {name: value for name, value in read_json(path).items() if name != "files"}
-            path.unlink()
-            write_manifest(path.parent, content)
+    """Bring a manifest's checksums to what the files are now."""
+    path = generation / MODEL_FILE
+    content = {name: value for name, value in read_json(path).items() if name != "files"}
+    path.unlink()
+    write_manifest(generation, content)
 
 
 def renew_pointer(folder):

@@ -40,14 +40,8 @@ ORDER = (
 MOST_LINES = 500
 
 # What is still to be mended: (file, part imported) and (file, attribute).
-UPWARD = {("linear/negatives.py", "retrieval")}
-PRIVATE = {
-    ("models/fusion_weight.py", "_searcher"),
-    ("models/linear_files.py", "_searcher"),
-    ("models/transformer_files.py", "_take"),
-    ("models/xr_transformer.py", "_check_labels"),
-    ("models/xr_transformer.py", "_searcher"),
-}
+UPWARD: set[tuple[str, str]] = set()
+PRIVATE: set[tuple[str, str]] = set()
 
 # Public by their documentation: methods of named tuples, and modules of the standard library.
 NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}

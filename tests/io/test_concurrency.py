@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ceiba import XRLinear, load
+from ceiba.retrieval.tree_search import TreeSearch
 
 ROWS = np.eye(6)
 
@@ -140,16 +141,14 @@ def test_a_link_that_is_turned_while_a_model_is_loaded_does_not_mix(models, tmp_
         model.save(tmp_path / name)
     link = tmp_path / "link"
     link.symlink_to("a")
-    from ceiba.models import linear_files
-
-    read = linear_files.read
+    read = TreeSearch.load
 
     def turn(*arguments):
         link.unlink()
         link.symlink_to("b")
         return read(*arguments)
 
-    monkeypatch.setattr(linear_files, "read", turn)
+    monkeypatch.setattr(TreeSearch, "load", turn)
     model = load(link)
     assert {label[0] for label in model.classes_} == {"a"}
     assert (model.predict_topk(ROWS, k=3)[1] == models["a"].predict_topk(ROWS, k=3)[1]).all()

@@ -6,8 +6,8 @@ import scipy.sparse as sp
 
 from ceiba import LabelTree, TfidfVectorizer, XRLinear
 from ceiba.errors import InputError
+from ceiba.linear.nodes import ALL_NODES
 from ceiba.reference.search import Searcher as Twin
-from ceiba.retrieval.tree_search import ALL_NODES
 
 SMALL = {"branching_factor": 3, "max_leaf_size": 4, "n_jobs": 1}
 

@@ -21,6 +21,7 @@ from ceiba.io import current_generation
 from ceiba.io.tensors import write_tensors
 from ceiba.models import fusion_weight as use
 from ceiba.models.label_texts import embeddings_of_labels, with_documents
+from ceiba.models.linear_recipe import LinearSettings
 
 FAST = {"max_length": 16, "epochs": 3.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 FAST |= {"learning_rate": 3e-3, "head_learning_rate": 1e-2, "device": "cpu", "n_jobs": 1}
@@ -225,8 +226,9 @@ def test_choosing_copies_no_embeddings():
     Y = sp.csr_array((np.ones(n, np.float32), (np.arange(n), np.arange(n) % n_labels)))
     whole = FeatureMatrix.from_block(EMBEDDING, of_all)
     arguments = whole.part(0, n), Labels(Y), whole.part(n, n + n_labels), 300, "auto", "auto"
+    settings = LinearSettings.of(XRLinear(), seed=0, n_threads=1)
     tracemalloc.start()
-    use.tune_fusion_weight(XRLinear(n_jobs=1), *arguments)
+    use.tune_fusion_weight(settings, *arguments)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 0.5 * of_all.nbytes
@@ -237,7 +239,7 @@ def test_without_weight_nothing_is_kept(tiny_encoder, small_corpus, tmp_path):
     plain = XRTransformer(encoder=f"frozen:{tiny_encoder}", cosine_weight=0.0, **FAST).fit(*small_corpus)
     assert model.label_embeddings_ is None
     model.save(tmp_path / "m")
-    assert not list((tmp_path / "m").rglob("cosine.safetensors"))
+    assert not list((tmp_path / "m").rglob("score_fusion.safetensors"))
     assert load(tmp_path / "m").cosine_weight_ == 0
     assert (model.predict_topk(ASKED)[0] == plain.predict_topk(ASKED)[0]).all()
 
@@ -252,11 +254,11 @@ def test_features_are_no_label_texts(tiny_encoder, small_corpus):
 def test_damaged_embeddings(tiny_encoder, small_corpus, tmp_path, what):
     model = fit(tiny_encoder, small_corpus, frozen=True)
     model.save(tmp_path / "m")
-    path = current_generation(tmp_path / "m") / "cosine.safetensors"
+    path = current_generation(tmp_path / "m") / "score_fusion.safetensors"
     damaged = {"shape": model.label_embeddings_[1:], "value": model.label_embeddings_ * np.nan}
     path.unlink()
     if what != "missing":
         write_tensors(path, {"embeddings": damaged[what]})
         reseal(tmp_path / "m")
-    with pytest.raises(ModelFormatError, match="cosine"):
+    with pytest.raises(ModelFormatError, match="score_fusion"):
         load(tmp_path / "m")

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.synthetic import generate
 
 from ceiba import XRLinear
-from ceiba.retrieval.tree_search import TreeSearcher
+from ceiba.retrieval.tree_search import TreeSearch
 
 HUGE = [10**6, 10**9, 2**63, 10**30]
 
@@ -91,7 +91,7 @@ def test_explain_asks_the_searcher_of_the_model(model_and_set, monkeypatch):
     def none(*_, **__):
         raise AssertionError("a searcher was built")
 
-    monkeypatch.setattr(TreeSearcher, "__init__", none)
+    monkeypatch.setattr(TreeSearch, "__init__", none)
     best = model.explain(X[[0]], label)
     assert best.score == max(expected)
     assert best.tree == int(np.argmax(expected))

@@ -12,13 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 from sklearn.feature_extraction.text import TfidfVectorizer as Theirs
-from tests.model_folders import change_manifest, renew_pointer, reseal
+from tests.model_folders import DROPPED, QUERIES, TREES, change_manifest, renew_pointer, reseal
+from tests.model_folders import LABELS as OF_LABELS
 
 from ceiba import LabelTree, TfidfVectorizer, XRLinear, load
 from ceiba.errors import InputError, ModelFormatError
-from ceiba.io import current_generation
+from ceiba.io import current_generation, registry
 from ceiba.io.sealed import seal
-from ceiba.models import linear_files, saving
+from ceiba.models import query_makers, saving
+from ceiba.retrieval import tree_search
 
 patient = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -138,7 +140,7 @@ def test_no_pickle_and_nothing_else_is_in_a_folder(folder):
     }
     manifest = json.loads((generation / "model.json").read_text())
     assert manifest["format"] == "ceiba"
-    assert manifest["format_version"] == 3
+    assert manifest["format_version"] == 4
     assert manifest["files"].keys() == names - {"model.json"}
 
 
@@ -181,7 +183,8 @@ def test_no_folder_and_other_folders(tmp_path):
         ('{"format": "ceiba"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": "1"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": 0}', "has no valid format_version"),
-        ('{"format": "ceiba", "format_version": 4}', "has format version 4, this ceiba reads up to 3: a newer ceiba"),
+        ('{"format": "ceiba", "format_version": 5}', "has format version 5, this ceiba reads up to 4: a newer ceiba"),
+        ('{"format": "ceiba", "format_version": 4}', "is damaged"),
         ('{"format": "ceiba", "format_version": 3}', "is damaged"),
         ('{"format": "ceiba", "format_version": 1}', "has format version 1, this ceiba reads 2 and later: train"),
         ("[" * 100_000, "is damaged"),
@@ -229,52 +232,67 @@ def test_one_changed_digit_is_found_wherever_it_is(folder):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("within", "fields"),
     [
-        {"class": "Forest"},
-        {"class": ["XRLinear"]},
-        {"params": {"C": -1}},
-        {"params": {"depth": 3}},
-        {"params": 7},
-        {"n_features": 3},
-        {"n_features": -1},
-        {"n_features": "many"},
-        {"n_features": 2**62},
-        {"n_features": 2**70},
-        {"n_labels": 25},
-        {"n_trees": 0},
-        {"n_trees": 2},
-        {"n_train": None},
-        {"vectorizer": {"kind": "pickle"}},
-        {"vectorizer": 3},
-        {"vectorizer": {"kind": "tfidf", "version": 3}},
-        {"params": {"label_embedding": {"array": "label_embedding"}}},
-        {"params": {"tree": {"tree": "tree", "depth": 1}}},
-        {"params": {"tree": {"estimator": "XRLinear"}}},
-        {"params": {"n_trees": {"tuple": 3}}},
-        {"params": {"n_trees": {}}},
-        {"files": None},
-        {"files": {"labels.json": 3}},
-        {"files": {}},
+        ((), {"class": "Forest"}),
+        ((), {"class": ["XRLinear"]}),
+        ((), {"params": {"C": -1}}),
+        ((), {"params": {"depth": 3}}),
+        ((), {"params": 7}),
+        (QUERIES, {"n_features": 3}),
+        (QUERIES, {"n_features": -1}),
+        (QUERIES, {"n_features": "many"}),
+        (QUERIES, {"n_features": 2**62}),
+        (QUERIES, {"n_features": 2**70}),
+        (OF_LABELS, {"n_labels": 25}),
+        (TREES, {"n_trees": 0}),
+        (TREES, {"n_trees": 2}),
+        (OF_LABELS, {"n_instances": None}),
+        (QUERIES, {"vectorizer": {"kind": "pickle"}}),
+        (QUERIES, {"vectorizer": 3}),
+        (QUERIES, {"vectorizer": {"kind": "tfidf", "version": 3}}),
+        ((), {"params": {"label_embedding": {"array": "label_embedding"}}}),
+        ((), {"params": {"tree": {"tree": "tree", "depth": 1}}}),
+        ((), {"params": {"tree": {"estimator": "XRLinear"}}}),
+        ((), {"params": {"n_trees": {"tuple": 3}}}),
+        ((), {"params": {"n_trees": {}}}),
+        ((), {"files": None}),
+        ((), {"files": {"labels.json": 3}}),
+        ((), {"files": {}}),
+        (QUERIES, {"kind": "tree-search"}),
+        (QUERIES, {"kind": "features"}),
+        (TREES, {"kind": "forest"}),
+        (TREES, {"name": "labels"}),
+        (TREES, {"name": "other"}),
+        (("model",), {"generators": []}),
+        (("model",), {"generators": [7]}),
+        (("model",), {"answers_by": "queries"}),
+        (("model",), {"beam_size": 0}),
+        (("model",), {"combine": "mean"}),
+        (("model",), {"prediction_threshold": 2}),
+        (("model",), {"kind": "labels"}),
+        ((), {"state": []}),
     ],
     ids=str,
 )
-def test_manifests_that_do_not_fit_the_files(folder, fields):
-    change_manifest(folder, **fields)
+def test_manifests_that_do_not_fit_the_files(folder, within, fields):
+    change_manifest(folder, within=within, **fields)
     with pytest.raises(ModelFormatError, match=str(folder)):
         load(folder)
 
 
-FIELDS = ["class", "params", "vectorizer", "n_features", "n_labels", "n_train", "n_trees", "files"]
+FIELDS = [
+    *[((), name) for name in ("class", "params", "model", "files")],
+    *[(("model",), name) for name in ("kind", "labels", "queries", "generators", "answers_by", "beam_size", "combine")],
+    *[(OF_LABELS, name) for name in ("kind", "n_labels", "n_instances", "texts")],
+    *[(QUERIES, name) for name in ("kind", "n_features", "vectorizer")],
+    *[(TREES, name) for name in ("kind", "name", "n_trees")],
+]
 
 
-@pytest.mark.parametrize("name", FIELDS)
-def test_a_missing_field_is_named(folder, name):
-    path = current_generation(folder) / "model.json"
-    content = json.loads(path.read_text())
-    del content[name]
-    path.write_bytes(seal(content))
-    renew_pointer(folder)
+@pytest.mark.parametrize(("within", "name"), FIELDS)
+def test_a_missing_field_is_named(folder, within, name):
+    change_manifest(folder, within=within, **{name: DROPPED})
     with pytest.raises(ModelFormatError, match=rf"model\.json.*'{name}'"):
         load(folder)
 
@@ -284,7 +302,7 @@ def test_our_own_bugs_keep_their_names(folder, monkeypatch, error):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(linear_files, "_partition", fail)
+    monkeypatch.setattr(tree_search, "TreeModel", fail)
     with pytest.raises(type(error), match="bug"):
         load(folder)
 
@@ -396,7 +414,12 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-STEPS = [(linear_files, "write_tensors"), (saving, "write_manifest"), (saving, "save_vectorizer"), (os, "replace")]
+STEPS = [
+    (registry, "write_tensors"),
+    (saving, "write_manifest"),
+    (query_makers, "save_vectorizer"),
+    (os, "replace"),
+]
 
 
 @pytest.mark.parametrize(("module", "step"), STEPS, ids=[step for _, step in STEPS])

@@ -1,14 +1,17 @@
 """What each parameter of training does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 from ceiba import LabelTree, XRLinear
+from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.linear.solve import SolverSettings
 from ceiba.reference.layers import train_weights
 from ceiba.reference.weights import unpack
-from ceiba.retrieval.tree_search import COMBINE_NAMES
+from ceiba.retrieval.tree_search import TreeSearch
 from ceiba.tree.clustering import cluster_labels
 from ceiba.tree.embeddings import unit_rows
 
@@ -60,8 +63,8 @@ def test_trees_of_an_ensemble_differ_and_are_averaged(problem):
     alone = []
     for partition in model.partitions_:
         single = XRLinear(**SMALL).fit(problem.X, problem.Y)
-        single.partitions_ = [partition]
-        single._forget()
+        search = TreeSearch([partition], len(single.classes_))
+        single.model_ = replace(single.model_, generators=(search,))
         alone.append(single.decision_function(problem.X, beam_size=10**6).toarray())
     mean = model.decision_function(problem.X, beam_size=10**6).toarray()
     np.testing.assert_allclose(mean, np.mean(alone, axis=0), rtol=1e-4, atol=1e-7)

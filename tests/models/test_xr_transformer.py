@@ -134,7 +134,7 @@ def test_own_parts_come_back(tiny_encoder, small_corpus, tmp_path):
 
 def test_any_damage_names_the_file(model, tmp_path):
     model.save(tmp_path / "m")
-    for name in ("encoder/model.safetensors", "encoder/tokenizer.json", "ranker/tree-0.safetensors"):
+    for name in ("encoder/model.safetensors", "encoder/tokenizer.json", "tree-0.safetensors"):
         path = current_generation(tmp_path / "m") / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -293,11 +293,11 @@ def test_without_the_extra(monkeypatch, package, extra, params):
 
 
 def test_without_sparse_features_the_matchers_tree_is_of_embeddings(tiny_encoder, small_corpus, monkeypatch):
-    from ceiba.models import xr_transformer
+    from ceiba.models import transformer_recipe
 
     seen = []
-    pifa = xr_transformer.pifa
-    monkeypatch.setattr(xr_transformer, "pifa", lambda X, *args, **kw: seen.append(X) or pifa(X, *args, **kw))
+    pifa = transformer_recipe.pifa
+    monkeypatch.setattr(transformer_recipe, "pifa", lambda X, *args, **kw: seen.append(X) or pifa(X, *args, **kw))
     fit(tiny_encoder, small_corpus, vectorizer=None)
     assert seen[0].dense is not None
     assert seen[0].dense.shape == (90, 16)

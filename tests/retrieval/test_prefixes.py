@@ -8,13 +8,13 @@ from benchmarks.synthetic import generate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.retrieval.test_tree_search import assert_same, draw_rows, draw_tree
+from tests.searching import FusedSearcher, TreeSearcher
 
 from ceiba import XRLinear
 from ceiba.features.matrix import EMBEDDING
+from ceiba.linear.nodes import ALL_NODES, COMBINE_NAMES
 from ceiba.reference.search import Searcher as Twin
 from ceiba.retrieval import score_fusion
-from ceiba.retrieval.score_fusion import FusedSearcher
-from ceiba.retrieval.tree_search import ALL_NODES, COMBINE_NAMES, TreeSearcher
 
 N_LABELS = 80
 

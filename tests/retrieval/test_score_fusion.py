@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.searching import FusedSearcher, Searching
 
 from ceiba import XRLinear
 from ceiba._native import core
 from ceiba.features.matrix import EMBEDDING, as_features
 from ceiba.reference import search as reference
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.score_fusion import FusedSearcher
 
 N, L, D = 60, 20, 6
 ALL = 20  # a beam of all nodes
@@ -36,7 +36,9 @@ def searched(request, model_and_cosine):
     """Return the model, its features, a searcher, and a function of a beam that gives the scores of all labels."""
     model, X, dense, labels = model_and_cosine
     logarithms = model.combine.startswith("log-")
-    searcher = FusedSearcher(model._searcher(), labels, WEIGHT, everywhere=request.param)
+    searcher = FusedSearcher(
+        Searching(model.model_.tree_search, model.combine), labels, WEIGHT, everywhere=request.param
+    )
 
     def expected(beam):
         reached = model.decision_function(X, beam_size=beam)
@@ -91,15 +93,24 @@ def test_filtered_labels_are_left_out_of_both(searched, rows, monkeypatch):
     assert (again[:, 0] == ids[:, 1]).all()
 
 
+@pytest.mark.parametrize("each", [False, True])
+def test_only_allowed_labels_are_ranked(searched, each):
+    _, X, searcher, _ = searched
+    labels = np.arange(3, L, 2, dtype=np.int32)
+    allowed = (np.arange(N + 1) * len(labels), np.tile(labels, N)) if each else labels
+    whole, found = searcher.top_k(X, None, ALL), searcher.top_k(X, None, ALL, allowed=allowed)
+    kept = np.isin(whole.ids, labels)
+    assert (found.ids == whole.ids[kept]).all()
+    np.testing.assert_allclose(found.scores, whole.scores[kept], rtol=1e-6)
+
+
 def test_nothing_reached():
     class Nothing:
-        logarithms = False
-
-        def top_k(self, X, *_, **__):
-            return Ranked(np.zeros(X.n_rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+        def candidates(self, Q, *_, **__):
+            return Ranked(np.zeros(Q.n_rows + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
 
     X = as_features(np.eye(2, dtype=np.float32)).with_block(EMBEDDING, np.ones((2, 1), np.float32))
-    searcher = FusedSearcher(Nothing(), np.ones((3, 1), np.float32), 1.0, everywhere=False)
+    searcher = FusedSearcher(Searching(Nothing(), "l3-hinge"), np.ones((3, 1), np.float32), 1.0, everywhere=False)
     ids, scores = searcher.rank(X, 2, 1)
     assert (ids == -1).all()
     assert (scores == -np.inf).all()

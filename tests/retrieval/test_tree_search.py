@@ -7,11 +7,12 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.searching import TreeSearcher
 
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
+from ceiba.linear.nodes import ALL_NODES, COMBINE, COMBINE_NAMES
 from ceiba.reference.search import Searcher as Twin
 from ceiba.reference.weights import pack
-from ceiba.retrieval.tree_search import ALL_NODES, COMBINE, COMBINE_NAMES, TreeSearcher
 from ceiba.tree.clustering import tree_shape
 
 patient = settings(deadline=None, max_examples=60)

@@ -20,6 +20,7 @@ from ceiba.io.layout import (
     FORMAT_VERSION,
     LOCK_FILE,
     MODEL_FILE,
+    OLDEST_SEALED,
     OWN_PREFIX,
     POINTER_FILE,
     generation_name,
@@ -62,7 +63,7 @@ def read_pointer(folder: Path) -> Pointer | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    fields = unseal(content, path, versions=[FORMAT_VERSION])
+    fields = unseal(content, path, versions=range(OLDEST_SEALED, FORMAT_VERSION + 1))
     name, digest = (fields.get(each, Text("a name")) for each in ("generation", "manifest_sha256"))
     if generation_number(name) is None or not re.fullmatch("[0-9a-f]{64}", digest):
         raise ModelFormatError(f"{path} names no generation.")

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from ceiba.errors import InputError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+OLDEST_SEALED = 3  # since then, models stand in generations and files of JSON carry a checksum
 OLDEST_READ = 2  # before it, one large cluster changed how all of its level were stored
 POINTER_FILE = "current.json"
 MODEL_FILE = "model.json"  # the manifest of a generation; of format 2, which had no generations, at the top

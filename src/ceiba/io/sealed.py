@@ -11,7 +11,7 @@ from typing import Any
 
 from ceiba._params import Constraint, describe
 from ceiba.errors import ModelFormatError
-from ceiba.io.layout import FORMAT_VERSION, OLDEST_READ
+from ceiba.io.layout import FORMAT_VERSION, OLDEST_READ, OLDEST_SEALED
 
 _FORMAT = "ceiba"
 _SEAL = re.compile(rb',\n "checksum": "([0-9a-f]{64})"\n}\n\Z')
@@ -105,7 +105,7 @@ def unseal(content: bytes, path: Path, *, versions: Sequence[int] = range(OLDEST
             f"{path} has format version {version}, this ceiba reads {OLDEST_READ} and later: train the model again."
         )
     found = _SEAL.search(content)
-    if found is not None or version == FORMAT_VERSION or "checksum" in values:
+    if found is not None or OLDEST_SEALED <= version <= FORMAT_VERSION or "checksum" in values:
         body = content[: found.start()] if found is not None else b""
         if found is None or hashlib.sha256(body).hexdigest().encode() != found[1]:
             raise ModelFormatError(f"{path} is damaged: its content is not what was saved.")

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from ceiba.data.instances import InstanceLists
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import Layer
-from ceiba.retrieval.tree_search import TreeSearcher
+from ceiba.linear.nodes import beam_nodes
 
 NEGATIVES = ("tfn", "man", "tfn+man")
 
@@ -57,9 +57,7 @@ def match(
     teacher = InstanceLists(parent_positives.ptr, parent_positives.indices)
     if scheme == "tfn":
         return teacher
-    slots = np.arange(parent_positives.n_nodes, dtype=np.int32)
-    searcher = TreeSearcher([(trained, slots)], len(slots), combine)
-    found = searcher.nodes(X, len(trained), beam_size, n_threads=n_threads)
-    hits = sp.csr_array((np.ones(len(found.ids), np.int8), found.ids, found.ptr), shape=(X.n_rows, len(slots)))
+    ptr, nodes, _ = beam_nodes(trained, X, beam_size, combine, n_threads)
+    hits = sp.csr_array((np.ones(len(nodes), np.int8), nodes, ptr), shape=(X.n_rows, parent_positives.n_nodes))
     matched = InstanceLists.from_columns(hits)
     return matched if scheme == "man" else teacher.union(matched, X.n_rows)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from ceiba.data.frames import is_table
-from ceiba.errors import InputTypeError
+from ceiba.errors import InputError, InputTypeError
 
 
 def feature_names(X: Any) -> NDArray | None:
@@ -28,3 +28,24 @@ def feature_names(X: Any) -> NDArray | None:
     except TypeError as error:
         raise InputTypeError(str(error)) from None
     return getattr(reader, "feature_names_in_", None)
+
+
+def check_feature_names(X: Any, names: NDArray | None, owner: str) -> None:
+    """Hold the names of a data frame's columns against those of ``fit``; other names are scikit-learn's error.
+
+    Parameters
+    ----------
+    X : data frame or other container
+    names : ndarray of str or None
+        Those of ``fit``; None where it was given no data frame.
+    owner : str
+        The class of the estimator, which messages name.
+    """
+    reader = type(owner, (BaseEstimator,), {})()
+    if names is not None:
+        reader.feature_names_in_ = names
+    try:
+        validate_data(reader, X, "no_validation", reset=False, skip_check_array=True, ensure_2d=False)
+    except (TypeError, ValueError) as error:
+        kind = InputTypeError if isinstance(error, TypeError) else InputError
+        raise kind(str(error)) from None

@@ -11,9 +11,9 @@ from ceiba._params import COUNT, NOT_NEGATIVE, setting
 from ceiba._progress import Progress, stage
 from ceiba.data.instances import InstanceLists
 from ceiba.features.matrix import FeatureMatrix
+from ceiba.linear.nodes import beam_nodes
 from ceiba.linear.solve import SolverSettings
 from ceiba.linear.tree_model import TreeModel, train_tree
-from ceiba.retrieval.tree_search import TreeSearcher
 from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.levels import positives_per_level
 from ceiba.tree.overlap import assign, primary_clusters_of, with_clusters
@@ -119,9 +119,8 @@ def match_ranks(
     more, the first three or ten as hits up to 1.3 less.
     """
     n_clusters = len(matcher.tree.slot_label)
-    searcher = TreeSearcher([(matcher.layers, matcher.tree.slot_label)], n_clusters, combine)
-    found = searcher.nodes(X, len(matcher.layers), beam_size, n_threads=n_threads)
-    rank = np.arange(1, len(found.ids) + 1) - np.repeat(found.ptr[:-1], np.diff(found.ptr))
-    row = np.repeat(np.arange(X.n_rows), np.diff(found.ptr))
-    order = np.lexsort((found.ids, row))
-    return FeatureMatrix(found.ptr, found.ids[order], (1 / rank[order]).astype(np.float32), n_clusters)
+    ptr, nodes, _ = beam_nodes(matcher.layers, X, beam_size, combine, n_threads)
+    rank = np.arange(1, len(nodes) + 1) - np.repeat(ptr[:-1], np.diff(ptr))
+    row = np.repeat(np.arange(X.n_rows), np.diff(ptr))
+    order = np.lexsort((nodes, row))
+    return FeatureMatrix(ptr, nodes[order], (1 / rank[order]).astype(np.float32), n_clusters)

@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
-import numpy as np
+from ceiba.retrieval.tree_path import Contribution, Step
 
-from ceiba.errors import InputError
-from ceiba.features.matrix import EMBEDDING, FeatureMatrix
-from ceiba.retrieval.searcher import Searcher
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """A feature's share of a margin: its value in the instance times the node's weight."""
-
-    feature: Any
-    value: float
-    weight: float
-
-    @property
-    def amount(self) -> float:
-        """The product of value and weight."""
-        return self.value * self.weight
-
-
-@dataclass(frozen=True)
-class Step:
-    """A node on the path: its margin is the bias plus all contributions, of which the largest are listed."""
-
-    level: int
-    node: int
-    n_labels: int
-    bias: float
-    margin: float
-    contributions: list[Contribution]
+__all__ = ["Contribution", "Explanation", "Step", "largest"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +17,7 @@ class Explanation:
     """The path to a label in one tree, from the root down; the last step is the label itself.
 
     Where the embeddings of text and label count too, `cosine` is theirs and `cosine_weight` what it counts beside the
-    score (`FusedSearcher` has the formula).
+    score (`ScoreFusion` has the formula).
     """
 
     label: Any
@@ -88,63 +61,10 @@ def _shown(name: Any) -> str:
     return escape(str(name), quote=True)
 
 
-def explain(
-    model: Any, searcher: Searcher, X: FeatureMatrix, label: Any, column: int, *, n_features: int, tree: int | None
-) -> Explanation:
-    """Explain the score of one label for one instance; see `PartitionedClassifier.explain`."""
-    ptr, labels = np.array([0, 1], np.int64), np.array([column], np.int32)
-
-    def score_in(t: int) -> float:
-        return float(searcher.score_labels(X, ptr, labels, tree=t)[0])
-
-    if tree is None:
-        tree = int(np.argmax([score_in(t) for t in range(len(model.partitions_))]))
-    elif not 0 <= tree < len(model.partitions_):
-        raise InputError(f"The model has {len(model.partitions_)} trees, there is no tree {tree}.")
-    partition = model.partitions_[tree]
-    name_of = feature_names(model)
-    dense = np.zeros(X.n_features, np.float32)
-    np.add.at(dense, X.indices, X.data)
-    if X.dense is not None:
-        dense[X.n_sparse :] = X.dense[0]
-
-    best: list[Step] = []
-    best_total = -np.inf
-    for index, slot in enumerate(partition.tree.slots(column)):
-        nodes = [*partition.tree.path(column, index), int(slot)]
-        steps = []
-        for level, (layer, node) in enumerate(zip(partition.layers, nodes, strict=True), start=1):
-            features, weights, bias = layer.column(node)
-            amounts = dense[features] * weights
-            order = np.argsort(-np.abs(amounts), kind="stable")[:n_features]
-            parts = [
-                Contribution(name_of(int(features[i])), float(dense[features[i]]), float(weights[i]))
-                for i in order
-                if amounts[i] != 0
-            ]
-            n_labels = 1 if level == len(nodes) else len(partition.tree.labels_under(level, node))
-            steps.append(Step(level, node, n_labels, bias, float(bias + amounts.sum()), parts))
-        total = sum(_log_score(step.margin, model.combine) for step in steps)
-        if total > best_total:
-            best, best_total = steps, total
-    cosines = searcher.cosines(X, ptr, labels)
-    cosine = None if cosines is None else float(cosines[0])
-    return Explanation(label, tree, score_in(tree), best, cosine, searcher.weight)
-
-
-def _log_score(margin: float, combine: str) -> float:
-    """Return the logarithm of a node's score, as the core has it."""
-    form = combine.removeprefix("log-")
-    if form == "sigmoid":
-        return -float(np.logaddexp(0.0, -margin))
-    return -(max(0.0, 1.0 - margin) ** {"l1-hinge": 1, "l2-hinge": 2, "l3-hinge": 3}[form])
-
-
-def feature_names(model: Any) -> Any:
-    """Return a function that names a feature by its number; what comes after the named ones is the embedding."""
-    names = getattr(model, "feature_names_in_", None)
-    if model.vectorizer_ is not None and hasattr(model.vectorizer_, "get_feature_names_out"):
-        names = model.vectorizer_.get_feature_names_out()
-    if names is None:
-        return lambda feature: feature
-    return lambda feature: names[feature] if feature < len(names) else f"{EMBEDDING}[{feature - len(names)}]"
+def largest(steps: list[Step], n_features: int, name_of: Callable[[int], Any]) -> list[Step]:
+    """Return steps with their largest contributions only, and with the names of features."""
+    return [
+        replace(step, contributions=[replace(part, feature=name_of(part.feature)) for part in shown])
+        for step in steps
+        for shown in [step.contributions[:n_features]]
+    ]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from ceiba.data.label_matrix import Labels
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.metrics import precision_at_k
 from ceiba.models.label_texts import embeddings_of_labels
-from ceiba.models.xr_linear import XRLinear
-from ceiba.retrieval.score_fusion import FusedSearcher
+from ceiba.models.linear_recipe import LinearSettings, add_documents, train_linear
+from ceiba.models.sample_weights import weighted_positives
+from ceiba.retrieval.generator import SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.score_fusion import ScoreFusion
+from ceiba.retrieval.tree_search import TreeSearch
 
 AUTO = "auto"
 # the weight of cosines to mean embeddings, of 0.05 to 0.5 the best for titles and Debian both: of an encoder as it is,
@@ -31,7 +36,7 @@ def validation_rows(n_instances: int, seed: int) -> NDArray[np.intp]:
 
 
 def tune_fusion_weight(
-    ranker: XRLinear,
+    settings: LinearSettings,
     X: FeatureMatrix,
     labels: Labels,
     label_rows: FeatureMatrix,
@@ -43,8 +48,8 @@ def tune_fusion_weight(
 
     Parameters
     ----------
-    ranker : XRLinear
-        A template; one tree of it is trained on the other rows.
+    settings : LinearSettings
+        Of the rankers; one tree is trained on the other rows.
     X : FeatureMatrix of N rows
         With the block "embedding". No row of it is copied where `label_rows` is the next part of the same matrix.
     labels : Labels of N rows
@@ -71,12 +76,15 @@ def tune_fusion_weight(
     others, of_others = X.part(n_held_out, X.n_rows), labels.part(n_held_out, X.n_rows)
     embeddings = embeddings_of_labels(label_rows.block(EMBEDDING), others.block(EMBEDDING), of_others.by_row)
     best = (-np.inf, uses[0], weights[0])
+    one_tree = replace(settings, trees=replace(settings.trees, n_trees=1), overlap=replace(settings.overlap, overlap=1))
+    positives = weighted_positives(of_others, None, settings.instances.relevance_norm)
+    ctx = SearchContext(settings.search.beam_size, settings.search.combine, settings.n_threads)
     for use in uses:
-        model = clone(ranker).set_params(n_trees=1, overlap=1, label_documents=use, empty_labels="keep")
-        model.fit(others, of_others, classes=np.arange(labels.n_labels), label_texts=label_rows)
+        rows = add_documents(others, positives, label_rows) if use else (others, positives)
+        search = TreeSearch(train_linear(*rows, one_tree), labels.n_labels)
         for each in weights:
-            searcher = FusedSearcher(model._searcher(), embeddings, each, everywhere=True)
-            ids, _ = searcher.rank(asked, max(_KS), model.beam_size)
+            fusion = ScoreFusion(search, embeddings, each, exhaustive=True)
+            ids, _ = fusion.rank(Queries(asked), max(_KS), ctx=ctx)
             figure = float(np.mean([precision_at_k(truth, ids, k) for k in _KS]))
             if figure > best[0]:
                 best = (figure, use, each)

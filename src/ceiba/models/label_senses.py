@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from ceiba.linear.tree_model import TreeModel
-from ceiba.models.explain import feature_names
+from ceiba.models.query_makers import name_of_feature
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def senses(
     list of Sense
         By tree, then by cluster.
     """
-    name_of = feature_names(model)
+    name_of = name_of_feature(model.model_.queries)
     found = []
     sparse = sp.issparse(texts)
     n_given = texts.shape[0] if sparse else len(texts)

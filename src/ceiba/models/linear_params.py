@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Flag, Instance, Interval, Options, setting
 from ceiba._random import RANDOM_STATE
 from ceiba.linear.negatives import NEGATIVES
-from ceiba.retrieval.tree_search import COMBINE_NAMES
+from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.tree.label_tree import LabelTree
 
 VECTORIZER = (

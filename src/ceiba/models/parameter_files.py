@@ -27,43 +27,51 @@ _FITTED = {"fitted": "vectorizer"}  # a template whose parameters are those of t
 _ESTIMATORS: dict[str, Any] = {"XRLinear": XRLinear, "TfidfVectorizer": TfidfVectorizer}
 
 
-def write_params(model: Any, folder: Path) -> dict[str, Any]:
-    """Write the arrays among a model's parameters; return the parameters as JSON."""
+def write_params(estimator: Any, folder: Path) -> dict[str, Any]:
+    """Write the arrays among an estimator's parameters and fitted state; return both as fields of the manifest."""
     arrays: Arrays = {}
-    written = {}
-    for name, value in model.get_params(deep=False).items():
+    written: dict[str, Any] = {}
+    for name, value in estimator.get_params(deep=False).items():
         try:
             written[name] = encode(value, name, arrays)
         except NotWritable as error:
-            if name == "vectorizer" and model.vectorizer_ is not None:
+            if name == "vectorizer" and estimator.vectorizer_ is not None:
                 written[name] = _FITTED
                 continue
             warnings.warn(
                 f"The parameter {name!r} is not saved: there is no way to write a {error}. The fitted model needs it "
                 "no more; set it again before the loaded model is fitted anew.",
                 RuntimeWarning,
-                stacklevel=5,
+                stacklevel=4,
             )
+    state = {name: encode(value, f"state.{name}", arrays) for name, value in estimator.fitted_state().items()}
     if arrays:
         write_tensors(folder / _FILE, arrays)
-    return written
+    return {"params": written, "state": state}
 
 
-def read_params(model: Any, files: FolderFiles, fields: Fields) -> None:
-    """Set a model's parameters; its `vectorizer_` has been read already.
+def read_params(estimator: Any, fields: Fields, files: FolderFiles) -> dict[str, Any]:
+    """Set an estimator's parameters, and return its fitted state; `set_fitted_vectorizer` does what then remains.
 
-    They are set one by one: a constructor may derive some of them from others.
+    Parameters are set one by one: a constructor may derive some of them from others.
     """
-    written = fields.get("params", OBJECT)
-    arrays = files.tensors(_FILE) if _holds_arrays(written) else {}
+    written, state = fields.get("params", OBJECT), fields.values.get("state", {})
+    if not isinstance(state, dict):
+        raise ModelFormatError(f"{fields.path}: the field 'state' must be an object.")
+    arrays = files.tensors(_FILE) if _holds_arrays([written, state]) else {}
     for name, value in written.items():
-        if name == "vectorizer" and value == _FITTED:
-            if model.vectorizer_ is None:
-                raise ModelFormatError(f"{fields.path}: there is no fitted vectorizer.")
-            set_param(model, name, clone(model.vectorizer_), fields.path)
-        else:
-            set_param(model, name, decode(value, arrays, fields.path), fields.path)
-    check_params(model, fields.path)
+        if name != "vectorizer" or value != _FITTED:
+            set_param(estimator, name, decode(value, arrays, fields.path), fields.path)
+    check_params(estimator, fields.path)
+    return {name: decode(value, arrays, fields.path) for name, value in state.items()}
+
+
+def set_fitted_vectorizer(estimator: Any, fields: Fields, vectorizer: Any) -> None:
+    """Set the parameter `vectorizer` where the parameters of the fitted one are all that was saved of it."""
+    if fields.get("params", OBJECT).get("vectorizer") == _FITTED:
+        if vectorizer is None:
+            raise ModelFormatError(f"{fields.path}: there is no fitted vectorizer.")
+        set_param(estimator, "vectorizer", clone(vectorizer), fields.path)
 
 
 def set_param(model: Any, name: str, value: Any, path: Path) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ceiba.data.instances import InstanceLists
+from ceiba.models.transformer import TransformerClassifier
 from ceiba.models.transformer_params import transformer_parameters
-from ceiba.models.xr_transformer import XRTransformer
-from ceiba.tree.label_tree import LabelTree
-from ceiba.tree.levels import positives_per_level
+from ceiba.models.transformer_recipe import BOTTOM_CLUSTERS
 
 
 @transformer_parameters
-class XTransformer(XRTransformer):
+class XTransformer(TransformerClassifier):
     """Transformer matcher over one level of clusters, with linear rankers.
 
     The same as `XRTransformer`, with the same parameters, but for the levels: the encoder is fine-tuned once, against
@@ -27,13 +23,4 @@ class XTransformer(XRTransformer):
     (X-Transformer), KDD 2020.
     """
 
-    _reads_labels = False
-
-    def _matcher_tree(
-        self, tree: LabelTree, positives: InstanceLists, n_instances: int
-    ) -> tuple[LabelTree, InstanceLists]:
-        if tree.depth == 1:
-            return tree, positives
-        clusters = positives_per_level(tree, positives, n_instances)[-2]
-        n = clusters.n_nodes
-        return LabelTree([np.array([0, n])], np.arange(n)), clusters
+    _recipe = BOTTOM_CLUSTERS

@@ -7,39 +7,40 @@ from collections.abc import Sized
 from itertools import chain
 from typing import Any, ClassVar
 
-import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._estimator import Nested, named_arguments
 from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
-from ceiba._settings import check_parameters, parameters, settings_of
-from ceiba.data.instances import InstanceLists
-from ceiba.data.label_matrix import Labels, as_labels
+from ceiba._settings import check_parameters, parameters
+from ceiba.data.label_matrix import as_labels
+from ceiba.data.label_space import LabelSpace
 from ceiba.errors import InputError
 from ceiba.features import TfidfVectorizer
-from ceiba.features.matrix import FeatureMatrix, as_features, stacked
+from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import checked, text_rows
 from ceiba.linear.solve import SolverSettings
-from ceiba.linear.tree_model import TreeModel, train_tree
 from ceiba.models import renamed_parameters
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
-from ceiba.models.disentangle import OverlapSettings, disentangle
+from ceiba.models.disentangle import OverlapSettings
 from ceiba.models.label_texts import in_class_order, kept_texts, with_documents
 from ceiba.models.linear_params import InstanceSettings, LinearModelSettings, SearchSettings, TreeSettings
+from ceiba.models.linear_recipe import (
+    LinearSettings,
+    add_documents,
+    check_label_embedding,
+    check_labels,
+    report_of,
+    train_linear,
+)
+from ceiba.models.model import TREE, Model, check_rows
 from ceiba.models.presets import Presets
+from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries
 from ceiba.models.sample_weights import matched_instances, weighted_positives
-from ceiba.tree.clustering import cluster_labels
-from ceiba.tree.embeddings import pifa, pii, unit_rows
-
-# Features kept of a label for clustering. Frequent labels have tens of thousands, which take most of the time and
-# change no figure: P@1/3/5 on a split of the Debian training set are 89.75/72.39/59.04 with all and 89.80/72.37/58.99
-# with 200.
-PIFA_FEATURES = 512
+from ceiba.retrieval.generator import SearchContext
+from ceiba.retrieval.tree_search import TreeSearch
 
 
 @parameters(TreeSettings, OverlapSettings, InstanceSettings, SolverSettings, SearchSettings, LinearModelSettings)
@@ -165,113 +166,39 @@ class XRLinear(Presets, PartitionedClassifier):
         elif not isinstance(X, FeatureMatrix):
             X = as_features(X)
         labels, classes = as_labels(y, classes)
-        self._check_labels(labels, classes)
+        settings = LinearSettings.of(self, seed=seed_from(self.random_state), n_threads=available_threads(self.n_jobs))
+        check_labels(labels, classes, settings)
         label_texts = in_class_order(label_texts, classes)
-        self._check_embedding(len(classes), texts, label_texts)
+        check_label_embedding(settings, len(classes), texts=texts, label_texts=label_texts)
         self._check_documents(texts, label_texts)
         positives = weighted_positives(labels, relevance, self.relevance_norm)
         extra = None if matched is None else matched_instances(matched, self.tree, labels.n_rows)
-        seconds: dict[str, float] = {}
         started = time.perf_counter()
-        counts, n_train = labels.counts, labels.n_rows
-        if self.label_documents:
-            if isinstance(X, (FeatureMatrix, Sized)):
-                self._check_rows("Y", n_train, X.n_rows if isinstance(X, FeatureMatrix) else len(X))
-            X = chain(X, label_texts) if texts else stacked(X, label_texts)
-            positives = with_documents(positives, n_train)
-        features, vectorizer = self._fit_features(X, n_train + self.label_documents * len(classes), progress)
-        seconds["features"] = time.perf_counter() - started
+        n_train = labels.n_rows
+        vectorizer, label_rows = None, None
+        if texts:
+            X, vectorizer = self._fit_vectorizer(X, n_train, label_texts, progress)
+            if settings.needs_label_texts:
+                label_rows = as_features(vectorizer.transform(label_texts))
+            if self.label_documents:
+                positives = with_documents(positives, n_train)
+        else:
+            check_rows("Y", n_train, X.n_rows)
+            if self.label_documents:
+                X, positives = add_documents(X, positives, label_texts)
+        seconds = {"features": time.perf_counter() - started}
 
-        embeddings = None if self.tree is not None else self._embed(features, positives, label_texts, vectorizer)
-        partitions = []
-        for t, seed in enumerate(np.random.SeedSequence(seed_from(self.random_state)).generate_state(self.n_trees)):
-            name = "tree" if self.n_trees == 1 else f"tree {t + 1}/{self.n_trees}"
-            partitions.append(self._fit_tree(features, positives, embeddings, extra, int(seed), name, progress))
+        trees = train_linear(X, positives, settings, label_rows=label_rows, matched=extra, progress=progress)
 
-        self._forget()
-        self.partitions_, self.vectorizer_ = partitions, vectorizer
-        self.classes_, self.n_features_in_ = classes, features.n_features
-        self.label_counts_, self.n_train_ = counts, n_train
-        self.label_texts_ = kept_texts(label_texts)
-        self._set_feature_names(names)
-        for t, partition in enumerate(partitions):
-            seconds.update({f"tree {t + 1} {name}": value for name, value in partition.seconds.items()})
-        self.fit_report_ = {"seconds": seconds, "work": [partition.work() for partition in partitions]}
+        space = LabelSpace(classes, labels.counts, n_train, kept_texts(label_texts))
+        owner = type(self).__name__
+        queries: QueryMaker = FeatureQueries(X.n_features, names, owner=owner)
+        if texts:
+            queries = VectorizerQueries(vectorizer, X.n_features, owner=owner)
+        context = SearchContext(self.beam_size, self.combine, settings.n_threads)
+        model = Model(space, queries, (TreeSearch(trees, len(space)),), TREE, context, self.prediction_threshold)
+        self.__dict__.update(model_=model, fit_report_=report_of(trees, seconds))
         return self
-
-    def _fit_tree(
-        self,
-        X: FeatureMatrix,
-        positives: InstanceLists,
-        embeddings: Any,
-        matched: InstanceLists | None,
-        seed: int,
-        name: str,
-        progress: Progress | None,
-    ) -> TreeModel:
-        n_threads = available_threads(self.n_jobs)
-        started = time.perf_counter()
-        tree = self.tree
-        if tree is None:
-            tree = cluster_labels(
-                embeddings,
-                label_counts=np.diff(positives.ptr),
-                branching_factor=self.branching_factor,
-                max_leaf_size=self.max_leaf_size,
-                random_state=seed,
-                n_threads=n_threads,
-                progress=stage(progress, f"clustering of {name}", positives.n_nodes),
-            )
-        seconds = {"clustering": time.perf_counter() - started}
-        settings = settings_of(self, SolverSettings)
-        options: dict[str, Any] = {
-            "negatives": self.negatives,
-            "beam_size": self.beam_size,
-            "combine": self.combine,
-            "seed": seed,
-            "n_threads": n_threads,
-            "progress": progress,
-            "name": name,
-        }
-        if self.overlap > 1:
-            overlap = settings_of(self, OverlapSettings)
-            tree, learned = disentangle(X, positives, tree, settings, overlap, **options)
-            seconds.update(learned)
-        partition = train_tree(X, positives, tree, settings, matched=matched, **options)
-        partition.seconds = {**seconds, **partition.seconds}
-        return partition
-
-    def _check_labels(self, labels: Labels, classes: NDArray) -> None:
-        if labels.n_rows == 0:
-            raise InputError("Y is empty: it has 0 rows.")
-        if len(classes) == 0:
-            raise InputError("Y holds no labels at all.")
-        empty = np.flatnonzero(labels.counts == 0)
-        if len(empty) and (self.empty_labels == "error" or len(empty) == len(classes)):
-            raise InputError(
-                f"{len(empty)} of the {len(classes)} labels in Y are never positive, {classes[empty[0]]!r} for one; "
-                'drop their columns, set empty_labels="keep", or split Y by ceiba.MultilabelStratifiedKFold.'
-            )
-        if self.tree is not None and self.tree.n_labels != len(classes):
-            raise InputError(f"tree has {self.tree.n_labels} labels, Y has {len(classes)}.")
-
-    def _check_embedding(self, n_labels: int, texts: bool, label_texts: Any) -> None:
-        kind = self.label_embedding
-        if self.tree is not None:
-            return
-        if not isinstance(kind, str):
-            if kind.ndim != 2 or kind.shape[0] != n_labels:
-                raise InputError(
-                    f"label_embedding must have {n_labels} rows, one per label; its shape is {kind.shape}."
-                )
-            as_features(kind, name="label_embedding")
-        elif "text" in kind:
-            if not texts:
-                raise InputError(f"label_embedding={kind!r} needs X to be texts.")
-            if label_texts is None:
-                raise InputError(
-                    f"label_embedding={kind!r} needs label_texts, one for each of the {n_labels} labels; got none."
-                )
 
     def _check_documents(self, texts: bool, label_texts: Any) -> None:
         if not self.label_documents:
@@ -282,40 +209,23 @@ class XRLinear(Presets, PartitionedClassifier):
             kind = "texts" if texts else "features"
             raise InputError(f"label_documents=True needs label_texts to be {kind}, as X is.")
 
-    def _fit_features(self, X: Any, n_rows: int, progress: Progress | None) -> tuple[FeatureMatrix, Any]:
-        if isinstance(X, FeatureMatrix):
-            self._check_rows("Y", n_rows, X.n_rows)
-            return X, None
-        if isinstance(X, Sized):
-            self._check_rows("Y", n_rows, len(X))
+    def _fit_vectorizer(
+        self, texts: Any, n_train: int, label_texts: Any, progress: Progress | None
+    ) -> tuple[FeatureMatrix, Any]:
+        """Return the features of the training texts and, where they are documents, of the label texts below."""
+        n_rows = n_train
+        if isinstance(texts, Sized):
+            check_rows("Y", n_train, len(texts))
+        if self.label_documents:
+            texts, n_rows = chain(texts, label_texts), n_train + len(label_texts)
         if self.vectorizer is None:
             raise InputError("X holds texts, but vectorizer is None.")
         own = isinstance(self.vectorizer, str)
         vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
         stage(progress, "features", n_rows)
-        rows = X if isinstance(vectorizer, TfidfVectorizer) else checked(X)
+        rows = texts if isinstance(vectorizer, TfidfVectorizer) else checked(texts)
         features = as_features(vectorizer.fit_transform(rows))
-        self._check_rows("Y", n_rows, features.n_rows)
+        check_rows("Y", n_rows, features.n_rows)
         if progress is not None:
             progress("features", n_rows, n_rows)
         return features, vectorizer
-
-    def _embed(self, X: FeatureMatrix, positives: InstanceLists, label_texts: Any, vectorizer: Any) -> Any:
-        kind = self.label_embedding
-        if not isinstance(kind, str):
-            if sp.issparse(kind):
-                return unit_rows(as_features(kind).to_scipy())
-            dense = np.asarray(kind, np.float32)
-            lengths = np.linalg.norm(dense, axis=1, keepdims=True)
-            return np.ascontiguousarray(dense / np.where(lengths > 0, lengths, 1))
-        if kind == "pii":
-            return pii(positives, X.n_rows)
-        parts = []
-        if "pifa" in kind:
-            plain = InstanceLists(positives.ptr, positives.indices)
-            parts.append(pifa(X, plain, max_features=PIFA_FEATURES, n_threads=available_threads(self.n_jobs)))
-        if "text" in kind:
-            parts.append(as_features(vectorizer.transform(label_texts)))
-        if len(parts) == 1 and "text" not in kind:
-            return parts[0]
-        return unit_rows(sp.hstack([part.to_scipy() for part in parts], format="csr"))

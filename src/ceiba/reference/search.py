@@ -34,7 +34,7 @@ def log_score(margin: NDArray, combine: str) -> NDArray:
 
 
 class Searcher:
-    """Searches trees of trained layers; interface and results are those of `ceiba.retrieval.tree_search.TreeSearcher`.
+    """Searches trees of trained layers; interface and results are those of `ceiba.retrieval.tree_search.TreeSearch`.
 
     Every node of every level is scored for every row first, in double precision.
     """

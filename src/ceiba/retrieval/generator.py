@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._progress import Report
+from ceiba.io.registry import Component
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int32]]  # ascending labels of each row: offsets, and labels
+LabelFilter = NDArray[np.int32] | Pairs  # labels for all rows, or those of each row
 
 
 class SearchContext(NamedTuple):
@@ -26,9 +28,9 @@ class SearchContext(NamedTuple):
     combine : str
         How margins become scores and combine down a tree, see `XRLinear`. "log-" forms: scores are logarithms.
     n_threads : int
-    denied : Pairs or None
+    denied : LabelFilter or None
         Labels that a row must not get.
-    allowed : Pairs or None
+    allowed : LabelFilter or None
         The only labels that a row may get; None allows all.
     least : float
         Labels of a lower score are left out.
@@ -39,8 +41,8 @@ class SearchContext(NamedTuple):
     beam_size: int = 10
     combine: str = "l3-hinge"
     n_threads: int = 1
-    denied: Pairs | None = None
-    allowed: Pairs | None = None
+    denied: LabelFilter | None = None
+    allowed: LabelFilter | None = None
     least: float = -np.inf
     progress: Report | None = None
 
@@ -51,14 +53,16 @@ class SearchContext(NamedTuple):
 
     def part(self, begin: int, end: int) -> SearchContext:
         """Return the context of the rows from `begin` up to `end`; without `progress`, which counts all rows."""
-        denied, allowed = (pairs if pairs is None else part_of(pairs, begin, end) for pairs in self[3:5])
+        denied, allowed = (part_of(labels, begin, end) for labels in (self.denied, self.allowed))
         return self._replace(denied=denied, allowed=allowed, progress=None)
 
 
-def part_of(pairs: Pairs, begin: int, end: int) -> Pairs:
-    """Return the pairs of the rows from `begin` up to `end`."""
-    ptr, labels = pairs
-    return ptr[begin : end + 1] - ptr[begin], labels[ptr[begin] : ptr[end]]
+def part_of(labels: LabelFilter | None, begin: int, end: int) -> LabelFilter | None:
+    """Return the labels for the rows from `begin` up to `end`."""
+    if not isinstance(labels, tuple):
+        return labels
+    ptr, ids = labels
+    return ptr[begin : end + 1] - ptr[begin], ids[ptr[begin] : ptr[end]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Evidence:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-class CandidateGenerator(Protocol):
+class CandidateGenerator(Component, Protocol):
     """Finds labels for rows and scores them.
 
     A generator does not change after it is made, so any number of threads may use it at once. A class that derives from

@@ -1,50 +1,57 @@
-"""Scores of a search blended with how near a text's embedding is to a label's."""
+"""Scores of a generator fused with how near a text's embedding is to a label's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
-from ceiba._progress import Report
-from ceiba.features.matrix import EMBEDDING, FeatureMatrix
+from ceiba._params import Flag, Interval
+from ceiba.errors import ModelFormatError
+from ceiba.features.matrix import EMBEDDING
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
+from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.searcher import Filter, Searcher
 
-# The search's best labels whose cosines count. With 200 a text's first five were as good as with all (validation split
-# of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.
+# The best labels of the source whose cosines count. With 200 a text's first five were as good as with all (validation
+# split of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.
 N_CANDIDATES = 200
 _CELLS = 2**24  # of the matrix of all cosines made at once
 _ABOVE_0 = np.nextafter(np.float32(0), np.float32(1))
 _ROWS = 4096  # searched at once, so that no more of what is reached is in memory
 
 
-class FusedSearcher:
-    """Ranks labels by a search's score and by the cosine between the embeddings of the text and of the label.
+@component("score-fusion", "generator")
+class ScoreFusion(CandidateGenerator):
+    """Ranks labels by another generator's score and by the cosine between the embeddings of the text and of the label.
 
-    A label's score is (s + weight x max(0, cosine)) / (1 + weight), where s is the search's score in (0, 1], or the
-    logarithm of it where the search's scores are logarithms.
+    A label's score is (s + weight x max(0, cosine)) / (1 + weight), where s is the source's score in (0, 1]. Where
+    scores are logarithms, it is the logarithm of that.
 
     Parameters
     ----------
-    searcher : Searcher
+    source : CandidateGenerator
     label_embeddings : ndarray of shape (L, d), float32
         Rows of length 1, or 0. The block "embedding" of a text's features is of length 1 too.
     weight : float
-        What the cosine counts beside the search's score.
-    everywhere : bool
-        False: cosines count for the best `N_CANDIDATES` labels of the search. Further labels count with a cosine of 0,
-        which leaves them below. True: cosines count for all labels, those that the search does not reach have a score
+        What the cosine counts beside the source's score.
+    exhaustive : bool
+        False: cosines count for the best `N_CANDIDATES` labels of the source. Further labels count with a cosine of 0,
+        which leaves them below. True: cosines count for all labels, those that the source does not reach have a score
         of 0 there. It is for labels whose embeddings say more than their training texts. It takes L x d
         multiplications a row. Labels at 0 are none.
+    name : str, default="score_fusion"
 
     Notes
     -----
-    The k best labels are the first of any longer ranking, scores included. With k None a ranking has as many labels as
-    the search reaches; with `everywhere` up to `N_CANDIDATES` more.
+    The k best labels are the first of any longer ranking, scores included. With n None a ranking has as many labels as
+    the source reaches; with `exhaustive` up to `N_CANDIDATES` more.
 
     References
     ----------
@@ -54,182 +61,177 @@ class FusedSearcher:
       labels and classifiers side by side.
     """
 
+    kind: ClassVar[str]
+
     def __init__(
         self,
-        searcher: Searcher,
+        source: CandidateGenerator,
         label_embeddings: NDArray[np.float32],
         weight: float,
         *,
-        everywhere: bool,
+        exhaustive: bool,
+        name: str = "score_fusion",
     ):
-        self._searcher, self._labels, self.weight = searcher, label_embeddings, weight
-        self._everywhere, self.logarithms = everywhere, searcher.logarithms
+        self.source, self.label_embeddings, self.weight = source, label_embeddings, weight
+        self.exhaustive, self.name = exhaustive, name
 
-    def rank(
-        self,
-        X: FeatureMatrix,
-        k: int,
-        beam_size: int,
-        *,
-        filter: Filter | None = None,
-        n_threads: int = 1,
-        progress: Report | None = None,
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    def rank(self, Q: Queries, k: int, *, ctx: SearchContext) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the k best labels of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
-        ids, scores = np.full((X.n_rows, k), -1, np.int32), np.full((X.n_rows, k), -np.inf, np.float32)
+        ids, scores = np.full((Q.n_rows, k), -1, np.int32), np.full((Q.n_rows, k), -np.inf, np.float32)
         begin = 0
-        for part in self._blocks(X, k, beam_size, filter, -np.inf, n_threads, progress):
+        for part in self._blocks(Q, k, ctx):
             end = begin + len(part.ptr) - 1
             ids[begin:end], scores[begin:end] = part.padded(k)
             begin = end
         return ids, scores
 
-    def top_k(
-        self,
-        X: FeatureMatrix,
-        k: int | None,
-        beam_size: int,
-        *,
-        filter: Filter | None = None,
-        least: float = -np.inf,
-        n_threads: int = 1,
-        progress: Report | None = None,
-    ) -> Ranked:
-        """Return the k best labels of each row, with k None as many as the notes say, of at least some score."""
-        parts = [_NONE, *self._blocks(X, k, beam_size, filter, least, n_threads, progress)]
+    def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
+        """Return the n best labels of each row, with n None as many as the notes say."""
+        parts = [_NONE, *self._blocks(Q, n, ctx)]
         sizes = np.concatenate([np.diff(part.ptr) for part in parts])
         ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         return Ranked(
             ptr, np.concatenate([part.ids for part in parts]), np.concatenate([part.scores for part in parts])
         )
 
-    def nodes(self, X: FeatureMatrix, depth: int, beam_size: int, *, tree: int = 0, n_threads: int = 1) -> Ranked:
-        """Return the beam of nodes, which have no texts: the search's own."""
-        return self._searcher.nodes(X, depth, beam_size, tree=tree, n_threads=n_threads)
-
-    def score_labels(
-        self,
-        X: FeatureMatrix,
-        ptr: NDArray[np.int64],
-        labels: NDArray[np.int32],
-        *,
-        tree: int | None = None,
-        n_threads: int = 1,
+    def score(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
     ) -> NDArray[np.float32]:
-        """Return the score of given labels, in their order; with a number of a tree that in it, without cosines."""
-        own = self._searcher.score_labels(X, ptr, labels, tree=tree, n_threads=n_threads)
-        if tree is not None:
-            return own
-        return self._out(self._mix(self._plain(own), self.cosines(X, ptr, labels, n_threads)))
+        """Return the scores of given labels, in their order."""
+        own = _plain(self.source.score(Q, ptr, labels, ctx=ctx), ctx)
+        return _out(self._fuse(own, self.cosines(Q, ptr, labels, ctx.n_threads)), ctx)
 
-    def _blocks(
-        self,
-        X: FeatureMatrix,
-        k: int | None,
-        beam_size: int,
-        filter: Filter | None,
-        least: float,
-        n_threads: int,
-        progress: Report | None,
-    ) -> Iterator[Ranked]:
+    def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
+        """Return the details "cosine" and "cosine_weight"."""
+        pair = np.array([0, 1], np.int64), np.array([label], np.int32)
+        cosine, score = self.cosines(Q, *pair)[0], self.score(Q, *pair, ctx=ctx)[0]
+        return Evidence(self.name, float(score), {"cosine": float(cosine), "cosine_weight": self.weight})
+
+    def cosines(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1
+    ) -> NDArray[np.float32]:
+        """Return the cosine between each row and its labels."""
+        embeddings = np.ascontiguousarray(Q.features.block(EMBEDDING))
+        return core.inner_products(embeddings, self.label_embeddings, ptr, labels, n_threads)
+
+    def _blocks(self, Q: Queries, k: int | None, ctx: SearchContext) -> Iterator[Ranked]:
         """Yield the rankings of blocks of rows, whose bounds do not depend on k where all cosines are multiplied."""
         rows = _ROWS
-        if self._everywhere or k is None:
-            rows = max(1, min(rows, _CELLS // len(self._labels)))
-        for begin in range(0, X.n_rows, rows):
-            end = min(begin + rows, X.n_rows)
-            part, excluded = X.part(begin, end), filter
-            if filter is not None:
-                first, last = filter[0][begin], filter[0][end]
-                excluded = filter[0][begin : end + 1] - first, filter[1][first:last]
-            most = None if k is None or self._everywhere else max(k, N_CANDIDATES)
-            reached = self._searcher.top_k(part, most, beam_size, filter=excluded, n_threads=n_threads)
-            if self._everywhere:
-                yield self._of_all(part, k, reached, excluded, least)
-            else:
-                yield self._of_reached(part, k, reached, least, n_threads)
-            if progress is not None:
-                progress(end)
+        if self.exhaustive or k is None:
+            rows = max(1, min(rows, _CELLS // len(self.label_embeddings)))
+        n = None if k is None or self.exhaustive else max(k, N_CANDIDATES)
+        for begin in range(0, Q.n_rows, rows):
+            end = min(begin + rows, Q.n_rows)
+            part, own = Q.part(begin, end), ctx.part(begin, end)._replace(least=-np.inf)
+            reached = self.source.candidates(part, n, ctx=own)
+            yield (
+                self._of_all(part, k, reached, ctx.least, own)
+                if self.exhaustive
+                else self._of_reached(part, k, reached, ctx.least, own)
+            )
+            if ctx.progress is not None:
+                ctx.progress(end)
 
-    def _of_reached(self, X: FeatureMatrix, k: int | None, reached: Ranked, least: float, n_threads: int) -> Ranked:
+    def _of_reached(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
         row, at = _entries(reached.ptr)
         place = at - reached.ptr[row]
         sizes = np.diff(reached.ptr)
-        own = self._plain(reached.scores)
+        own = _plain(reached.scores, ctx)
         if sizes.max(initial=0) <= N_CANDIDATES:
-            mixed = self._mix(own, self.cosines(X, reached.ptr, reached.ids, n_threads))
-            order = np.lexsort((reached.ids, -mixed, row))
+            fused = self._fuse(own, self.cosines(Q, reached.ptr, reached.ids, ctx.n_threads))
+            order = np.lexsort((reached.ids, -fused, row))
         else:
             candidate = place < N_CANDIDATES
             ptr = np.concatenate([[0], np.cumsum(np.minimum(sizes, N_CANDIDATES))]).astype(np.int64)
-            mixed = own / np.float32(1 + self.weight)  # of a cosine of 0
-            mixed[candidate] = self._mix(own[candidate], self.cosines(X, ptr, reached.ids[candidate], n_threads))
-            # Labels that are no candidates come in the search's order and after their equals, as with any other k.
-            order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -mixed, row))
-        return self._cut(X.n_rows, row, place, reached.ids[order], mixed[order], k, least)
+            fused = own / np.float32(1 + self.weight)  # of a cosine of 0
+            fused[candidate] = self._fuse(own[candidate], self.cosines(Q, ptr, reached.ids[candidate], ctx.n_threads))
+            # Labels that are no candidates come in the source's order and after their equals, as with any other k.
+            order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -fused, row))
+        return _cut(Q.n_rows, row, place, reached.ids[order], fused[order], k, least, ctx)
 
-    def _of_all(self, X: FeatureMatrix, k: int | None, reached: Ranked, filter: Filter | None, least: float) -> Ranked:
-        n_labels = len(self._labels)
-        cosine = self._embeddings(X) @ self._labels.T
+    def _of_all(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
+        n_labels = len(self.label_embeddings)
+        cosine = Q.features.block(EMBEDDING) @ self.label_embeddings.T
         row, _ = _entries(reached.ptr)
-        of_reached = self._mix(self._plain(reached.scores), cosine[row, reached.ids])
-        mixed = self._mix(np.float32(0), cosine)
-        mixed[row, reached.ids] = of_reached
-        if filter is not None:
-            mixed[_entries(filter[0])[0], filter[1]] = 0
-        numbers = np.diff(reached.ptr) + N_CANDIDATES if k is None else np.full(X.n_rows, k)
-        limit = np.maximum(_below_kth(mixed, min(int(numbers.max()), n_labels)), _ABOVE_0)
-        entry = np.flatnonzero(mixed >= limit)  # equals of the k-th, too: the lowest labels count
+        of_reached = self._fuse(_plain(reached.scores, ctx), cosine[row, reached.ids])
+        fused = self._fuse(np.float32(0), cosine)
+        fused[row, reached.ids] = of_reached
+        if ctx.allowed is not None:
+            allowed = np.zeros(fused.shape, bool)
+            allowed[_places(ctx.allowed)] = True
+            fused[~allowed] = 0
+        if ctx.denied is not None:
+            fused[_places(ctx.denied)] = 0
+        numbers = np.diff(reached.ptr) + N_CANDIDATES if k is None else np.full(Q.n_rows, k)
+        limit = np.maximum(_below_kth(fused, min(int(numbers.max()), n_labels)), _ABOVE_0)
+        entry = np.flatnonzero(fused >= limit)  # equals of the k-th, too: the lowest labels count
         row, label = np.divmod(entry, n_labels)
-        value = mixed.ravel()[entry]
+        value = fused.ravel()[entry]
         order = np.lexsort((label, -value, row))
-        place = np.arange(len(row)) - np.searchsorted(row, np.arange(X.n_rows))[row]
-        return self._cut(X.n_rows, row, place, label[order].astype(np.int32), value[order], numbers[row], least)
+        place = np.arange(len(row)) - np.searchsorted(row, np.arange(Q.n_rows))[row]
+        return _cut(Q.n_rows, row, place, label[order].astype(np.int32), value[order], numbers[row], least, ctx)
 
-    def _cut(
-        self,
-        n_rows: int,
-        row: NDArray[np.intp],
-        place: NDArray[np.int64],
-        ids: NDArray[np.int32],
-        mixed: NDArray[np.float32],
-        k: Any,
-        least: float,
-    ) -> Ranked:
-        """Return the first k of sorted entries that have a score of at least `least`; -inf is none."""
-        scores = self._out(mixed)
-        kept = (mixed > 0) & (scores >= least)
-        if k is not None:
-            kept &= place < k
-        sizes = np.bincount(row[kept], minlength=n_rows)
-        ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return Ranked(ptr, ids[kept], scores[kept])
+    def _fuse(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
+        fused = np.maximum(cosine, 0)
+        fused *= np.float32(self.weight)
+        fused += own
+        fused /= np.float32(1 + self.weight)
+        return fused
 
-    def cosines(
-        self, X: FeatureMatrix, ptr: NDArray[np.int64], labels: NDArray[np.int32], n_threads: int = 1
-    ) -> NDArray[np.float32]:
-        """Return the cosine between each row and its labels."""
-        embeddings = np.ascontiguousarray(self._embeddings(X))
-        return core.inner_products(embeddings, self._labels, ptr, labels, n_threads)
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the embeddings of labels; the source is saved by its model."""
+        writer.tensors(f"{self.name}.safetensors", {"embeddings": self.label_embeddings})
+        return {"name": self.name, "source": self.source.name, "weight": self.weight, "exhaustive": self.exhaustive}
 
-    def _embeddings(self, X: FeatureMatrix) -> NDArray[np.float32]:
-        return X.block(EMBEDDING)
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> ScoreFusion:
+        """Read what `save` wrote."""
+        name, source = fields.get("name", STRING), context.part(fields.get("source", STRING), fields)
+        shape = len(context.part("labels", fields)), context.part("queries", fields).dim
+        embeddings = read_label_embeddings(files, f"{name}.safetensors", shape)
+        weight = float(fields.get("weight", Interval(float, 0, None)))
+        return cls(source, embeddings, weight, exhaustive=bool(fields.get("exhaustive", Flag())), name=name)
 
-    def _mix(self, own: Any, cosine: NDArray[np.float32]) -> NDArray[np.float32]:
-        mixed = np.maximum(cosine, 0)
-        mixed *= np.float32(self.weight)
-        mixed += own
-        mixed /= np.float32(1 + self.weight)
-        return mixed
 
-    def _plain(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.exp(scores) if self.logarithms else scores
+def read_label_embeddings(files: FolderFiles, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Read embeddings of labels; ModelFormatError where they are not of the shape."""
+    embeddings, path = files.tensors(name).get("embeddings"), files.path(name)
+    if embeddings is None or embeddings.shape != shape or embeddings.dtype != np.float32:
+        raise ModelFormatError(f"{path} does not hold an embedding of {shape[1]} numbers for each label.")
+    if not np.isfinite(embeddings).all():
+        raise ModelFormatError(f"{path}: embeddings must be finite numbers.")
+    return embeddings
 
-    def _out(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self.logarithms:
-            return scores
-        with np.errstate(divide="ignore"):
-            return np.log(scores)
+
+def _plain(scores: NDArray[np.float32], ctx: SearchContext) -> NDArray[np.float32]:
+    return np.exp(scores) if ctx.logarithms else scores
+
+
+def _out(scores: NDArray[np.float32], ctx: SearchContext) -> NDArray[np.float32]:
+    if not ctx.logarithms:
+        return scores
+    with np.errstate(divide="ignore"):
+        return np.log(scores)
+
+
+def _cut(
+    n_rows: int,
+    row: NDArray[np.intp],
+    place: NDArray[np.int64],
+    ids: NDArray[np.int32],
+    fused: NDArray[np.float32],
+    k: Any,
+    least: float,
+    ctx: SearchContext,
+) -> Ranked:
+    """Return the first k of sorted entries that have a score of at least `least`; -inf is none."""
+    scores = _out(fused, ctx)
+    kept = (fused > 0) & (scores >= least)
+    if k is not None:
+        kept &= place < k
+    sizes = np.bincount(row[kept], minlength=n_rows)
+    ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return Ranked(ptr, ids[kept], scores[kept])
 
 
 def _below_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
@@ -245,6 +247,11 @@ def _below_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
 def _entries(ptr: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return the row of each entry, and its place among all."""
     return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)), np.arange(ptr[-1])
+
+
+def _places(labels: LabelFilter) -> tuple[Any, NDArray[np.int32]]:
+    """Return the index of labels in a matrix of all rows and labels."""
+    return (_entries(labels[0])[0], labels[1]) if isinstance(labels, tuple) else (slice(None), labels)
 
 
 _NONE = Ranked(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))

@@ -1,0 +1,273 @@
+"""The fitted model: what ``fit`` makes, what is saved, loaded and served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ceiba._params import Exactly, Interval, Options, check
+from ceiba.data.frames import column_values
+from ceiba.data.indicators import is_indicator
+from ceiba.data.label_space import LabelSpace
+from ceiba.data.labels import describe
+from ceiba.errors import InputError, InputTypeError, ModelFormatError
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
+from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
+from ceiba.linear.nodes import COMBINE_NAMES
+from ceiba.models.explain import Explanation, largest
+from ceiba.models.query_makers import QueryMaker, name_of_feature
+from ceiba.retrieval.generator import CandidateGenerator, SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.tree_search import TreeSearch
+
+TREE = "tree"  # the name of the generator that searches the label trees
+
+_K = [Interval(int, 1, None)]
+_K_OR_NONE = [Interval(int, 1, None), Exactly(None)]
+_N_FEATURES = [Interval(int, 0, None)]
+_TREE = [Interval(int, 0, None), Exactly(None)]
+_THRESHOLD = Interval(float, 0, 1)
+_DEFAULT = SearchContext()
+
+
+@component("model", "model")
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A fitted model, made of exchangeable parts.
+
+    Nothing in it changes after it is made, so any number of threads may ask it at once. An estimator makes it, and
+    passes its own parameters of today as the context. Without a context those of ``fit`` count.
+
+    Attributes
+    ----------
+    labels : LabelSpace
+    queries : QueryMaker
+        Makes queries of texts or features.
+    generators : tuple of CandidateGenerator
+        Each has a name of its own. Those that another one is made of stand before it.
+    answers_by : str
+        The name of the generator whose ranking is the model's answer.
+    context : SearchContext
+        What counts at prediction unless the caller says otherwise.
+    prediction_threshold : float
+        The score that `predict` asks for.
+    """
+
+    kind: ClassVar[str]
+    labels: LabelSpace
+    queries: QueryMaker
+    generators: tuple[CandidateGenerator, ...]
+    answers_by: str = TREE
+    context: SearchContext = _DEFAULT
+    prediction_threshold: float = 0.5
+
+    # ------------------------------------------------------------------ answers
+
+    def predict_topk(
+        self,
+        X: Any,
+        k: int = 5,
+        *,
+        filter: Any = None,
+        progress: Callable[[str, int, int], Any] | None = None,
+        context: SearchContext | None = None,
+    ) -> tuple[NDArray, NDArray[np.float32]]:
+        """Rank the k best labels of each row; see `PartitionedClassifier.predict_topk`."""
+        columns, scores = self.rank(X, k, filter=filter, progress=progress, context=context)
+        return self.labels.take(columns), scores
+
+    def rank(
+        self,
+        X: Any,
+        k: int = 5,
+        *,
+        filter: Any = None,
+        progress: Callable[[str, int, int], Any] | None = None,
+        context: SearchContext | None = None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the columns of the k best labels of each row, -1 where there are fewer, and their scores."""
+        check("k", k, _K, "predict_topk")
+        ctx = self.context if context is None else context
+        Q = self.queries.queries(X, ctx.n_threads)
+        if filter is not None:
+            pairs = self.labels.encode(filter, "filter")
+            check_rows("filter", pairs.shape[0], Q.n_rows)
+            ctx = ctx._replace(denied=(pairs.indptr.astype(np.int64), pairs.indices.astype(np.int32)))
+        if progress is not None:
+            n_rows = Q.n_rows
+            progress("predict", 0, n_rows)
+            ctx = ctx._replace(progress=lambda done: progress("predict", done, n_rows))
+        return self._ranker.rank(Q, min(k, len(self.labels)), ctx=ctx)
+
+    def decision_function(self, X: Any, k: int | None = None, *, context: SearchContext | None = None) -> sp.csr_array:
+        """Return the scores of the labels that the search reaches; see `PartitionedClassifier.decision_function`."""
+        check("k", k, _K_OR_NONE, "decision_function")
+        found = self._found(X, k, self.context if context is None else context)
+        return self._matrix(found, found.scores)
+
+    def predict(self, X: Any, *, threshold: float | None = None, context: SearchContext | None = None) -> sp.csr_array:
+        """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict`."""
+        ctx = self.context if context is None else context
+        least = self.prediction_threshold if threshold is None else threshold
+        if ctx.logarithms:
+            least = float(np.log(least)) if least > 0 else -np.inf
+        found = self._found(X, None, ctx._replace(least=least))
+        return self._matrix(found, np.ones(len(found.ids), np.int8))
+
+    def score_labels(self, X: Any, candidates: Any, *, context: SearchContext | None = None) -> Any:
+        """Score given labels only; see `PartitionedClassifier.score_labels`."""
+        ctx = self.context if context is None else context
+        Q = self.queries.queries(X, ctx.n_threads)
+        if is_indicator(candidates, len(self.labels)):
+            wanted = self.labels.encode(candidates, "candidates")
+            check_rows("candidates", wanted.shape[0], Q.n_rows)
+            ptr, ids = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
+            return sp.csr_array((self._ranker.score(Q, ptr, ids, ctx=ctx), ids, ptr), shape=wanted.shape)
+        rows = _candidate_rows(candidates)
+        check_rows("candidates", len(rows), Q.n_rows)
+        ids = np.array([self.labels.column(label, "candidates") for row in rows for label in row], np.int32)
+        ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        scores = self._ranker.score(Q, ptr, ids, ctx=ctx)
+        return np.split(scores, ptr[1:-1]) if rows else []
+
+    def explain(
+        self,
+        X: Any,
+        label: Any,
+        *,
+        n_features: int = 10,
+        tree: int | None = None,
+        context: SearchContext | None = None,
+    ) -> Explanation:
+        """Explain a label's score for one text; see `PartitionedClassifier.explain`."""
+        check("n_features", n_features, _N_FEATURES, "explain")
+        check("tree", tree, _TREE, "explain")
+        ctx = self.context if context is None else context
+        Q = self.queries.queries([X] if isinstance(X, str) else X, ctx.n_threads)
+        if Q.n_rows != 1:
+            raise InputError(f"explain takes one instance. Got {Q.n_rows} instead.")
+        column = self.labels.column(label)
+        path = self.tree_search.explain(Q, column, ctx=ctx, tree=tree)
+        more = {} if self.answers_by == TREE else self._ranker.explain(Q, column, ctx=ctx).details
+        return Explanation(
+            label,
+            path.details["tree"],
+            path.score,
+            largest(path.details["steps"], n_features, name_of_feature(self.queries)),
+            more.get("cosine"),
+            more.get("cosine_weight", 0.0),
+        )
+
+    def match(
+        self, X: Any, k: int = 10, *, tree: int = 0, beam_size: int | None = None, context: SearchContext | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the bottom clusters that the matcher finds for each row; see `PartitionedClassifier.match`."""
+        check("k", k, _K, "match")
+        ctx = self.context if context is None else context
+        Q, search = self.queries.queries(X, ctx.n_threads), self.tree_search
+        search.check_tree(tree)
+        model = search.trees[tree]
+        depth = model.tree.depth - 1
+        if depth == 0:
+            score = 0.0 if ctx.logarithms else 1.0
+            return np.zeros((Q.n_rows, 1), np.int32), np.full((Q.n_rows, 1), score, np.float32)
+        k = min(k, len(model.layers[depth].child_ptr) - 1)
+        beam = max(k, ctx.beam_size) if beam_size is None else beam_size
+        return search.nodes(Q, depth, tree=tree, ctx=ctx._replace(beam_size=beam)).padded(k)
+
+    # ------------------------------------------------------------------ parts
+
+    def generator(self, name: str) -> CandidateGenerator:
+        """Return a generator by its name; InputError where the model has none of it."""
+        for each in self.generators:
+            if each.name == name:
+                return each
+        raise InputError(f"The model has no generator {name!r}; it has {[each.name for each in self.generators]}.")
+
+    @cached_property
+    def tree_search(self) -> TreeSearch:
+        """The generator that searches the label trees."""
+        return cast(TreeSearch, self.generator(TREE))
+
+    @cached_property
+    def _ranker(self) -> CandidateGenerator:
+        return self.generator(self.answers_by)
+
+    def _found(self, X: Any, k: int | None, ctx: SearchContext) -> Ranked:
+        Q: Queries = self.queries.queries(X, ctx.n_threads)
+        return self._ranker.candidates(Q, None if k is None else min(k, len(self.labels)), ctx=ctx)
+
+    def _matrix(self, found: Ranked, data: NDArray) -> sp.csr_array:
+        """Return a value for each label found; without a copy, which SciPy makes of offsets and ids that differ."""
+        ptr = found.ptr.astype(found.ids.dtype) if found.ptr[-1] <= np.iinfo(found.ids.dtype).max else found.ptr
+        matrix = sp.csr_array((data, found.ids, ptr), shape=(len(ptr) - 1, len(self.labels)))
+        matrix.sort_indices()
+        return matrix
+
+    # ------------------------------------------------------------------ on disk
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write all parts."""
+        return {
+            "labels": save_component(self.labels, writer),
+            "queries": save_component(self.queries, writer),
+            "generators": [save_component(each, writer) for each in self.generators],
+            "answers_by": self.answers_by,
+            "beam_size": self.context.beam_size,
+            "combine": self.context.combine,
+            "prediction_threshold": self.prediction_threshold,
+        }
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Model:
+        """Read what `save` wrote."""
+        parts: dict[str, Any] = {}
+        loading = replace(context, parts=parts)
+        for name in ("labels", "queries"):
+            parts[name] = load_component(name, files, fields.within(name), loading)
+        generators = []
+        for number, values in enumerate(fields.get("generators", LIST)):
+            if not OBJECT.accepts(values):
+                raise ModelFormatError(f"{fields.path}: the entry {number} of 'generators' is not an object.")
+            generators.append(load_component("generator", files, Fields(values, fields.path), loading))
+            name = generators[-1].name
+            if name in parts:
+                raise ModelFormatError(f"{fields.path} has two parts of the name {name!r}.")
+            if name == TREE and generators[-1].kind != TreeSearch.kind:
+                raise ModelFormatError(f"{fields.path}: the generator {TREE!r} searches no trees.")
+            parts[name] = generators[-1]
+        answers_by = fields.get("answers_by", STRING)
+        if answers_by not in parts or answers_by in ("labels", "queries"):
+            raise ModelFormatError(f"{fields.path}: 'answers_by' names no generator of the model: {answers_by!r}.")
+        search = SearchContext(
+            beam_size=fields.get("beam_size", Interval(int, 1, None)),
+            combine=fields.get("combine", Options(*COMBINE_NAMES)),
+        )
+        threshold = float(fields.get("prediction_threshold", _THRESHOLD))
+        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold)
+
+
+def check_rows(name: str, given: int, expected: int) -> None:
+    """Raise InputError where an argument has another number of rows than X."""
+    if given != expected:
+        raise InputError(f"{name} has {given} rows, X has {expected}.")
+
+
+def _candidate_rows(candidates: Any) -> list[list[Any]]:
+    if isinstance(candidates, str) or not isinstance(candidates, Iterable):
+        raise InputTypeError(f"candidates must be a sequence of label lists, not {describe(candidates)}.")
+    rows = []
+    given = column_values(candidates)
+    for number, row in enumerate(candidates if given is None else given):
+        if isinstance(row, (str, bytes)) or not isinstance(row, Iterable):
+            raise InputTypeError(f"candidates, row {number}: expected a list of labels, found {describe(row)}.")
+        rows.append(list(row))
+    return rows
