@@ -21,7 +21,7 @@ struct Row {
     float score;
 };
 
-bool better(const Row& a, const Row& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
+bool ranks_before(const Row& a, const Row& b) { return a.score != b.score ? a.score > b.score : a.id < b.id; }
 
 // The best rows so far, the last of them on top.
 class BestRows {
@@ -36,11 +36,11 @@ class BestRows {
         const Row row{id, score};
         if (rows_.size() < n_) {
             rows_.push_back(row);
-            std::push_heap(rows_.begin(), rows_.end(), better);
-        } else if (better(row, rows_.front())) {
-            std::pop_heap(rows_.begin(), rows_.end(), better);
+            std::push_heap(rows_.begin(), rows_.end(), ranks_before);
+        } else if (ranks_before(row, rows_.front())) {
+            std::pop_heap(rows_.begin(), rows_.end(), ranks_before);
             rows_.back() = row;
-            std::push_heap(rows_.begin(), rows_.end(), better);
+            std::push_heap(rows_.begin(), rows_.end(), ranks_before);
         }
     }
     size_t size() const { return n_; }  // n
@@ -48,7 +48,7 @@ class BestRows {
     float limit() const { return rows_.size() < n_ ? least_ : std::max(least_, rows_.front().score); }
 
     const std::vector<Row>& sorted() {
-        std::sort(rows_.begin(), rows_.end(), better);
+        std::sort(rows_.begin(), rows_.end(), ranks_before);
         return rows_;
     }
 
