@@ -1,4 +1,5 @@
 #include "bind/arrays.hpp"
+#include "bind/enums.hpp"
 #include "core/layer_trainer.hpp"
 
 namespace ceiba::bind {
@@ -23,16 +24,11 @@ nb::dict to_dict(LayerArrays&& layer) {
 void bind_layers(nb::module_& m) {
     using namespace nb::literals;
 
-    nb::dict losses;
-    losses["squared_hinge"] = static_cast<int>(Loss::squared_hinge);
-    losses["hinge"] = static_cast<int>(Loss::hinge);
-    losses["logistic"] = static_cast<int>(Loss::logistic);
-    m.attr("LOSSES") = losses;
-    nb::dict types;
-    types["float32"] = static_cast<int>(ValueType::float32);
-    types["float16"] = static_cast<int>(ValueType::float16);
-    types["float8"] = static_cast<int>(ValueType::float8);
-    m.attr("WEIGHT_DTYPES") = types;
+    m.attr("LOSSES") = numbers_by_name(kLossNames);
+    m.attr("WEIGHT_DTYPES") = numbers_by_name(kValueTypeNames);
+    m.attr("NARROW_CHILDREN") = kNarrowChildren;
+    m.attr("PADDED_CHILDREN") = kPad;
+    m.attr("SLACK_BYTES") = kSlack;
 
     m.def("train_parents",
           [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Matrix<float> dense, int64_t cols,
@@ -49,7 +45,8 @@ void bind_layers(nb::module_& m) {
                       "child offsets do not fit the parents");
               require(static_cast<int64_t>(threshold.shape(0)) == positive.count, "thresholds do not fit the children");
               require(first_parent >= 0 && (lanes == 8 || lanes == 16), "first parent or lanes out of range");
-              require(loss >= 0 && loss <= 2 && value_type >= 0 && value_type <= 2, "unknown loss or value type");
+              require_number(loss, kLossNames, "unknown loss");
+              require_number(value_type, kValueTypeNames, "unknown value type");
               for (int64_t p = 0; p < matched.count; ++p) {
                   for (int64_t i = matched.ptr[p] + 1; i < matched.ptr[p + 1]; ++i) {
                       require(matched.indices[i - 1] < matched.indices[i], "matched instances do not ascend");

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "bind/arrays.hpp"
+#include "bind/enums.hpp"
 #include "core/inner_products.hpp"
 #include "core/searcher.hpp"
 
@@ -51,7 +52,7 @@ class BoundSearcher {
         v.bucket = hold<uint32_t>(d["bucket"], &v.buckets_length);
         v.stream = hold<uint8_t>(d["stream"], &v.stream_length);
         const int type = nb::cast<int>(d["value_type"]);
-        require(type >= 0 && type <= 2, "damaged model: unknown value type");
+        require_number(type, kValueTypeNames, "damaged model: unknown value type");
         v.value_type = static_cast<ValueType>(type);
         v.scale = hold_exactly<float>(d["scale"], v.parents);
         return v;
@@ -77,7 +78,8 @@ class BoundSearcher {
 };
 
 SearchOptions search_options(int64_t beam, int64_t k, int combine, int threads) {
-    require(beam >= 1 && k >= 0 && combine >= 0 && combine <= 3, "search options out of range");
+    require(beam >= 1 && k >= 0, "search options out of range");
+    require_number(combine, kCombineNames, "unknown way to combine scores");
     return {beam, k, static_cast<Combine>(combine), std::max(1, threads)};
 }
 
@@ -188,12 +190,7 @@ class Filter {
 void bind_search(nb::module_& m) {
     using namespace nb::literals;
 
-    nb::dict combine;
-    combine["l1-hinge"] = static_cast<int>(Combine::l1_hinge);
-    combine["l2-hinge"] = static_cast<int>(Combine::l2_hinge);
-    combine["l3-hinge"] = static_cast<int>(Combine::l3_hinge);
-    combine["sigmoid"] = static_cast<int>(Combine::sigmoid);
-    m.attr("COMBINE") = combine;
+    m.attr("COMBINE") = numbers_by_name(kCombineNames);
 
     nb::class_<BoundSearcher>(m, "Searcher")
         .def(nb::init<nb::list, int64_t>(), "trees"_a, "labels"_a)

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "bind/arrays.hpp"
+#include "bind/enums.hpp"
 #include "core/text/features.hpp"
 
 namespace ceiba::bind {
@@ -52,7 +53,7 @@ NgramOptions ngram_options(const std::vector<int64_t>& sizes) {
 }
 
 Weighing weighing(bool sublinear, int norm, double character_weight, const NgramOptions& options, int64_t n_words) {
-    require(norm >= 0 && norm <= 2, "unknown norm");
+    require_number(norm, kNormNames, "unknown norm");
     require(n_words <= std::numeric_limits<int32_t>::max(), "too many columns");
     Weighing w;
     w.sublinear = sublinear;
@@ -138,6 +139,9 @@ void require_kind(int kind) { require(kind >= 0 && kind < kKinds, "unknown kind 
 
 void bind_text(nb::module_& m) {
     using namespace nb::literals;
+
+    m.attr("NORMS") = numbers_by_name(kNormNames);
+    m.attr("NGRAM_KINDS") = numbers_by_name(kKindNames);
 
     nb::class_<CharTables>(m, "CharTables")
         .def("review",

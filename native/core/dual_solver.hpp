@@ -19,6 +19,7 @@
 namespace ceiba {
 
 enum class Loss : int { squared_hinge = 0, hinge = 1, logistic = 2 };
+inline constexpr const char* kLossNames[] = {"squared_hinge", "hinge", "logistic"};  // by number
 
 struct SolverOptions {
     Loss loss = Loss::squared_hinge;

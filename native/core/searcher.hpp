@@ -16,6 +16,7 @@ namespace ceiba {
 // How a node's margin m becomes a score in (0, 1]; a path's score is the product down the tree. The search works with
 // logarithms, under which every form is a sum.
 enum class Combine : int { l1_hinge = 0, l2_hinge = 1, l3_hinge = 2, sigmoid = 3 };
+inline constexpr const char* kCombineNames[] = {"l1-hinge", "l2-hinge", "l3-hinge", "sigmoid"};  // by number
 
 struct TreeView {
     std::vector<LayerView> layers;

@@ -28,6 +28,7 @@ inline constexpr int kNarrowChildren = 240;  // a larger chunk is wide
 inline constexpr int kSlack = 64;            // bytes after the last record that vector loads may touch
 
 enum class ValueType : int { float32 = 0, float16 = 1, float8 = 2 };
+inline constexpr const char* kValueTypeNames[] = {"float32", "float16", "float8"};  // by number
 
 // Arrays of one level; the names are those of the tensors on disk.
 struct LayerArrays {

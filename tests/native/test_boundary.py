@@ -417,3 +417,8 @@ def test_texts_that_are_none(texts):
     for call in (counter().count, text_features().rows):
         with pytest.raises(TypeError, match="str"):
             call(texts)
+
+
+@pytest.mark.parametrize("name", ["LOSSES", "WEIGHT_DTYPES", "COMBINE", "NORMS", "NGRAM_KINDS"])
+def test_enumerations_are_numbered_from_0(name):
+    assert list(getattr(core, name).values()) == list(range(len(getattr(core, name))))

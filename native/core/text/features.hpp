@@ -13,6 +13,7 @@
 namespace ceiba {
 
 enum class Norm : int { none = 0, l1 = 1, l2 = 2 };
+inline constexpr const char* kNormNames[] = {"none", "l1", "l2"};  // by number
 
 // How counts become features. Columns below `first_character` are words.
 struct Weighing {

@@ -14,7 +14,8 @@ struct Sizes {
     int64_t fewest = 1, most = 0;
 };
 
-inline constexpr int kKinds = 2;  // words, characters
+inline constexpr int kKinds = 2;
+inline constexpr const char* kKindNames[kKinds] = {"word", "char"};
 
 struct NgramOptions {
     Sizes sizes[kKinds];

@@ -37,8 +37,7 @@ from ceiba.features.vocabulary import for_core
 NgramRange = tuple[int, int]
 
 _SIZES = JsonList(COUNT, length=2)
-_KINDS = ("word", "char")  # the core's numbers
-_NORMS = {None: 0, "l1": 1, "l2": 2}
+_KINDS = tuple(core.NGRAM_KINDS)  # in the order of their numbers
 _FEW_TEXTS = 16
 
 # What a vectorizer was before it had these parameters. One that was saved without them keeps its words.
@@ -368,7 +367,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
                 *(for_core(self.vocabularies_.get(kind, {})) for kind in _KINDS),
                 self.idf_,
                 self.sublinear_tf,
-                _NORMS[self.norm],
+                core.NORMS[self.norm or "none"],
                 self.char_weight,
             )
         return ready
@@ -390,7 +389,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         if not keep:
             return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         n_words = len(columns[0]) if self.hash_features else len(self.vocabularies_.get("word", ()))
-        return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, _NORMS[self.norm], self.char_weight)
+        return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, core.NORMS[self.norm or "none"], self.char_weight)
 
     def _choose(self, counter: Any, n_rows: int) -> list[np.ndarray]:
         """Choose the features among the n-grams counted; return, per kind, the column of each, -1 where dropped."""

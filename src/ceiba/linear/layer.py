@@ -19,9 +19,9 @@ _VALUE_TYPES = {
     WEIGHT_DTYPES["float16"]: np.float16,
     WEIGHT_DTYPES["float8"]: np.uint8,
 }
-_NARROW = 240  # as in the core's weights.hpp
-_PAD = 16
-_SLACK = 64  # bytes after the last record
+_NARROW: int = core.NARROW_CHILDREN
+_PAD: int = core.PADDED_CHILDREN
+_SLACK: int = core.SLACK_BYTES  # after the last record
 
 # Array name -> the types it may have.
 _ARRAYS: dict[str, tuple[type, ...]] = {
