@@ -133,4 +133,4 @@ def _section(found: Mapping[str, Declared], indent: str) -> str:
             break_long_words=False,
             break_on_hyphens=False,
         )
-    return "".join(f"{indent}{line}\n" for line in lines) + "\n"
+    return "".join(f"{indent}{line}\n" for line in lines)

@@ -29,6 +29,7 @@ class Tree(NamedParameters, BaseEstimator):
     """A tree.
 
     {parameters}
+
     Attributes
     ----------
     height_ : float

@@ -389,7 +389,8 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         if not keep:
             return np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32)
         n_words = len(columns[0]) if self.hash_features else len(self.vocabularies_.get("word", ()))
-        return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, core.NORMS[self.norm or "none"], self.char_weight)
+        norm = core.NORMS[self.norm or "none"]
+        return counter.rows(*columns, self.idf_, n_words, self.sublinear_tf, norm, self.char_weight)
 
     def _choose(self, counter: Any, n_rows: int) -> list[np.ndarray]:
         """Choose the features among the n-grams counted; return, per kind, the column of each, -1 where dropped."""
