@@ -1,4 +1,7 @@
+#include <cmath>
+
 #include "bind/arrays.hpp"
+#include "core/neighbor_votes.hpp"
 #include "core/sparse_index.hpp"
 
 namespace ceiba::bind {
@@ -46,6 +49,35 @@ class BoundIndex {
     Array<float> list_step_;
     SparseIndex index_;
 };
+
+// The labels of rows, which are checked once.
+class BoundVotes {
+   public:
+    BoundVotes(Array<int64_t> ptr, Array<int32_t> indices, int64_t labels) : ptr_(ptr), indices_(indices), n_labels_(labels) {
+        require(labels >= 0 && labels <= (int64_t{1} << 31) - 1, "votes: number of labels out of range");
+        labels_ = lists(ptr, indices, labels);
+    }
+
+    const Lists& labels() const { return labels_; }
+    int64_t n_labels() const { return n_labels_; }
+
+   private:
+    Array<int64_t> ptr_;
+    Array<int32_t> indices_;
+    int64_t n_labels_;
+    Lists labels_;
+};
+
+Lists neighbor_lists(const BoundVotes& votes, const Array<int64_t>& ptr, const Array<int32_t>& rows,
+                     const Array<float>& scores, double power, int threads) {
+    Lists neighbors = lists(ptr, rows, votes.labels().count);
+    require(scores.shape(0) == rows.shape(0), "votes: rows and scores differ in length");
+    for (size_t i = 0; i < scores.shape(0); ++i) require(std::isfinite(scores.data()[i]), "votes: a score is not finite");
+    require(power >= 0 && std::isfinite(power), "votes: power must be at least 0");
+    require(threads >= 1, "votes: threads must be at least 1");
+    neighbors.weight = scores.data();
+    return neighbors;
+}
 
 }  // namespace
 
@@ -105,6 +137,36 @@ void bind_index(nb::module_& m) {
              },
              "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "ptr"_a.noconvert(),
              "rows"_a.noconvert(), "threads"_a = 1);
+
+    nb::class_<BoundVotes>(m, "NeighborVotes")
+        .def(nb::init<Array<int64_t>, Array<int32_t>, int64_t>(), "ptr"_a.noconvert(), "indices"_a.noconvert(), "labels"_a)
+        .def("rank",
+             [](const BoundVotes& self, Array<int64_t> ptr, Array<int32_t> rows, Array<float> scores, double power,
+                int64_t n, int threads) {
+                 const Lists neighbors = neighbor_lists(self, ptr, rows, scores, power, threads);
+                 require(n >= 1, "votes: n must be at least 1");
+                 FoundRows found;
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
+                     found = rank_votes(neighbors, self.labels(), power, n, threads, monitor);
+                 });
+                 return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.rows)),
+                                       to_numpy(std::move(found.scores)));
+             },
+             "ptr"_a.noconvert(), "rows"_a.noconvert(), "scores"_a.noconvert(), "power"_a, "n"_a, "threads"_a = 1)
+        .def("score",
+             [](const BoundVotes& self, Array<int64_t> ptr, Array<int32_t> rows, Array<float> scores, double power,
+                Array<int64_t> pair_ptr, Array<int32_t> labels, int threads) {
+                 const Lists neighbors = neighbor_lists(self, ptr, rows, scores, power, threads);
+                 const Lists pairs = lists(pair_ptr, labels, self.n_labels());
+                 require(pairs.count == neighbors.count, "votes: one list of labels per query is needed");
+                 std::vector<float> shares(labels.shape(0));
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
+                     score_votes(neighbors, self.labels(), power, pairs, threads, monitor, shares.data());
+                 });
+                 return to_numpy(std::move(shares));
+             },
+             "ptr"_a.noconvert(), "rows"_a.noconvert(), "scores"_a.noconvert(), "power"_a, "pair_ptr"_a.noconvert(),
+             "labels"_a.noconvert(), "threads"_a = 1);
 }
 
 }  // namespace ceiba::bind

@@ -306,6 +306,22 @@ class RowSearch {
 
 }  // namespace
 
+FoundRows join(std::vector<FoundRows>& parts) {
+    FoundRows found;
+    size_t total = 0;
+    for (const FoundRows& part : parts) total += part.rows.size();
+    found.rows.reserve(total);
+    found.scores.reserve(total);
+    for (FoundRows& part : parts) {
+        const int64_t before = static_cast<int64_t>(found.rows.size());
+        for (size_t q = 1; q < part.ptr.size(); ++q) found.ptr.push_back(before + part.ptr[q]);
+        found.rows.insert(found.rows.end(), part.rows.begin(), part.rows.end());
+        found.scores.insert(found.scores.end(), part.scores.begin(), part.scores.end());
+        part = {};
+    }
+    return found;
+}
+
 double largest_norm(const Csr& matrix) {
     double most = 0;
     for (int64_t row = 0; row < matrix.rows; ++row) {
@@ -356,8 +372,6 @@ Postings invert(const Csr& matrix, Monitor& monitor) {
 
 FoundRows nearest_rows(const SparseIndex& index, const Csr& queries, int64_t n, const int32_t* exclude, float least,
                        int threads, Monitor& monitor) {
-    FoundRows found;
-    found.ptr.reserve(queries.rows + 1);
     const auto append = [](FoundRows& to, const std::vector<Row>& rows) {
         for (const Row& row : rows) {
             to.rows.push_back(row.id);
@@ -367,6 +381,7 @@ FoundRows nearest_rows(const SparseIndex& index, const Csr& queries, int64_t n, 
     };
     const auto excluded = [&](int64_t q) { return exclude == nullptr ? -1 : exclude[q]; };
     if (queries.rows <= kFewQueries) {
+        FoundRows found;
         RowSearch search(index);
         for (int64_t q = 0; q < queries.rows; ++q) append(found, search.run(queries, q, n, excluded(q), least));
         return found;
@@ -381,18 +396,7 @@ FoundRows nearest_rows(const SparseIndex& index, const Csr& queries, int64_t n, 
         }
         monitor.done += last - task * kQueries;
     });
-    size_t total = 0;
-    for (const FoundRows& part : parts) total += part.rows.size();
-    found.rows.reserve(total);
-    found.scores.reserve(total);
-    for (FoundRows& part : parts) {
-        const int64_t before = static_cast<int64_t>(found.rows.size());
-        for (size_t q = 1; q < part.ptr.size(); ++q) found.ptr.push_back(before + part.ptr[q]);
-        found.rows.insert(found.rows.end(), part.rows.begin(), part.rows.end());
-        found.scores.insert(found.scores.end(), part.scores.begin(), part.scores.end());
-        part = {};
-    }
-    return found;
+    return join(parts);
 }
 
 void score_rows(const Csr& matrix, const Csr& queries, const Lists& pairs, int threads, Monitor& monitor,

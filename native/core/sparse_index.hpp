@@ -33,6 +33,9 @@ struct FoundRows {
     std::vector<float> scores;
 };
 
+// The rankings of parts one after the other; the parts are emptied.
+FoundRows join(std::vector<FoundRows>& parts);
+
 Postings invert(const Csr& matrix, Monitor& monitor);
 
 // The length of the longest row.

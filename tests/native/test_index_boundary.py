@@ -129,3 +129,50 @@ def test_lists_of_other_rows_are_no_crash():
         list_ptr=np.array([0, 1, 1, 1, 1], I64), list_rows=np.array([2], I32), list_weights=np.array([0], np.uint8)
     )
     assert other.search(*ROWS, 3, None, 0.0, 1, None)[1].tolist() == []
+
+
+NEIGHBORS = np.array([0, 2], I64), np.array([0, 2], I32), np.array([0.5, 0.25], F32)
+
+
+def votes(labels=PAIRS, n_labels=3, neighbors=NEIGHBORS, power=1.0, n=5, threads=1):
+    return core.NeighborVotes(*labels, n_labels).rank(*neighbors, power, n, threads)
+
+
+def vote_scores(pairs=NEIGHBORS[:2], power=1.0, threads=1):
+    return core.NeighborVotes(*PAIRS, 3).score(*NEIGHBORS, power, *pairs, threads)
+
+
+def test_the_examples_of_votes_are_sound():
+    assert votes()[1].tolist() == [0, 2, 1]
+    assert vote_scores()[0] == vote_scores()[1] == np.float32(2 / 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": with_part(PAIRS, 1, np.array([0, 3, 1], I32))},
+        {"labels": with_part(PAIRS, 1, np.array([0, -1, 1], I32))},
+        {"labels": with_part(PAIRS, 0, np.array([0, 3, 2, 3], I64))},
+        {"n_labels": -1},
+        {"n_labels": 2**40},
+        {"neighbors": with_part(NEIGHBORS, 0, np.array([0, 3], I64))},
+        {"neighbors": with_part(NEIGHBORS, 0, np.array([], I64))},
+        {"neighbors": with_part(NEIGHBORS, 1, np.array([0, 3], I32))},
+        {"neighbors": with_part(NEIGHBORS, 1, np.array([0, -1], I32))},
+        {"neighbors": with_part(NEIGHBORS, 2, np.array([0.5], F32))},
+        {"neighbors": with_part(NEIGHBORS, 2, np.array([0.5, np.nan], F32))},
+        {"power": -1.0},
+        {"power": np.inf},
+        {"n": 0},
+        {"threads": 0},
+    ],
+)
+def test_votes_that_are_not_sound(changes):
+    with pytest.raises(ValueError, match=r"votes|lists"):
+        votes(**changes)
+
+
+@pytest.mark.parametrize("pairs", [([0, 1, 2], [0, 2]), ([0, 2], [0, 3]), ([0, 2], [0, -1]), ([0, 3], [0, 2])])
+def test_pairs_of_votes_that_are_not_sound(pairs):
+    with pytest.raises(ValueError, match=r"votes|lists"):
+        vote_scores((np.array(pairs[0], I64), np.array(pairs[1], I32)))
