@@ -4,9 +4,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/parallel.hpp"
@@ -25,19 +27,54 @@ inline void require(bool condition, const char* what) {
     if (!condition) throw std::invalid_argument(what);
 }
 
+// A new NumPy array of memory of its own. For a few values this takes half the time of an array that is made of a
+// capsule, whose type NumPy reads from a string.
+template <class T>
+class NewArray {
+   public:
+    explicit NewArray(size_t size) : NewArray(nb::int_(size)) {}
+    NewArray(size_t rows, size_t columns) : NewArray(nb::make_tuple(rows, columns)) {}
+
+    T* data() const { return data_; }
+    nb::object release() { return std::move(array_); }
+
+   private:
+    explicit NewArray(nb::object shape) {
+        static const Makers& makers = *new Makers();  // never destroyed: Python may be gone by then
+        array_ = makers.empty(shape, makers.dtype);
+        Py_buffer view;
+        if (PyObject_GetBuffer(array_.ptr(), &view, PyBUF_SIMPLE) != 0) throw nb::python_error();
+        data_ = static_cast<T*>(view.buf);
+        PyBuffer_Release(&view);
+    }
+
+    struct Makers {
+        nb::object empty = nb::module_::import_("numpy").attr("empty");
+        nb::object dtype = nb::module_::import_("numpy").attr("dtype")(nb::dtype<T>().code == kFloat ? kFloats : kInts);
+        static constexpr uint8_t kFloat = static_cast<uint8_t>(nb::dlpack::dtype_code::Float);
+        static constexpr const char* kFloats = sizeof(T) == 4 ? "f4" : "f8";
+        static constexpr const char* kInts = sizeof(T) == 4 ? "i4" : "i8";
+    };
+
+    nb::object array_;
+    T* data_ = nullptr;
+};
+
+inline constexpr size_t kFewBytes = 4096;
+
 // A NumPy array that owns what was a vector.
 template <class T>
 nb::object to_numpy(std::vector<T>&& values) {
+    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, int32_t> || std::is_same_v<T, int64_t>) {
+        if (values.size() * sizeof(T) <= kFewBytes) {
+            NewArray<T> array(values.size());
+            std::copy(values.begin(), values.end(), array.data());
+            return array.release();
+        }
+    }
     auto* held = new std::vector<T>(std::move(values));
     nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
     return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<1>>(held->data(), {held->size()}, owner));
-}
-
-template <class T>
-nb::object to_numpy(std::vector<T>&& values, size_t rows, size_t columns) {
-    auto* held = new std::vector<T>(std::move(values));
-    nb::capsule owner(held, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T, nb::ndim<2>>(held->data(), {rows, columns}, owner));
 }
 
 inline void require_offsets(const Array<int64_t>& ptr, size_t end, const char* what) {

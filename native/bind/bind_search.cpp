@@ -123,20 +123,23 @@ nb::tuple hits_to_numpy(std::vector<RankedRows>&& blocks, bool logarithms, float
 
 // (rows x k) ids and scores; short rows end in -1 and -inf.
 nb::tuple hits_to_rectangle(const std::vector<RankedRows>& blocks, size_t rows, size_t k, bool logarithms) {
-    std::vector<int32_t> ids(rows * k, -1);
-    std::vector<float> scores(rows * k, -std::numeric_limits<float>::infinity());
+    NewArray<int32_t> ids(rows, k);
+    NewArray<float> scores(rows, k);
     size_t row = 0;
     for (const RankedRows& block : blocks) {
         const Hit* hit = block.hits.data();
         for (const int64_t size : block.sizes) {
             size_t to = k * row++;
+            const size_t end_of_row = k * row;
             for (const Hit* end = hit + size; hit != end; ++hit, ++to) {
-                ids[to] = hit->id;
-                scores[to] = finish(hit->score, logarithms);
+                ids.data()[to] = hit->id;
+                scores.data()[to] = finish(hit->score, logarithms);
             }
+            std::fill(ids.data() + to, ids.data() + end_of_row, -1);
+            std::fill(scores.data() + to, scores.data() + end_of_row, -std::numeric_limits<float>::infinity());
         }
     }
-    return nb::make_tuple(to_numpy(std::move(ids), rows, k), to_numpy(std::move(scores), rows, k));
+    return nb::make_tuple(ids.release(), scores.release());
 }
 
 // The labels that rows may and must not get, held as long as the search runs. Each argument is None, an array of labels

@@ -30,7 +30,7 @@ class Block(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, init=False)
 class FeatureMatrix:
     """X as the core takes it: a sparse part and named blocks of dense features, such as embeddings.
 
@@ -55,9 +55,30 @@ class FeatureMatrix:
     indices: NDArray[np.int32]
     data: NDArray[np.float32]
     n_sparse: int
-    dense: NDArray[np.float32] | None = None
-    blocks: tuple[Block, ...] = ()
-    _part_of: tuple[FeatureMatrix, int] | None = field(default=None, repr=False)  # a matrix, and the first row there
+    dense: NDArray[np.float32] | None
+    blocks: tuple[Block, ...]
+    _part_of: tuple[FeatureMatrix, int] | None = field(repr=False)  # a matrix, and the first row there
+
+    def __init__(
+        self,
+        indptr: NDArray[np.int64],
+        indices: NDArray[np.int32],
+        data: NDArray[np.float32],
+        n_sparse: int,
+        dense: NDArray[np.float32] | None = None,
+        blocks: tuple[Block, ...] = (),
+        _part_of: tuple[FeatureMatrix, int] | None = None,
+    ):
+        # The method that a frozen dataclass is given takes a microsecond, which counts where queries come one by one.
+        self.__dict__.update(
+            indptr=indptr,
+            indices=indices,
+            data=data,
+            n_sparse=n_sparse,
+            dense=dense,
+            blocks=blocks,
+            _part_of=_part_of,
+        )
 
     @classmethod
     def from_block(cls, name: str, rows: NDArray) -> FeatureMatrix:
