@@ -50,6 +50,23 @@ def test_demo_trains_measures_answers_and_saves(run, coding, tmp_path):
     assert "--overwrite" in run("demo", "--model-dir", "ceiba-icd10cm").error()
 
 
+def test_demo_serves_its_model_with_names_of_codes(run, coding, tmp_path, monkeypatch):
+    pytest.importorskip("fastapi", reason="the extra ceiba[serve] is not installed")
+    import ceiba
+
+    served = []
+    monkeypatch.setattr("ceiba.serve.run.run", lambda folders, settings, started: served.append((folders, settings)))
+    assert run("demo", "--serve", "--port", "0", "--threads", "1").code == 0
+    ((folders, settings),) = served
+    assert (settings.host, settings.port, settings.token) == ("127.0.0.1", 0, None)
+    model = ceiba.load(folders[0])
+    assert dict(zip(model.classes_, model.label_texts_, strict=True)) == coding.descriptions
+    before = (tmp_path / "ceiba-icd10cm").stat().st_mtime_ns
+    assert run("demo", "--serve").code == 0  # there is one now
+    assert (tmp_path / "ceiba-icd10cm").stat().st_mtime_ns == before
+    assert "--ask" in run("demo", "--serve", "--ask").error()
+
+
 def test_demo_as_json(run, coding):
     report = run("demo", "--json", "--seed", "3", "--model-dir", "elsewhere").json
     assert (report["train"], report["test"], report["labels"]) == (32, 32, 32)

@@ -12,6 +12,7 @@ from ceiba.cli.evaluate import evaluate
 from ceiba.cli.inspect import inspect
 from ceiba.cli.params import params
 from ceiba.cli.predict import predict
+from ceiba.cli.serve import serve
 from ceiba.cli.train import train
 
 app = typer.Typer(
@@ -40,6 +41,6 @@ def ceiba(  # noqa: D103 - its docstring would be printed as help
         raise typer.Exit()
 
 
-for command in (train, predict, evaluate, inspect, params, demo):
+for command in (train, predict, evaluate, inspect, params, serve, demo):
     app.command()(command)
 app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

@@ -18,6 +18,10 @@ def demo(
         bool,
         typer.Option("--ask", help="Ask the saved model for codes, a text per line; trains it where there is none."),
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Open the saved model's page; trains it where there is none.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port.")] = 8400,
     model_dir: Annotated[
         Path | None, typer.Option(parser=options.path, help="Folder of the model.", show_default="ceiba-icd10cm")
     ] = None,
@@ -30,12 +34,17 @@ def demo(
 
     Which codes of ICD-10-CM belong to a diagnosis, an injury or its cause, as people word it? Trains on the
     descriptions of all codes and most of their other wordings, measures the model on the wordings it has not seen,
-    codes a few everyday sentences, and saves the model. Needs the extra ceiba[demo].
+    codes a few everyday sentences, and saves the model. Needs the extra ceiba[demo]; --serve needs ceiba[serve] too.
     """
     from ceiba.cli import folders, icd_demo
     from ceiba.errors import InputError
 
     folder = model_dir or icd_demo.DEFAULT_FOLDER
+    if serve:
+        if ask or json:
+            raise InputError("--serve goes with neither --ask nor --json.")
+        _serve(folder, port=port, seed=seed, threads=threads)
+        return
     if ask:
         if json:
             raise InputError("--ask and --json do not go together; `ceiba predict` answers in JSON lines.")
@@ -87,6 +96,7 @@ def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -
     print(f"The model is in {folder}. Ask it yourself:")
     where = "" if folder == icd_demo.DEFAULT_FOLDER else f" --model-dir {folder}"
     print(f"  ceiba demo --ask{where}")
+    print(f"  ceiba demo --serve{where}")
     print(f"  echo 'bitten by a cat' | ceiba predict {folder} -")
 
 
@@ -102,17 +112,32 @@ def _load() -> Any:
     return load_icd10cm()
 
 
-def _ask(folder: Path, *, seed: int | None, threads: int | None) -> None:
-    """Answer texts as they are typed, or piped, until the end of input."""
-    import sys
-
-    from ceiba.cli import folders, icd_demo, inputs, output
+def _train_where_none(folder: Path, *, seed: int | None, threads: int | None) -> None:
+    from ceiba.cli import folders, output
     from ceiba.io import holds_model
 
     if not holds_model(folder):
         folders.check_target(folder, overwrite=False)
         output.say(f"There is no model in {folder} yet: training one.")
         _train(folder, seed=seed, threads=threads, json=False)
+
+
+def _serve(folder: Path, *, port: int, seed: int | None, threads: int | None) -> None:
+    """Serve the model and its page on this machine."""
+    from ceiba.cli.serve import check_extra, serve_models
+
+    check_extra("ceiba demo --serve")
+    _train_where_none(folder, seed=seed, threads=threads)
+    serve_models([folder], port=port)
+
+
+def _ask(folder: Path, *, seed: int | None, threads: int | None) -> None:
+    """Answer texts as they are typed, or piped, until the end of input."""
+    import sys
+
+    from ceiba.cli import icd_demo, inputs, output
+
+    _train_where_none(folder, seed=seed, threads=threads)
     model = inputs.open_model(folder, threads)
     descriptions = _load().descriptions
     typed = sys.stdin.isatty()

@@ -52,7 +52,8 @@ def train(coding: IcdCoding, *, seed: int | None, threads: int | None, progress:
 
     model = build("xr-linear", DEMO_SETTINGS, seed=seed, threads=threads)
     started = time.perf_counter()
-    model.fit(Counted(coding.train_texts, progress), coding.train_labels, progress=progress)
+    texts = Counted(coding.train_texts, progress)
+    model.fit(texts, coding.train_labels, label_texts=coding.descriptions, progress=progress)
     return model, time.perf_counter() - started
 
 

@@ -1,0 +1,111 @@
+"""Explanations as JSON has them: words of the text, the path down the tree, sources of the score."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ceiba.serve.served_model import Loaded
+
+_FEATURES_OF_MARKS = 60  # per node: words are found even where the answer lists few features
+_N_EXAMPLES = 3
+_MOST_MARKS = 2000
+_WORD = re.compile(r"\w+")
+
+
+def explanation(loaded: Loaded, text: str, label: Any, n_features: int = 10) -> dict[str, Any]:
+    """Return why a label has its score for a text."""
+    found = loaded.model.explain(text, label, n_features=max(n_features, _FEATURES_OF_MARKS))
+    amounts: dict[str, float] = {}
+    for step in found.steps:
+        for part in step.contributions:
+            amounts[str(part.feature)] = amounts.get(str(part.feature), 0.0) + part.amount
+    sources: list[dict[str, Any]] = [{"name": "tree", "score": found.score, "weight": None}]
+    if found.cosine is not None:
+        sources.append({"name": "embeddings", "score": found.cosine, "weight": found.cosine_weight})
+    return {
+        "label": str(label),
+        "text": loaded.text(label),
+        "score": found.score,
+        "marks": marks(text, amounts),
+        "steps": [
+            {
+                "level": step.level,
+                "node": step.node,
+                "n_labels": step.n_labels,
+                "examples": [loaded.text(label) or str(label)]
+                if step is found.steps[-1]
+                else examples(loaded, found.tree, step.level, step.node),
+                "margin": step.margin,
+                "bias": step.bias,
+                "features": [
+                    {"feature": str(part.feature), "contribution": part.amount}
+                    for part in step.contributions[:n_features]
+                ],
+            }
+            for step in found.steps
+        ],
+        "sources": sources,
+    }
+
+
+def examples(loaded: Loaded, tree: int, level: int, node: int) -> list[str]:
+    """Return the texts, or ids, of the most frequent labels under a node."""
+    columns = loaded.model.trees_[tree].labels_under(level, node)
+    counts = loaded.model.label_counts_[columns]
+    best = columns[np.argsort(-counts, kind="stable")[:_N_EXAMPLES]]
+    return [loaded.text(loaded.ids[column]) or str(loaded.ids[column]) for column in best.tolist()]
+
+
+def marks(text: str, amounts: dict[str, float]) -> list[dict[str, Any]]:
+    """Return the words of a text that features are made of, with what those carried.
+
+    Parameters
+    ----------
+    text : str
+    amounts : dict of str to float
+        What each feature contributed. A feature is an n-gram of words, or of a word's characters with a space where the
+        word begins or ends; "word__" or "char__" may stand before it.
+    """
+    words = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+    folded = [_folded(text[begin:end]) for begin, end in words]
+    places: dict[str, list[int]] = {}
+    for number, word in enumerate(folded):
+        places.setdefault(word, []).append(number)
+    carried = [0.0] * len(words)
+    for feature, amount in amounts.items():
+        kind, ngram = _kind(feature)
+        hits = [] if kind == "char" else _sequences(_WORD.findall(_folded(ngram)), folded, places)
+        if not hits and kind != "word":
+            hits = [[number] for word, at in places.items() if _folded(ngram) in f" {word} " for number in at]
+        for hit in hits:
+            for number in hit:
+                carried[number] += amount / (len(hits) * len(hit))
+    return [
+        {"begin": begin, "end": end, "contribution": amount}
+        for (begin, end), amount in zip(words, carried, strict=True)
+        if amount
+    ][:_MOST_MARKS]
+
+
+def _kind(feature: str) -> tuple[str, str]:
+    for kind in ("word", "char"):
+        if feature.startswith(f"{kind}__"):
+            return kind, feature[len(kind) + 2 :]
+    return "", feature
+
+
+def _sequences(ngram: Sequence[str], words: Sequence[str], places: dict[str, list[int]]) -> list[list[int]]:
+    """Return the places of an n-gram of words."""
+    if not ngram:
+        return []
+    n = len(ngram)
+    return [list(range(at, at + n)) for at in places.get(ngram[0], []) if words[at : at + n] == ngram]
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())

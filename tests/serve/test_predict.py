@@ -1,0 +1,271 @@
+"""What /v1/predict, /v1/explain and the other routes answer, compared with the model itself."""
+
+import json
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from tests.serve.conftest import HOSTILE, SUBJECTS, corpus, label_texts, problem, serving
+
+TEXT = "An old Violin in the harbour"
+
+
+def predict(client: TestClient, **body):
+    return client.post("/v1/predict", json=body)
+
+
+def test_answers_are_those_of_the_model(client, model):
+    texts = [TEXT, "", "nothing known", *corpus(20, seed=5)[0]]
+    answer = predict(client, texts=texts, k=4)
+    assert answer.status_code == 200
+    content = answer.json()
+    labels, scores = model.predict_topk(texts, k=4)
+    assert [[label["id"] for label in row["labels"]] for row in content["results"]] == labels.tolist()
+    np.testing.assert_allclose(
+        [[label["score"] for label in row["labels"]] for row in content["results"]], scores, rtol=1e-6
+    )
+    assert content["calibrated"] is False
+    assert content["model"] == "subjects"
+    names = label_texts()
+    assert all(label["text"] == names[label["id"]] for row in content["results"] for label in row["labels"])
+
+
+def test_k_is_five_by_default_and_may_be_more_than_there_are_labels(client):
+    assert len(predict(client, texts=[TEXT]).json()["results"][0]["labels"]) == 5
+    assert 5 < len(predict(client, texts=[TEXT], k=1000).json()["results"][0]["labels"]) <= len(SUBJECTS) + 1
+
+
+def test_threshold_leaves_lower_scores_out(client):
+    whole = predict(client, texts=[TEXT], k=8).json()["results"][0]["labels"]
+    threshold = whole[2]["score"]
+    kept = predict(client, texts=[TEXT], k=8, threshold=threshold).json()["results"][0]["labels"]
+    assert kept == [label for label in whole if label["score"] >= threshold]
+    assert predict(client, texts=[TEXT], threshold=2.0).json()["results"] == [{"labels": []}]
+
+
+def test_no_texts_is_no_results(client):
+    assert predict(client, texts=[]).json()["results"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "texts"),
+        ({"texts": "one"}, "texts"),
+        ({"texts": [1]}, "texts.0"),
+        ({"texts": ["a"], "k": 0}, "k"),
+        ({"texts": ["a"], "k": "5"}, "k"),
+        ({"texts": ["a"], "k": 1.5}, "k"),
+        ({"texts": ["a"], "k": 10**30}, "k"),
+        ({"texts": ["a"], "k": 1001}, "k"),
+        ({"texts": ["a"] * 100, "k": 1000}, "k"),
+        ({"texts": ["a"], "threshold": "x"}, "threshold"),
+        ({"texts": ["a"], "denied": ["none such"]}, "denied.0"),
+        ({"texts": ["a"], "allowed": ["violin", "none such"]}, "allowed.1"),
+        ({"texts": ["a"], "allowed": []}, "allowed"),
+        ({"texts": ["a"], "explain": 1}, "explain"),
+        ({"texts": ["a"] * 30, "explain": True}, "explain"),
+        ({"texts": ["a"], "unknown": 1}, "unknown"),
+        ({"texts": ["a"], "model": 5}, "model"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named(client, body, field):
+    content = problem(predict(client, **body), 422)
+    assert content["code"] == "invalid"
+    assert content["field"] == field
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"a"',
+        b"\xff\xfe",
+        b'{"texts": ["\\ud800"]}',
+        b"[" * 100_000,
+        b'{"texts": [' + b"9" * 5000 + b"]}",
+        b'{"texts": ["a"], "threshold": NaN}',
+        b'{"texts": ["a"], "threshold": 1e999}',
+        b'{"\\ud800": 1, "texts": []}',
+    ],
+)
+def test_a_body_that_is_no_request_is_an_error(client, body):
+    problem(client.post("/v1/predict", content=body, headers={"content-type": "application/json"}), 422)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/x-ndjson", "multipart/form-data"]
+)
+def test_another_media_type_is_refused(client, kind):
+    response = client.post("/v1/predict", content=b'{"texts": ["a"]}', headers={"content-type": kind})
+    assert problem(response, 415)["code"] == "unsupported_media_type"
+
+
+def test_a_media_type_with_parameters_is_taken(client):
+    headers = {"content-type": "Application/JSON; charset=utf-8"}
+    assert client.post("/v1/predict", content=b'{"texts": ["a"]}', headers=headers).status_code == 200
+
+
+def test_unknown_models_and_paths(client):
+    assert problem(predict(client, texts=["a"], model="other"), 404)["field"] == "model"
+    assert problem(client.get("/v1/labels", params={"model": "../subjects"}), 404)["field"] == "model"
+    assert problem(client.get("/v1/nothing"), 404)["code"] == "not_found"
+    assert problem(client.get("/v1/predict"), 405)["code"] == "method_not_allowed"
+    assert client.get("/v1/predict").headers["allow"] == "POST"
+
+
+def test_two_models_by_name(folder, tmp_path):
+    from tests.serve.conftest import fit
+
+    fit(seed=3).save(tmp_path / "subjects")
+    with serving(folder, tmp_path / "subjects") as client:
+        infos = client.get("/v1/models").json()["models"]
+        assert [info["name"] for info in infos] == ["subjects", "subjects-2"]
+        assert [info["n_trees"] for info in infos] == [2, 1]
+        assert infos[0]["n_labels"] == len(SUBJECTS) + 1
+        assert infos[0]["has_label_texts"] is True
+        assert predict(client, texts=["a"], model="subjects-2").json()["model"] == "subjects-2"
+        assert predict(client, texts=["a"]).json()["model"] == "subjects"
+
+
+def test_explain_shows_words_path_and_sources(client, model):
+    content = client.post("/v1/explain", json={"text": TEXT, "label": "violin", "n_features": 3}).json()
+    expected = model.explain(TEXT, "violin", n_features=3)
+    assert content["label"] == "violin"
+    assert content["score"] == pytest.approx(expected.score)
+    assert [(step["level"], step["node"], step["n_labels"]) for step in content["steps"]] == [
+        (step.level, step.node, step.n_labels) for step in expected.steps
+    ]
+    assert content["steps"][-1]["examples"] == ["The violins of old"]
+    assert all(len(step["features"]) <= 3 and step["examples"] for step in content["steps"])
+    best = max(content["marks"], key=lambda mark: mark["contribution"])
+    assert TEXT[best["begin"] : best["end"]] == "Violin"
+    assert content["sources"] == [{"name": "tree", "score": pytest.approx(expected.score), "weight": None}]
+
+
+def test_explanations_of_a_prediction_are_those_of_explain(client):
+    (result,) = predict(client, texts=[TEXT], k=3, explain=True).json()["results"]
+    for label in result["labels"]:
+        alone = client.post("/v1/explain", json={"text": TEXT, "label": label["id"]}).json()
+        assert label["explanation"] == alone
+
+
+def test_explain_refuses_what_it_cannot_explain(client):
+    assert problem(client.post("/v1/explain", json={"text": TEXT, "label": "none"}), 422)["field"] == "label"
+    assert problem(client.post("/v1/explain", json={"text": TEXT}), 422)["field"] == "label"
+    assert problem(client.post("/v1/explain", json={"text": TEXT, "label": "violin", "n_features": -1}), 422)
+
+
+def test_hostile_labels_stay_data(client):
+    answer = client.get("/v1/labels", params={"query": "<img"})
+    assert answer.headers["content-type"] == "application/json"
+    assert [entry["id"] for entry in answer.json()["labels"]] == [HOSTILE]
+    assert answer.json()["labels"][0]["text"] == label_texts()[HOSTILE]
+    ranked = predict(client, texts=["trick trick"], k=1).json()["results"][0]["labels"]
+    assert ranked[0]["id"] == HOSTILE
+    assert client.post("/v1/explain", json={"text": "trick", "label": HOSTILE}).json()["text"] == label_texts()[HOSTILE]
+
+
+def test_labels_are_found_by_id_and_text(client, model):
+    entries = client.get("/v1/labels", params={"query": "OLD  "}).json()["labels"]
+    assert {entry["id"] for entry in entries[:-1]} == set(SUBJECTS)
+    assert entries[-1]["id"] == HOSTILE  # within a word: "bold"
+    first = client.get("/v1/labels", params={"query": "viol"}).json()["labels"]
+    assert [entry["id"] for entry in first] == ["violin"]
+    column = model.classes_.tolist().index("violin")
+    assert first[0]["training_texts"] == model.label_counts_[column]
+    assert len(client.get("/v1/labels", params={"limit": 3}).json()["labels"]) == 3
+    assert client.get("/v1/labels", params={"query": "zzz"}).json()["labels"] == []
+    assert problem(client.get("/v1/labels", params={"limit": 0}), 422)["field"] == "limit"
+    assert problem(client.get("/v1/labels", params={"query": "x" * 2000}), 422)["field"] == "query"
+
+
+def test_the_tree_can_be_walked_to_every_label(client, model):
+    found = []
+
+    def walk(level, node):
+        offset = 0
+        while True:
+            params = {"tree": 1, "level": level, "node": node, "limit": 2, "offset": offset}
+            answer = client.get("/v1/tree", params=params).json()
+            for child in answer["children"]:
+                if child["label"] is None:
+                    assert child["examples"]
+                    walk(child["level"], child["node"])
+                else:
+                    found.append(child["label"]["id"])
+            offset += 2
+            if offset >= answer["n_children"]:
+                break
+
+    walk(0, 0)
+    assert sorted(found) == sorted(model.classes_.tolist())
+
+
+@pytest.mark.parametrize(("params", "field"), [({"tree": 2}, "tree"), ({"level": 9}, "level"), ({"node": 1}, "node")])
+def test_nodes_that_are_not_there(client, params, field):
+    assert problem(client.get("/v1/tree", params=params), 422)["field"] == field
+
+
+# ------------------------------------------------------------------ NDJSON
+
+
+def lines(client, content, **params):
+    answer = client.post(
+        "/v1/predict.ndjson", content=content, params=params, headers={"content-type": "application/x-ndjson"}
+    )
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def test_lines_are_answered_in_order(client, model):
+    texts = corpus(300, seed=9)[0]
+    content = "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts))
+    answers = lines(client, content.encode(), k=2)
+    assert [answer["id"] for answer in answers] == list(range(300))
+    labels, _ = model.predict_topk(texts, k=2)
+    assert [[label["id"] for label in answer["labels"]] for answer in answers] == labels.tolist()
+
+
+def test_a_bad_line_touches_no_other(client):
+    bad = [
+        b"{",
+        b"[]",
+        b"1",
+        b'{"text": 5}',
+        b'{"id": "x", "text": "\\ud800"}',
+        b"\xff",
+        b"[" * 5000,
+        b'{"text": "' + b"a" * 200_001 + b'"}',
+    ]
+    content = b'"violin"\n' + b"\n".join(bad) + b'\n\n  \n{"text": "violin", "id": {"no": 1}}'
+    answers = lines(client, content)
+    assert len(answers) == len(bad) + 2
+    assert answers[0]["labels"] == answers[-1]["labels"]
+    assert "id" not in answers[-1]
+    statuses = [answer["error"]["status"] for answer in answers[1:-1]]
+    assert statuses == [422] * (len(bad) - 1) + [413]
+    assert answers[5]["id"] == "x"
+
+
+def test_a_line_longer_than_any_text_is_one_error(folder):
+    with serving(folder, max_characters=10) as client:
+        answers = lines(client, b'"' + b"a" * 100_000 + b'"\n"violin"\n' + b'"' + b"b" * 500)
+    assert [answer.get("error", {}).get("status") for answer in answers] == [413, None, 413]
+
+
+def test_lines_of_nothing(client):
+    assert lines(client, b"") == []
+    assert lines(client, b"\n \n") == []
+
+
+def test_lines_need_their_media_type_and_good_parameters(client):
+    assert problem(client.post("/v1/predict.ndjson", content=b'"a"'), 415)
+    for params, field in (({"k": 0}, "k"), ({"k": 2000}, "k"), ({"threshold": "nan"}, "threshold")):
+        headers = {"content-type": "application/x-ndjson"}
+        answer = client.post("/v1/predict.ndjson", content=b'"a"', params=params, headers=headers)
+        assert problem(answer, 422)["field"] == field
