@@ -126,3 +126,27 @@ def test_arriving_lines_that_are_no_text():
     assert next(found) == ["a", "b"]
     with pytest.raises(DataFormatError, match="standard input, line 4"):
         next(found)
+
+
+def test_allowed_and_denied_labels(run, corpus, model, tmp_path):
+    fitted = load(model)
+    texts = [json.loads(line)["text"] for line in (corpus / "test.jsonl").read_text().splitlines()]
+    (tmp_path / "allowed.txt").write_text("\ufeffharbour\n\n  violin \r\nbakery\n", encoding="utf-8")
+    (tmp_path / "denied.txt").write_text("violin\n")
+    given = ["--allowed", tmp_path / "allowed.txt", "--denied", tmp_path / "denied.txt"]
+    result = run("predict", model, corpus / "test.jsonl", "--json", *given)
+    expected = fitted.predict_topk(texts, 5, allowed=["harbour", "bakery"])[0]
+    assert [row["labels"] for row in result.lines] == [[name for name in row if name is not None] for row in expected]
+    alone = run("predict", model, corpus / "test.jsonl", "--json", "--denied", tmp_path / "denied.txt")
+    assert not any("violin" in row["labels"] for row in alone.lines)
+
+
+def test_labels_of_a_list_that_are_unknown_are_told(run, corpus, model, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("harbour\nunheard\n")
+    result = run("predict", model, corpus / "test.jsonl", "--json", "--allowed", path)
+    assert result.code == 0
+    assert "1 of 2" in result.err
+    path.write_text("unheard\n")
+    assert "--allowed" in run("predict", model, corpus / "test.jsonl", "--allowed", path).error()
+    assert "--denied" in run("predict", model, corpus / "test.jsonl", "--denied", tmp_path / "none").error()

@@ -236,8 +236,8 @@ def test_models_take_them(name):
     expected = XRLinear(n_jobs=1).fit(X, Y, classes=NAMES)
     assert (model.decision_function(X).toarray() == expected.decision_function(X).toarray()).all()
     assert model.score(X, NAMED[name]) == expected.score(X, Y)
-    labels, _ = model.predict_topk(X, k=3, filter=NAMED[name])
-    assert (labels == expected.predict_topk(X, k=3, filter=sp.csr_array(Y))[0]).all()
+    labels, _ = model.predict_topk(X, k=3, denied=NAMED[name])
+    assert (labels == expected.predict_topk(X, k=3, denied=sp.csr_array(Y))[0]).all()
     scores = model.score_labels(X, NAMED[name])
     assert (scores != expected.score_labels(X, sp.csr_array(Y))).nnz == 0
 

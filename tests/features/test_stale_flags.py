@@ -75,8 +75,8 @@ def test_matrices_of_fit(name):
 def test_matrices_of_predictions():
     model = XRLinear(n_jobs=1).fit(np.eye(4), np.eye(4))
     given, truth = stale(WHOLE)
-    labels, scores = model.predict_topk(np.eye(4), k=4, filter=given)
-    expected = model.predict_topk(np.eye(4), k=4, filter=truth)
+    labels, scores = model.predict_topk(np.eye(4), k=4, denied=given)
+    expected = model.predict_topk(np.eye(4), k=4, denied=truth)
     assert (labels == expected[0]).all()
     assert (scores == expected[1]).all()
     assert (model.score_labels(np.eye(4), given) != model.score_labels(np.eye(4), sp.csr_array(truth))).nnz == 0

@@ -274,11 +274,11 @@ def test_filter(problem, model):
     first = [[label] for label in whole[:, 0]]
     indicator = sp.csr_array((np.ones(150), (np.arange(150), whole[:, 0].astype(int))), shape=(150, 40))
     for filter in (first, indicator, indicator.toarray(), [set(row) for row in first]):
-        assert (model.predict_topk(problem.X, k=5, filter=filter)[0] == whole[:, 1:]).all()
-    nothing = model.predict_topk(problem.X, k=6, filter=[[] for _ in range(150)])[0]
+        assert (model.predict_topk(problem.X, k=5, denied=filter)[0] == whole[:, 1:]).all()
+    nothing = model.predict_topk(problem.X, k=6, denied=[[] for _ in range(150)])[0]
     assert (nothing == whole).all()
     names = XRLinear().fit(TEXTS, LABELS)
-    assert "red" not in names.predict_topk(["red car"], k=5, filter=[["red", "unknown"]])[0]
+    assert "red" not in names.predict_topk(["red car"], k=5, denied=[["red", "unknown"]])[0]
 
 
 def test_score_is_precision_at_one(problem, model):

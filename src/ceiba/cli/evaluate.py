@@ -130,7 +130,7 @@ def ranked_rows(
     for rows in inputs.batches(dataset):
         n = len(rows) if isinstance(rows, list) else rows.shape[0]
         part = None if excluded is None else excluded[done : done + n]
-        parts.append(model.predict_topk(rows, longest, beam_size=beam_size, filter=part))
+        parts.append(model.predict_topk(rows, longest, beam_size=beam_size, denied=part))
         done += n
         progress("predicting", done, dataset.n)
     seconds = time.perf_counter() - started

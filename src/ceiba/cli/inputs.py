@@ -61,9 +61,47 @@ def label_texts(model: Any) -> dict[Any, str] | None:
     return dict(zip(model.classes_.tolist(), model.label_texts_.tolist(), strict=True))
 
 
-def ranked(model: Any, rows: Any, k: int, beam_size: int | None = None) -> Iterator[tuple[list[Any], list[float]]]:
+def label_list(path: Path, model: Any, option: str) -> list[Any]:
+    """Read labels from a file, one a line; those that the model does not know are told, and passed over.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, or a line is no number where the model's labels are.
+    """
+    from ceiba.cli.output import say
+    from ceiba.data.files import decode_lines
+
+    try:
+        lines = decode_lines(path, 1, path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except OSError as error:
+        raise InputError(f"{option} {path}: {error.strerror}.") from None
+    labels: list[Any] = []
+    numbers = model.classes_.dtype.kind == "i"
+    for number, line in enumerate(lines, start=1):
+        label = line.strip()
+        if not label:
+            continue
+        try:
+            labels.append(int(label) if numbers else label)
+        except ValueError:
+            raise InputError(
+                f"{option} {path}, line {number}: the model's labels are numbers, not {label!r}."
+            ) from None
+    unknown = set(labels) - set(model.classes_.tolist())
+    if option == "--allowed" and len(unknown) == len(set(labels)):
+        raise InputError(f"{option} {path}: the file names no label of the model.")
+    if unknown:
+        say(f"{option} {path}: the model does not know {len(unknown)} of {len(set(labels))} labels.")
+    return labels
+
+
+def ranked(
+    model: Any, rows: Any, k: int, beam_size: int | None = None, *, allowed: Any = None, denied: Any = None
+) -> Iterator[tuple[list[Any], list[float]]]:
     """Yield labels and scores of each row, best first, without the empty places of short rows."""
-    labels, scores = model.predict_topk(rows, min(k, len(model.classes_)), beam_size=beam_size)
+    found = model.predict_topk(rows, min(k, len(model.classes_)), beam_size=beam_size, allowed=allowed, denied=denied)
+    labels, scores = found
     # As words first: a float32 then keeps its few digits in place of the many of the float64 nearest to it.
     for names, words in zip(labels.tolist(), scores.astype("U").tolist(), strict=True):
         kept = sum(name is not None for name in names)

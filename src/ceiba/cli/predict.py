@@ -34,6 +34,12 @@ def predict(
         ),
     ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Repeat each text beside its labels.")] = False,
+    allowed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The only labels that may be predicted, one a line.")
+    ] = None,
+    denied: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Labels that are never predicted, one a line.")
+    ] = None,
     beam_size: options.BeamSize = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
@@ -63,9 +69,14 @@ def predict(
     if typed:
         output.say("A text per line; Ctrl-D ends.")
     model = inputs.open_model(model_dir, threads)
+    filters = {
+        name: inputs.label_list(path, model, f"--{name}")
+        for name, path in (("allowed", allowed), ("denied", denied))
+        if path is not None
+    }
 
     def answer(rows: Any) -> Iterator[Answer]:
-        return inputs.ranked(model, rows, k, beam_size)
+        return inputs.ranked(model, rows, k, beam_size, **filters)
 
     pretty = not json and out is None and sys.stdout.isatty()
     with_text = with_text or (pretty and not typed)

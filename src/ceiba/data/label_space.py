@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,8 +12,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._params import Flag, Interval
+from ceiba.data.frames import describe
 from ceiba.data.labels import encode_with
-from ceiba.errors import CeibaError, InputError, ModelFormatError
+from ceiba.errors import CeibaError, InputError, InputTypeError, ModelFormatError
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import Fields
@@ -73,6 +75,25 @@ class LabelSpace:
             return encode_with(labels, self.ids)[0]
         except CeibaError as error:
             raise type(error)(f"{name}: {error}") from error
+
+    def known_columns(self, labels: Iterable[Any], name: str) -> NDArray[np.int32]:
+        """Return the ascending columns of those labels that are known; errors begin with `name`.
+
+        Raises
+        ------
+        InputTypeError
+            When a label is neither a string nor an int, or not of the kind of the model's labels.
+        """
+        kinds: Any = (int, np.integer) if self.ids.dtype == np.int64 else str
+        found = set()
+        for at, label in enumerate(labels):
+            if not isinstance(label, kinds) or isinstance(label, bool):
+                word = "a str" if kinds is str else "an int"
+                raise InputTypeError(f"{name}, entry {at}: the model's labels are each {word}, not {describe(label)}.")
+            column = self._columns.get(label)
+            if column is not None:
+                found.add(column)
+        return np.array(sorted(found), np.int32)
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write ids, counts and texts."""

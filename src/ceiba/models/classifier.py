@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from ceiba._estimator import NamedParameters, named_arguments
+from ceiba._estimator import NamedParameters, named_arguments, renamed_arguments
 from ceiba._params import Exactly, Interval, available_threads, check
 from ceiba._settings import constraints_of
 from ceiba.data.labels import encode_with
@@ -43,13 +43,15 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
 
     # ------------------------------------------------------------------ answers
 
+    @renamed_arguments(filter="denied")
     def predict_topk(
         self,
         X: Any,
         k: int = 5,
         *,
         beam_size: int | None = None,
-        filter: Any = None,
+        allowed: Any = None,
+        denied: Any = None,
         progress: Callable[[str, int, int], Any] | None = None,
     ) -> tuple[NDArray, NDArray[np.float32]]:
         """Rank the k best labels of each row.
@@ -62,9 +64,11 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
             Labels per row; no more than there are labels.
         beam_size : int or None, default=None
             Nodes kept per level; the model's own when None.
-        filter : sequence of N collections of labels, or (N, L) indicator, default=None
-            Labels that a row must not get, such as the row itself where documents are labels too. Unknown labels are
-            passed over.
+        allowed : collection of labels, sequence of N such collections, or (N, L) indicator, default=None
+            The only labels that rows may get: one collection for all rows, or one for each. The trees are searched as
+            if they had no other labels. Where a row may get up to 1,000 labels, all of them are scored.
+        denied : as `allowed`, default=None
+            Labels that rows must not get, such as the row itself where documents are labels too.
         progress : callable or None, default=None
             ``progress("predict", done, N)``, called now and then.
 
@@ -78,15 +82,18 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         Raises
         ------
         InputError, InputTypeError
-            When X does not fit the model, k is below 1, or `filter` has another number of rows.
+            When X does not fit the model, k is below 1, `allowed` or `denied` has another number of rows, or no label
+            of the model is allowed.
 
         Notes
         -----
         Neither labels nor scores depend on k: the answer for k is the first k columns of that for any larger k. With
         several trees a score is the mean over all trees. A tree whose beam does not reach the label counts as 0.
+
+        Labels that the model does not know are passed over in `allowed` and `denied`.
         """
         context = self._context(beam_size, "predict_topk")
-        return self._fitted().predict_topk(X, k, filter=filter, progress=progress, context=context)
+        return self._fitted().predict_topk(X, k, allowed=allowed, denied=denied, progress=progress, context=context)
 
     def decision_function(self, X: Any, k: int | None = None, *, beam_size: int | None = None) -> sp.csr_array:
         """Return the scores of the labels that the search reaches.

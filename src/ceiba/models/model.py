@@ -22,6 +22,7 @@ from ceiba.io.registry import FolderWriter, LoadContext, component, load_compone
 from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.explain import Explanation, largest
+from ceiba.models.label_filters import encode_filter
 from ceiba.models.query_makers import QueryMaker, name_of_feature
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.queries import Queries
@@ -76,12 +77,13 @@ class Model:
         X: Any,
         k: int = 5,
         *,
-        filter: Any = None,
+        allowed: Any = None,
+        denied: Any = None,
         progress: Callable[[str, int, int], Any] | None = None,
         context: SearchContext | None = None,
     ) -> tuple[NDArray, NDArray[np.float32]]:
         """Rank the k best labels of each row; see `PartitionedClassifier.predict_topk`."""
-        columns, scores = self.rank(X, k, filter=filter, progress=progress, context=context)
+        columns, scores = self.rank(X, k, allowed=allowed, denied=denied, progress=progress, context=context)
         return self.labels.take(columns), scores
 
     def rank(
@@ -89,7 +91,8 @@ class Model:
         X: Any,
         k: int = 5,
         *,
-        filter: Any = None,
+        allowed: Any = None,
+        denied: Any = None,
         progress: Callable[[str, int, int], Any] | None = None,
         context: SearchContext | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -97,10 +100,11 @@ class Model:
         check("k", k, _K, "predict_topk")
         ctx = self.context if context is None else context
         Q = self.queries.queries(X, ctx.n_threads)
-        if filter is not None:
-            pairs = self.labels.encode(filter, "filter")
-            check_rows("filter", pairs.shape[0], Q.n_rows)
-            ctx = ctx._replace(denied=(pairs.indptr.astype(np.int64), pairs.indices.astype(np.int32)))
+        if allowed is not None or denied is not None:
+            ctx = ctx._replace(
+                allowed=encode_filter(allowed, self.labels, Q.n_rows, "allowed"),
+                denied=encode_filter(denied, self.labels, Q.n_rows, "denied"),
+            )
         if progress is not None:
             n_rows = Q.n_rows
             progress("predict", 0, n_rows)
