@@ -118,10 +118,10 @@ def test_names_that_are_ints():
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (["a", 1, "b"], "header must be all str or all int"),
-        ([0.5, 1.5, 2.5], "header must be all str or all int"),
-        (pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]), "header must be all str or all int"),
-        (["a", "b", "a"], "header names 'a' more than once"),
+        (["a", 1, "b"], "header"),
+        ([0.5, 1.5, 2.5], "header"),
+        (pd.MultiIndex.from_tuples([("a", "x"), ("a", "y"), ("b", "x")]), "header"),
+        (["a", "b", "a"], "header.*'a'"),
         (["a", "\ud800", "b"], "surrogate"),
     ],
 )

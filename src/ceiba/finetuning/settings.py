@@ -19,6 +19,7 @@ from ceiba._params import (
     Options,
     setting,
 )
+from ceiba.linear.negatives import NEGATIVES
 
 _STEP_GROWTH, _PROTOTYPE_STEP_GROWTH = 4, 16  # the factor of the steps from one level to the next
 
@@ -121,7 +122,7 @@ class FineTuningSettings:
     )
     finetuning_negatives: str = setting(
         "tfn+man",
-        Options("tfn", "man", "tfn+man"),
+        Options(*NEGATIVES),
         doc="The clusters whose children are the shortlist of a text below the first level: the clusters of its labels "
         "(teacher-forced), those that a linear matcher finds on embeddings and TF-IDF (matcher-aware), or both.",
     )
