@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from ceiba._cpus import usable_cpus
 from ceiba._estimator import NamedParameters, named_arguments, renamed_arguments
 from ceiba._params import Exactly, Interval, available_threads, check
 from ceiba._settings import constraints_of
@@ -335,15 +336,16 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
     def _context(self, beam_size: int | None = None, method: str = "") -> SearchContext:
         """Return what counts at prediction: the parameters of today, which are checked, and a beam for one call."""
         owner, n_jobs = self._prediction_owner(), self.n_jobs
-        given = owner.beam_size, owner.combine, owner.prediction_threshold, n_jobs
+        cpus = 0 if type(n_jobs) is int and n_jobs > 0 else usable_cpus()
+        given = type(owner), owner.beam_size, owner.combine, owner.prediction_threshold, n_jobs, cpus
         try:
-            _check_prediction(type(owner), *given)  # type: ignore[arg-type]
+            context = _checked_context(*given)  # type: ignore[arg-type]
         except TypeError:  # a value that cannot be hashed is looked at each time
-            _check_prediction.__wrapped__(type(owner), *given)
+            context = _checked_context.__wrapped__(*given)
         if beam_size is None:
-            return SearchContext(given[0], given[1], available_threads(n_jobs))
+            return context
         check("beam_size", beam_size, _BEAM, method)
-        return SearchContext(beam_size, given[1], available_threads(n_jobs))
+        return context._replace(beam_size=beam_size)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "model_" in self.__dict__
@@ -361,9 +363,23 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
         return tags
 
 
-@lru_cache(maxsize=64, typed=True)  # a single text's answer must not take the time of it
-def _check_prediction(owner: type[PartitionedClassifier], *values: Any) -> None:
-    """Check parameters that count at prediction, with the messages of ``fit``."""
+@lru_cache(maxsize=64, typed=True)  # one text's answer must not take the time of it
+def _checked_context(
+    owner: type[PartitionedClassifier],
+    beam_size: Any,
+    combine: Any,
+    prediction_threshold: Any,
+    n_jobs: Any,
+    cpus: int,  # what n_jobs may stand for
+) -> SearchContext:
+    """Return the context of parameters that count at prediction, once they are checked as in ``fit``."""
     constraints = constraints_of(owner)
-    for name, value in zip(("beam_size", "combine", "prediction_threshold", "n_jobs"), values, strict=True):
+    given = {
+        "beam_size": beam_size,
+        "combine": combine,
+        "prediction_threshold": prediction_threshold,
+        "n_jobs": n_jobs,
+    }
+    for name, value in given.items():
         check(name, value, constraints[name], owner.__name__)
+    return SearchContext(beam_size, combine, available_threads(n_jobs))

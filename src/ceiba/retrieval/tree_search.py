@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,11 +37,6 @@ class TreeSearch(CandidateGenerator):
         L.
     name : str, default="tree"
 
-    Raises
-    ------
-    ValueError
-        When an array of a layer is inconsistent; the message says which.
-
     Notes
     -----
     Chunk by chunk for a batch (each chunk is visited once per block of rows) and row by row for a few rows; both give
@@ -56,7 +52,15 @@ class TreeSearch(CandidateGenerator):
 
     def __init__(self, trees: Sequence[TreeModel], n_labels: int, *, name: str = "tree"):
         self.trees, self.n_labels, self.name = tuple(trees), n_labels, name
-        self._core = core_searcher([(model.layers, model.tree.slot_label) for model in self.trees], n_labels)
+
+    @cached_property
+    def _core(self) -> Any:
+        """The core's searcher: made when it is first asked for, since a training need not wait for its checks."""
+        return core_searcher([(model.layers, model.tree.slot_label) for model in self.trees], self.n_labels)
+
+    def check_arrays(self) -> None:
+        """Raise ValueError, which says which, where an array of a layer is inconsistent."""
+        _ = self._core
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n best labels of each row, with n None all that the beam reaches."""
@@ -136,7 +140,9 @@ class TreeSearch(CandidateGenerator):
             except CeibaError as error:
                 raise ModelFormatError(f"{files.path(file)}: {error}") from error
         try:
-            return cls(trees, n_labels, name=name)
+            search = cls(trees, n_labels, name=name)
+            search.check_arrays()
+            return search
         except ValueError as error:  # the core checks every offset, key and id
             raise ModelFormatError(f"{files.path()}: {error}") from error
 
