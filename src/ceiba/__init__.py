@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "HybridClassifier",
     "LabelTree",
     "MultilabelStratifiedKFold",
     "TfidfVectorizer",
@@ -20,6 +21,7 @@ __all__ = [
 
 # Loaded on first use, so that `ceiba --help` does not wait for NumPy, SciPy and scikit-learn.
 _HOMES = {
+    "HybridClassifier": "ceiba.models",
     "LabelTree": "ceiba.tree",
     "MultilabelStratifiedKFold": "ceiba.model_selection",
     "TfidfVectorizer": "ceiba.features",
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from ceiba import metrics
     from ceiba.features import TfidfVectorizer
     from ceiba.model_selection import MultilabelStratifiedKFold, iterative_train_test_split
-    from ceiba.models import XRLinear, XRTransformer, XTransformer, load
+    from ceiba.models import HybridClassifier, XRLinear, XRTransformer, XTransformer, load
     from ceiba.tree import LabelTree
     from ceiba.tree.overlap import assign_clusters
 

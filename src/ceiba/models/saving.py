@@ -13,13 +13,19 @@ from ceiba.io.layout import FORMAT_VERSION
 from ceiba.io.reading import FolderFiles, read_model
 from ceiba.io.registry import FolderWriter, LoadContext, load_component, save_component
 from ceiba.io.sealed import STRING, Fields
+from ceiba.models.hybrid import HybridClassifier
 from ceiba.models.older_formats import read_older
 from ceiba.models.parameter_files import read_params, set_fitted_vectorizer, write_params
 from ceiba.models.x_transformer import XTransformer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.models.xr_transformer import XRTransformer
 
-MODELS: dict[str, Any] = {"XRLinear": XRLinear, "XRTransformer": XRTransformer, "XTransformer": XTransformer}
+MODELS: dict[str, Any] = {
+    "HybridClassifier": HybridClassifier,
+    "XRLinear": XRLinear,
+    "XRTransformer": XRTransformer,
+    "XTransformer": XTransformer,
+}
 
 
 def save(estimator: Any, folder: str | Path) -> None:

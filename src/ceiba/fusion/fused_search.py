@@ -1,0 +1,153 @@
+"""Several sources of candidates, and the probability that a learned fusion gives each."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._params import Interval
+from ceiba.errors import CeibaError, ModelFormatError
+from ceiba.fusion.logistic import LogisticFusion
+from ceiba.fusion.pair_features import PairFeatures
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import LIST, STRING, Fields
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, Pairs, SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.top import joined, ranked_pairs
+
+_ROWS = 512  # ranked at once
+_FILE = "fusion.safetensors"
+
+
+@component("fused", "generator")
+class FusedSearch(CandidateGenerator):
+    """Ranks what several sources find by the probability that a fusion gives it.
+
+    Parameters
+    ----------
+    pairs : PairFeatures
+    fusion : LogisticFusion
+        Fitted on the features of pairs.
+    name : str, default="fused"
+
+    Notes
+    -----
+    The candidates of a row are the union of what the sources find. With allowed labels, these are the candidates,
+    found or not.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, pairs: PairFeatures, fusion: LogisticFusion, *, name: str = "fused"):
+        self.name, self._pairs, self._fusion = name, pairs, fusion
+
+    def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
+        """Return the n most probable labels of each row, with n None all candidates."""
+        parts = []
+        for begin in range(0, max(1, Q.n_rows), _ROWS):
+            end = min(begin + _ROWS, Q.n_rows)
+            parts.append(self._of_block(Q.part(begin, end), n, ctx.part(begin, end)))
+            if ctx.progress is not None:
+                ctx.progress(end)
+        return joined(parts)
+
+    def score(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of given labels."""
+        plain = _unfiltered(ctx)
+        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
+        order = np.lexsort((labels, row))
+        found = self._pairs.found(Q, plain)
+        features = self._pairs.features(Q, found, ptr, labels[order], plain)
+        scores = np.empty(len(labels), np.float32)
+        scores[order] = self._fusion.probability(features)
+        return scores
+
+    def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
+        """Return the probability, and for each source what it says and what that adds to the log-odds.
+
+        The details are "sources", a list of (`Evidence`, rank or None, contribution), and "label", what the label's
+        own features add.
+        """
+        plain = _unfiltered(ctx)
+        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        found = self._pairs.found(Q, plain)
+        features = self._pairs.features(Q, found, ptr, labels, plain)
+        added: dict[str, float] = {}
+        for owner, part in zip(self._pairs.owners(), self._fusion.contributions(features)[0].tolist(), strict=True):
+            added[owner] = added.get(owner, 0.0) + part
+        sources = []
+        for source, ranked in zip(self._pairs.sources, found, strict=True):
+            place = np.flatnonzero(ranked.ids == label)
+            rank = int(place[0]) + 1 if len(place) else None
+            sources.append((source.explain(Q, label, ctx=plain), rank, added.pop(source.name)))
+        others = {each.name for each in self._pairs.measures} & set(added)
+        for measure in self._pairs.measures:
+            if measure.name in others:
+                sources.append((measure.explain(Q, label, ctx=plain), None, added.pop(measure.name)))
+        probability = float(self._fusion.probability(features)[0])
+        return Evidence(self.name, probability, {"sources": sources, "label": added.get("label", 0.0)})
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the fusion; its sources are components of the model themselves."""
+        pairs = self._pairs
+        writer.tensors(_FILE, {**self._fusion.arrays(), "label_features": pairs.label_features})
+        return {
+            "name": self.name,
+            "sources": [source.name for source in pairs.sources],
+            "measures": [measure.name for measure in pairs.measures],
+            "label_features": list(pairs.label_feature_names),
+            "n_candidates": pairs.n_candidates,
+            "fusion": self._fusion.kind,
+        }
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> FusedSearch:
+        """Read what `save` wrote."""
+        arrays, n_labels = files.tensors(_FILE), len(context.part("labels", fields))
+        names = tuple(str(name) for name in fields.get("label_features", LIST))
+        own = arrays.get("label_features")
+        if own is None or own.dtype != np.float32 or own.shape != (n_labels, len(names)) or not np.isfinite(own).all():
+            raise ModelFormatError(f"{files.path(_FILE)} does not hold {len(names)} features of each label.")
+        sources, measures = (
+            [context.part(str(name), fields) for name in fields.get(role, LIST)] for role in ("sources", "measures")
+        )
+        pairs = PairFeatures(sources, measures, own, names, fields.get("n_candidates", Interval(int, 1, None)))
+        try:
+            fusion = LogisticFusion.from_arrays(arrays, len(pairs.names))
+        except CeibaError as error:
+            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
+        return cls(pairs, fusion, name=fields.get("name", STRING))
+
+    def _of_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
+        plain = _unfiltered(ctx)
+        found = self._pairs.found(Q, plain)
+        ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _ascending(ctx.allowed)
+        probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
+        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
+        kept = probability >= ctx.least
+        if ctx.denied is not None:
+            kept &= ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
+        return ranked_pairs(Q.n_rows, row[kept], labels[kept], probability[kept], n)
+
+
+def _unfiltered(ctx: SearchContext) -> SearchContext:
+    """Return the context for sources: what they find, and so the features, does not depend on filters."""
+    return ctx._replace(allowed=None, denied=None, least=-np.inf, progress=None)
+
+
+def _ascending(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    ptr, labels = pairs
+    row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+    return ptr, labels[np.lexsort((labels, row))]
+
+
+def _among(row: NDArray, labels: NDArray, pairs: Pairs, n_labels: int) -> NDArray[np.bool_]:
+    ptr, others = pairs
+    keys = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)) * n_labels + others
+    return np.isin(row * n_labels + labels, keys)

@@ -1,0 +1,107 @@
+"""Features of pairs of text and label, made of what several sources say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.retrieval.generator import CandidateGenerator, SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+
+_FLOOR = 1e-3  # added to scores before their logarithm, so that 0 has one
+
+
+@dataclass(frozen=True, eq=False)
+class PairFeatures:
+    """Features of pairs.
+
+    Attributes
+    ----------
+    sources : sequence of CandidateGenerator
+        Each gives two features: the logarithms of its score and of its rank; where it did not find the label, those of
+        a score of 0 and of the rank after the last.
+    measures : sequence of CandidateGenerator
+        Each gives its score of any pair, found or not, and how far that is below the row's best.
+    label_features : ndarray of shape (L, f), float32
+        What is known of the label itself, such as the logarithm of its frequency.
+    label_feature_names : tuple of f str
+    n_candidates : int
+        How many labels each source is asked for.
+    """
+
+    sources: Sequence[CandidateGenerator]
+    measures: Sequence[CandidateGenerator]
+    label_features: NDArray[np.float32]
+    label_feature_names: tuple[str, ...]
+    n_candidates: int
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the features."""
+        of_sources = [f"{source.name}: log {what}" for source in self.sources for what in ("score", "rank")]
+        of_measures = [f"{each.name}: {what}" for each in self.measures for what in ("score", "distance to best")]
+        return [*of_sources, *of_measures, *self.label_feature_names]
+
+    def owners(self) -> list[str]:
+        """Return, for each feature, the name of the source it is from, "label" for those of the label itself."""
+        of_sources = [each.name for each in (*self.sources, *self.measures) for _ in range(2)]
+        return [*of_sources, *("label" for _ in self.label_feature_names)]
+
+    def found(self, Q: Queries, ctx: SearchContext) -> list[Ranked]:
+        """Return what each source finds."""
+        return [source.candidates(Q, self.n_candidates, ctx=ctx) for source in self.sources]
+
+    def union(self, found: Sequence[Ranked], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return the labels that any source found, ascending for each row."""
+        n_labels = len(self.label_features)
+        keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(_keys(ranked, n_labels) for ranked in found)]))
+        ptr = np.searchsorted(keys, np.arange(n_rows + 1) * n_labels).astype(np.int64)
+        return ptr, (keys % n_labels).astype(np.int32)
+
+    def features(
+        self,
+        Q: Queries,
+        found: Sequence[Ranked],
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        ctx: SearchContext,
+    ) -> NDArray[np.float32]:
+        """Return the features of given pairs, whose labels ascend for each row.
+
+        Returns
+        -------
+        ndarray of shape (P, F), float32
+        """
+        n_labels = len(self.label_features)
+        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
+        keys = row * n_labels + labels
+        columns: list[NDArray] = []
+        for ranked in found:
+            score, rank = np.zeros(len(keys), np.float32), np.full(len(keys), self.n_candidates, np.float32)
+            own = _keys(ranked, n_labels)
+            place = np.arange(len(own)) - np.repeat(ranked.ptr[:-1], np.diff(ranked.ptr))
+            at = np.minimum(np.searchsorted(keys, own), max(0, len(keys) - 1))
+            hit = keys[at] == own if len(keys) else np.zeros(len(own), bool)
+            score[at[hit]], rank[at[hit]] = ranked.scores[hit], place[hit]
+            columns += [np.log(np.maximum(score, 0) + np.float32(_FLOOR)), np.log1p(rank)]
+        for measure in self.measures:
+            score = measure.score(Q, ptr, labels, ctx=ctx)
+            columns += [score, score - _best(measure.candidates(Q, 1, ctx=ctx), Q.n_rows)[row]]
+        return np.column_stack([*columns, self.label_features[labels]]).astype(np.float32)
+
+
+def _keys(ranked: Ranked, n_labels: int) -> NDArray[np.int64]:
+    row = np.repeat(np.arange(len(ranked.ptr) - 1, dtype=np.int64), np.diff(ranked.ptr))
+    return row * n_labels + ranked.ids
+
+
+def _best(ranked: Ranked, n_rows: int) -> NDArray[np.float32]:
+    """Return the best score of each row; 0 where nothing was found."""
+    best = np.zeros(n_rows, np.float32)
+    some = np.diff(ranked.ptr) > 0
+    best[some] = ranked.scores[ranked.ptr[:-1][some]]
+    return best

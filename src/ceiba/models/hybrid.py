@@ -1,0 +1,371 @@
+"""Several sources of candidates, fused into calibrated probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ceiba._estimator import Nested, named_arguments
+from ceiba._params import (
+    N_JOBS,
+    Constraints,
+    Exactly,
+    Instance,
+    Interval,
+    JsonList,
+    Options,
+    Text,
+    available_threads,
+    check_all,
+)
+from ceiba._progress import Progress, shows_progress, stage
+from ceiba._random import RANDOM_STATE, seed_from
+from ceiba.data.label_matrix import Labels, as_labels
+from ceiba.data.label_space import LabelSpace
+from ceiba.errors import InputError, InputTypeError
+from ceiba.features import TfidfVectorizer
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
+from ceiba.features.texts import check_texts, text_rows
+from ceiba.linear.nodes import COMBINE_NAMES
+from ceiba.models.classifier import PartitionedClassifier
+from ceiba.models.column_names import feature_names
+from ceiba.models.hybrid_recipe import SOURCES, HybridSettings, LabelRows, train_hybrid
+from ceiba.models.linear_recipe import LinearSettings
+from ceiba.models.model import Model, check_rows
+from ceiba.models.presets import Presets
+from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries
+from ceiba.models.timer import Timer
+from ceiba.models.xr_linear import XRLinear
+from ceiba.retrieval.generator import SearchContext
+
+_COUNT = Interval(int, 1, None)
+_FROZEN = "frozen:"
+
+
+class HybridClassifier(Presets, PartitionedClassifier):
+    """Several ways to find labels, and one learned ranking of what they find; scores are probabilities.
+
+    Label trees, the nearest training texts and, with label texts, the words and meanings of the labels each propose
+    candidates. A fusion learns on held-out texts how far to trust each. A label that has a text but no training text
+    is a candidate like any other.
+
+    Parameters
+    ----------
+    base : XRLinear, list of XRLinear or None, default=None
+        The linear models among the sources; their parameters count, not their fitted state. None: three trees with
+        relevance weights.
+    sources : "auto" or list of str, default="auto"
+        "linear", "neighbours"; with label texts "linear-documents", "label-words"; with an encoder "linear-embeddings",
+        "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": all that have what they need.
+    encoder : str or None, default=None
+        "frozen:" and a folder, or the name of a model on the hub: texts and label texts are embedded by it as it is.
+    max_length : int, default=128
+        Tokens that the encoder reads of a text.
+    n_candidates : int, default=60
+        Labels that each source is asked for.
+    n_neighbours : int, default=30
+        Nearest training texts that vote.
+    beam_size : int, default=10
+        Nodes kept per level of a label tree.
+    combine : str, default="l3-hinge"
+        How margins become scores in label trees, see `XRLinear`.
+    prediction_threshold : float or "tuned", default="tuned"
+        The probability from which on ``predict`` returns a label. "tuned": the one of best micro-F1 on held-out texts.
+    vectorizer : "tfidf" or transformer, default="tfidf"
+        Makes features of texts, with rows of length 1.
+    random_state : int, RandomState, Generator or None, default=0
+    n_jobs : int or None, default=None
+        Threads; None and -1 are all processors this process may use. The model does not depend on it.
+
+    Attributes
+    ----------
+    sources_ : list of str
+        The sources in use.
+    thresholds_ : Thresholds
+        What was tuned on held-out texts. Not saved.
+    fit_report_ : dict
+        Seconds of each stage. Not saved.
+
+    Notes
+    -----
+    The fusion is a logistic regression on the logarithms of each source's score and rank, of similarities to the
+    label's text, and of the label's frequency. It learns from texts that its sources were not trained on: of up to
+    20,000 training texts from three folds of four, of up to 200,000 from two, of more from a twentieth held out once.
+
+    References
+    ----------
+    - Wolpert, "Stacked generalization", Neural Networks 1992.
+    - Yu et al., "PECOS", JMLR 2022: the label trees.
+
+    Examples
+    --------
+    >>> from ceiba import HybridClassifier
+    >>> texts = ["a ripe red apple", "a green apple", "fast red car", "a green car", "apple pie", "old car"]
+    >>> labels = [["fruit"], ["fruit"], ["vehicle"], ["vehicle"], ["fruit"], ["vehicle"]]
+    >>> names = {"fruit": "apple or pear", "vehicle": "car or bus", "boat": "sailing boat"}
+    >>> model = HybridClassifier(random_state=0).fit(texts, labels, label_texts=names)
+    >>> top, probabilities = model.predict_topk(["an old sailing boat", "one red apple"], k=1)
+    >>> top.tolist()
+    [['boat'], ['fruit']]
+    """
+
+    _presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "fast": {"base": XRLinear(relevance_norm="l2")},
+        "balanced": {},
+        "accurate": {"base": XRLinear.from_preset("accurate", relevance_norm="l2")},
+    }
+    _nested: ClassVar[dict[str, Nested]] = {"vectorizer": Nested("tfidf", TfidfVectorizer, shared=("n_jobs",))}
+    _constraints: ClassVar[Constraints] = {
+        "base": [Exactly(None), Instance("an XRLinear or a list of them", XRLinear, list, tuple)],
+        "sources": [Options("auto"), JsonList(Options(*SOURCES))],
+        "encoder": [Exactly(None), Text('"frozen:" and a folder or the name of a model on the hub')],
+        "max_length": [_COUNT],
+        "n_candidates": [_COUNT],
+        "n_neighbours": [_COUNT],
+        "beam_size": [_COUNT],
+        "combine": [Options(*(name for name in COMBINE_NAMES if not name.startswith("log-")))],
+        "prediction_threshold": [Options("tuned"), Interval(float, 0, 1)],
+        "vectorizer": [
+            Options("tfidf"),
+            Instance("a transformer with fit and transform", methods=("fit", "transform")),
+        ],
+        "random_state": RANDOM_STATE,
+        "n_jobs": [*N_JOBS],
+    }
+
+    def __init__(
+        self,
+        *,
+        base: Any = None,
+        sources: Any = "auto",
+        encoder: str | None = None,
+        max_length: int = 128,
+        n_candidates: int = 60,
+        n_neighbours: int = 30,
+        beam_size: int = 10,
+        combine: str = "l3-hinge",
+        prediction_threshold: Any = "tuned",
+        vectorizer: Any = "tfidf",
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+    ):
+        self.base = base
+        self.sources = sources
+        self.encoder = encoder
+        self.max_length = max_length
+        self.n_candidates = n_candidates
+        self.n_neighbours = n_neighbours
+        self.beam_size = beam_size
+        self.combine = combine
+        self.prediction_threshold = prediction_threshold
+        self.vectorizer = vectorizer
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @named_arguments({"Y": "y"}, texts="X", labels="y")
+    @shows_progress
+    def fit(
+        self, X: Any, y: Any, *, classes: Any = None, label_texts: Any = None, progress: Any = None
+    ) -> HybridClassifier:
+        """Train the model.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts, or features.
+        y : sequence of N collections of str or int, or (N, L) indicator
+            Y, the positives of each row.
+        classes : sequence of str or int, default=None
+            Names of the columns of an indicator.
+        label_texts : dict of label to str or list of str, default=None
+            What labels are called. Labels that have texts and no training text become labels of the model. A label may
+            have none. Needs X to be texts.
+        progress : callable, bool or None, default=None
+            As in ``XRLinear.fit``.
+
+        Returns
+        -------
+        HybridClassifier
+            The model itself.
+
+        Raises
+        ------
+        InputError, InputTypeError, MissingExtraError
+            When a parameter or an argument cannot be used; nothing has been trained then.
+        """
+        check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
+        if y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        bases = self._bases()
+        columns = feature_names(X)
+        rows = text_rows(X)
+        texts = None if rows is None else check_texts(rows, "X")
+        labels, ids = as_labels(y, classes)
+        labels, ids, names, owners = _with_label_texts(labels, ids, label_texts)
+        self._check(texts, names)
+        check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
+        timer = Timer()
+        features, queries = self._features(
+            X if texts is None else [*texts, *names], columns, texts is not None, progress
+        )
+        timer.lap("features")
+        n, label_rows = labels.n_rows, None
+        if names:
+            label_rows = LabelRows(features.part(n, features.n_rows), owners)
+            features = features.part(0, n)
+        seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
+        context = SearchContext(self.beam_size, self.combine, n_threads)
+        settings = HybridSettings(
+            linear=tuple(
+                LinearSettings.from_params(base.get_params(deep=False), seed=seed, n_threads=n_threads)
+                for base in bases
+            ),
+            relevance_norms=tuple(base.relevance_norm for base in bases),
+            sources=None if self.sources == "auto" else tuple(self.sources),
+            n_candidates=self.n_candidates,
+            n_neighbours=self.n_neighbours,
+            seed=seed,
+            context=context,
+        )
+        parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress)
+        timer.lap("training")
+        threshold = parts.thresholds.threshold if self.prediction_threshold == "tuned" else self.prediction_threshold
+        space = LabelSpace(ids, labels.counts, n, _first_texts(names, owners, len(ids)))
+        model = Model(space, queries, parts.generators, parts.generators[-1].name, context, float(threshold))
+        report = {"seconds": timer.seconds, "pairs": parts.n_pairs}
+        self.__dict__.update(model_=model, sources_=parts.names, thresholds_=parts.thresholds, fit_report_=report)
+        return self
+
+    def predict(self, X: Any) -> sp.csr_array:
+        """Return the labels whose probability reaches `prediction_threshold`; see ``XRLinear.predict``."""
+        tuned = self.prediction_threshold == "tuned"
+        threshold = None if tuned else self.prediction_threshold
+        return self._fitted().predict(X, threshold=threshold, context=self._context())
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the scores of ``predict_topk`` are calibrated probabilities."""
+        return True
+
+    def fitted_state(self) -> dict[str, Any]:
+        """Return what `restore` needs besides the model."""
+        return {"sources": self.sources_}
+
+    def restore(self, model: Model, state: Mapping[str, Any]) -> None:
+        """Take a model that was loaded, and what `fitted_state` returned when it was saved."""
+        self.__dict__.update(model_=model, sources_=list(state["sources"]))
+
+    def _bases(self) -> list[XRLinear]:
+        if self.base is None:
+            return [XRLinear(n_trees=3, relevance_norm="l2")]
+        bases = list(self.base) if isinstance(self.base, (list, tuple)) else [self.base]
+        if not bases:
+            raise InputError("base is an empty list: give one XRLinear or more, or None.")
+        for each in bases:
+            if not isinstance(each, XRLinear):
+                raise InputTypeError(f"base must hold XRLinear estimators, not {type(each).__name__}.")
+            check_all(each.get_params(deep=False), each._constraints, "XRLinear")
+            if each.tree is not None or not isinstance(each.label_embedding, str) or "text" in each.label_embedding:
+                raise InputError("base must cluster labels by their training texts: tree=None, label_embedding='pifa'.")
+        return bases
+
+    def _check(self, texts: list[str] | None, names: Sequence[str]) -> None:
+        if texts is None and names:
+            raise InputError("label_texts need X to be texts.")
+        if self.encoder is None:
+            return
+        if texts is None:
+            raise InputError("encoder needs X to be texts.")
+        if not self.encoder.startswith(_FROZEN):
+            raise InputError(
+                f'encoder={self.encoder!r}: an encoder is used as it is here; write "{_FROZEN}" before it.'
+            )
+
+    def _features(
+        self, X: Any, columns: NDArray | None, texts: bool, progress: Progress | None
+    ) -> tuple[FeatureMatrix, QueryMaker]:
+        """Return the features of texts and label texts, or those given, and what makes them of queries."""
+        owner = type(self).__name__
+        if not texts:
+            given = as_features(X)
+            return given, FeatureQueries(given.n_features, columns, owner=owner)
+        stage(progress, "features", len(X))
+        own = isinstance(self.vectorizer, str)
+        vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
+        sparse = as_features(vectorizer.fit_transform(X))
+        if self.encoder is None:
+            return sparse, VectorizerQueries(vectorizer, sparse.n_features, owner=owner)
+        from ceiba.encoders.load import load_encoder
+        from ceiba.encoders.runtime import require_torch
+        from ceiba.models.encoder_queries import EncoderQueries
+
+        require_torch(owner)
+        encoder = load_encoder(
+            self.encoder.removeprefix(_FROZEN),
+            pooling="auto",
+            max_length=self.max_length,
+            dropout=None,
+            device="auto",
+            precision="auto",
+        )
+        queries = EncoderQueries(encoder, sparse.n_features, vectorizer=vectorizer, owner=owner)
+        told = stage(progress, "embeddings", len(X))
+        embeddings = queries.embed(X, progress=told, n_threads=available_threads(self.n_jobs))
+        return sparse.with_block(EMBEDDING, embeddings), queries
+
+
+def _with_label_texts(
+    labels: Labels, ids: NDArray, label_texts: Any
+) -> tuple[Labels, NDArray, list[str], NDArray[np.int32]]:
+    """Return labels with those that have texts only, all texts by label, and the label of each text."""
+    nothing = np.empty(0, np.int32)
+    if label_texts is None:
+        return labels, ids, [], nothing
+    if not isinstance(label_texts, Mapping):
+        raise InputTypeError("label_texts must be a dict of label to str, or to a list of str.")
+    of_label = {label: _texts_of(label, given) for label, given in label_texts.items()}
+    known = set(ids.tolist())
+    more = [label for label in of_label if label not in known]
+    kinds = {type(label) for label in (*ids.tolist()[:1], *of_label)}
+    if len(kinds) > 1:
+        raise InputTypeError("label_texts: all labels must be str, or all int, as those of y are.")
+    if more:
+        merged = np.array(sorted([*ids.tolist(), *more]), dtype=ids.dtype)
+        column = {label: i for i, label in enumerate(merged.tolist())}
+        places = np.array([column[label] for label in ids.tolist()], np.int32)
+        Y = labels.by_row
+        shape = (Y.shape[0], len(merged))
+        wider = sp.csr_array((Y.data, places[Y.indices], Y.indptr), shape=shape)
+        wider.sort_indices()
+        labels, ids = Labels(wider), merged
+    texts, owners = [], []
+    for number, label in enumerate(ids.tolist()):
+        for text in of_label.get(label, ()):
+            texts.append(text)
+            owners.append(number)
+    return labels, ids, texts, np.array(owners, np.int32)
+
+
+def _texts_of(label: Any, given: Any) -> list[str]:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise InputTypeError(f"label_texts: the label {label!r} needs a str or a list of str.")
+    if not texts or not all(text.strip() for text in texts):
+        raise InputError(f"label_texts: the label {label!r} has an empty text; leave the label out instead.")
+    return check_texts(list(texts), "label_texts")
+
+
+def _first_texts(texts: Sequence[str], owners: NDArray[np.int32], n_labels: int) -> NDArray | None:
+    """Return the first text of each label, an empty one where it has none."""
+    if not len(texts):
+        return None
+    found = np.full(n_labels, "", object)
+    labels, first = np.unique(owners, return_index=True)
+    for label, at in zip(labels.tolist(), first.tolist(), strict=True):
+        found[label] = texts[at]
+    return found

@@ -1,0 +1,92 @@
+"""Labels found by dense rows of their own: embeddings of their texts, or means of their documents."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._native import core
+from ceiba.errors import ModelFormatError
+from ceiba.features.matrix import EMBEDDING
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.top import joined, ranked_dense
+
+_CELLS = 1 << 24  # of the matrix of cosines made at once
+
+
+@component("dense-labels", "generator")
+class DenseLabels(CandidateGenerator):
+    """Ranks labels by the cosine between the embeddings of the text and of the label.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (L, d), float32
+        Of length 1, or 0 for labels without a row.
+    name : str
+
+    References
+    ----------
+    Snell, Swersky and Zemel, "Prototypical Networks for Few-shot Learning", NeurIPS 2017: the mean of a class's
+    embeddings as its classifier.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, rows: NDArray[np.float32], *, name: str):
+        self.name, self._rows = name, rows
+
+    def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
+        """Return the n best labels of each row, with n None all."""
+        n = len(self._rows) if n is None else n
+        embeddings, size = Q.features.block(EMBEDDING), max(1, min(256, _CELLS // len(self._rows)))
+        parts = [
+            ranked_dense(embeddings[begin : begin + size] @ self._rows.T, n)
+            for begin in range(0, max(1, Q.n_rows), size)
+        ]
+        return joined(parts)
+
+    def score(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return the cosines to given labels."""
+        embeddings = np.ascontiguousarray(Q.features.block(EMBEDDING))
+        return core.inner_products(embeddings, self._rows, ptr, labels, ctx.n_threads)
+
+    def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
+        """Return the cosine."""
+        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]))
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the rows."""
+        writer.tensors(f"{self.name}.safetensors", {"rows": self._rows})
+        return {"name": self.name}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> DenseLabels:
+        """Read what `save` wrote."""
+        name = fields.get("name", STRING)
+        shape = len(context.part("labels", fields)), context.part("queries", fields).dim
+        return cls(read_dense(files, f"{name}.safetensors", shape), name=name)
+
+
+def read_dense(files: FolderFiles, file: str, shape: tuple[int | None, int]) -> NDArray[np.float32]:
+    """Read the array "rows" of a file, and check it; a None in the shape is any number."""
+    rows = files.tensors(file).get("rows")
+    if (
+        rows is None
+        or rows.dtype != np.float32
+        or rows.ndim != 2
+        or shape[0] not in (None, rows.shape[0])
+        or rows.shape[1] != shape[1]
+        or not np.isfinite(rows).all()
+    ):
+        raise ModelFormatError(f"{files.path(file)} does not hold rows of {shape[1]} numbers for each entry.")
+    return rows

@@ -1,0 +1,106 @@
+"""A generator that sees a part of the features, or knows a part of the labels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._params import Flag, Interval
+from ceiba.errors import ModelFormatError
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
+from ceiba.io.sealed import OBJECT, Fields
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+
+
+class _Width(NamedTuple):
+    n_features: int
+    dim: int
+
+
+@component("restricted", "generator")
+class Restricted(CandidateGenerator):
+    """Passes queries on to a generator that was trained on fewer labels or features.
+
+    Parameters
+    ----------
+    inner : CandidateGenerator
+    labels : ndarray of int32, ascending
+        The label that each of the inner generator's labels is here.
+    n_features : int
+        The number of features that the inner generator takes.
+    sparse_only : bool, default=False
+        Whether it takes the sparse features only.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self, inner: CandidateGenerator, labels: NDArray[np.int32], n_features: int, *, sparse_only: bool = False
+    ):
+        self.name, self._inner, self._labels = inner.name, inner, labels
+        self._n_features, self._sparse_only = n_features, sparse_only
+
+    def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
+        """Return the n best labels of each row, with n None all that the inner generator finds."""
+        found = self._inner.candidates(self._seen(Q), n, ctx=ctx)
+        return Ranked(found.ptr, self._labels[found.ids], found.scores)
+
+    def score(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return the scores of given labels; 0 for those that the inner generator does not know."""
+        own = np.minimum(np.searchsorted(self._labels, labels), len(self._labels) - 1)
+        known = self._labels[own] == labels
+        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))[known]
+        inner_ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=Q.n_rows))]).astype(np.int64)
+        scores = np.zeros(len(labels), np.float32)
+        scores[known] = self._inner.score(self._seen(Q), inner_ptr, own[known].astype(np.int32), ctx=ctx)
+        return scores
+
+    def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
+        """Return what speaks for a label; nothing where the inner generator does not know it."""
+        own = int(np.searchsorted(self._labels, label))
+        if own == len(self._labels) or self._labels[own] != label:
+            return Evidence(self.name, 0.0)
+        return self._inner.explain(self._seen(Q), own, ctx=ctx)
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the inner generator and its labels."""
+        writer.tensors(f"{self.name}-labels.safetensors", {"labels": self._labels})
+        own = {"n_features": self._n_features, "sparse_only": self._sparse_only}
+        return {"name": self.name, "inner": save_component(self._inner, writer), **own}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Restricted:
+        """Read what `save` wrote."""
+        name = fields.values.get("name")
+        file = f"{name}-labels.safetensors"
+        labels, n_labels = files.tensors(file).get("labels"), len(context.part("labels", fields))
+        if (
+            labels is None
+            or labels.dtype != np.int32
+            or labels.ndim != 1
+            or not len(labels)
+            or labels[0] < 0
+            or labels[-1] >= n_labels
+            or (np.diff(labels) <= 0).any()
+        ):
+            raise ModelFormatError(f"{files.path(file)} does not hold labels of the model.")
+        width = context.part("queries", fields)
+        n_features = fields.get("n_features", Interval(int, 1, width.n_features))
+        parts = {**context.parts, "labels": range(len(labels)), "queries": _Width(n_features, width.dim)}
+        inner_context = LoadContext(context.trusted, context.device, context.precision, context.owner, parts)
+        inner = load_component("generator", files, Fields(fields.get("inner", OBJECT), fields.path), inner_context)
+        return cls(inner, labels, n_features, sparse_only=bool(fields.get("sparse_only", Flag())))
+
+    def _seen(self, Q: Queries) -> Queries:
+        if not self._sparse_only:
+            return Q
+        X = Q.features
+        return Queries(FeatureMatrix(X.indptr, X.indices, X.data, X.n_sparse), Q.texts)

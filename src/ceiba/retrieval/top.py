@@ -1,0 +1,68 @@
+"""The best labels of each row: from matrices of scores to rankings."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ceiba.retrieval.ranked import Ranked
+
+
+def ranked_matrix(scores: sp.csr_array, n: int | None) -> Ranked:
+    """Return the n best stored values of each row above 0, equal ones in the order of the columns.
+
+    Parameters
+    ----------
+    scores : csr_array of shape (rows, L), float32
+    n : int or None
+        None: all.
+    """
+    row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    ids, values = scores.indices, scores.data
+    if n is not None:
+        kept = values >= np.repeat(_kth_best(scores, n), np.diff(scores.indptr))
+        row, ids, values = row[kept], ids[kept], values[kept]
+    kept = values > 0
+    return ranked_pairs(scores.shape[0], row[kept], ids[kept], values[kept], n)
+
+
+def ranked_dense(scores: NDArray[np.float32], n: int) -> Ranked:
+    """Return the n best columns of each row, equal ones in the order of the columns."""
+    n = min(n, scores.shape[1])
+    limit = np.partition(scores, scores.shape[1] - n, axis=1)[:, scores.shape[1] - n, None]
+    row, ids = np.nonzero(scores >= limit)
+    return ranked_pairs(len(scores), row, ids, scores[row, ids], n)
+
+
+def ranked_pairs(n_rows: int, row: NDArray, ids: NDArray, scores: NDArray, n: int | None = None) -> Ranked:
+    """Return pairs of row and label as rankings of at most n labels."""
+    order = np.lexsort((ids, -scores, row))
+    row, ids, scores = row[order], ids[order], scores[order]
+    if n is not None:
+        sizes = np.bincount(row, minlength=n_rows)
+        place = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        row, ids, scores = row[place < n], ids[place < n], scores[place < n]
+    ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))]).astype(np.int64)
+    return Ranked(ptr, ids.astype(np.int32), scores.astype(np.float32))
+
+
+def joined(parts: list[Ranked]) -> Ranked:
+    """Return the rankings of several blocks of rows, one below the other."""
+    if len(parts) == 1:
+        return parts[0]
+    sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(part.ptr) for part in parts)])
+    return Ranked(
+        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
+        np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
+    )
+
+
+def _kth_best(scores: sp.csr_array, n: int) -> NDArray[np.float32]:
+    """Return the n-th best stored value of each row, -inf where a row has fewer."""
+    limits = np.full(scores.shape[0], -np.inf, np.float32)
+    for row in np.flatnonzero(np.diff(scores.indptr) > n):
+        values = scores.data[scores.indptr[row] : scores.indptr[row + 1]]
+        limits[row] = np.partition(values, len(values) - n)[len(values) - n]
+    return limits
