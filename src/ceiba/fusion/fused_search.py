@@ -12,8 +12,8 @@ from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.fusion.logistic import LogisticFusion
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.io.reading import FolderFiles
-from ceiba.io.registry import FolderWriter, LoadContext, component
-from ceiba.io.sealed import LIST, STRING, Fields
+from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
+from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, Pairs, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -71,8 +71,8 @@ class FusedSearch(CandidateGenerator):
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the probability, and for each source what it says and what that adds to the log-odds.
 
-        The details are "sources", a list of (`Evidence`, rank or None, contribution), and "label", what the label's
-        own features add.
+        The details are "sources", a list of (`Evidence`, rank or None, contribution), and "others", what else adds:
+        measures of the pair, and "label", the label's own features.
         """
         plain = _unfiltered(ctx)
         ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
@@ -86,12 +86,8 @@ class FusedSearch(CandidateGenerator):
             place = np.flatnonzero(ranked.ids == label)
             rank = int(place[0]) + 1 if len(place) else None
             sources.append((source.explain(Q, label, ctx=plain), rank, added.pop(source.name)))
-        others = {each.name for each in self._pairs.measures} & set(added)
-        for measure in self._pairs.measures:
-            if measure.name in others:
-                sources.append((measure.explain(Q, label, ctx=plain), None, added.pop(measure.name)))
         probability = float(self._fusion.probability(features)[0])
-        return Evidence(self.name, probability, {"sources": sources, "label": added.get("label", 0.0)})
+        return Evidence(self.name, probability, {"sources": sources, "others": added})
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the fusion; its sources are components of the model themselves."""
@@ -100,7 +96,7 @@ class FusedSearch(CandidateGenerator):
         return {
             "name": self.name,
             "sources": [source.name for source in pairs.sources],
-            "measures": [measure.name for measure in pairs.measures],
+            "measures": [save_component(measure, writer) for measure in pairs.measures],
             "label_features": list(pairs.label_feature_names),
             "n_candidates": pairs.n_candidates,
             "fusion": self._fusion.kind,
@@ -114,9 +110,8 @@ class FusedSearch(CandidateGenerator):
         own = arrays.get("label_features")
         if own is None or own.dtype != np.float32 or own.shape != (n_labels, len(names)) or not np.isfinite(own).all():
             raise ModelFormatError(f"{files.path(_FILE)} does not hold {len(names)} features of each label.")
-        sources, measures = (
-            [context.part(str(name), fields) for name in fields.get(role, LIST)] for role in ("sources", "measures")
-        )
+        sources = [context.part(str(name), fields) for name in fields.get("sources", LIST)]
+        measures = [_measure(values, files, fields, context) for values in fields.get("measures", LIST)]
         pairs = PairFeatures(sources, measures, own, names, fields.get("n_candidates", Interval(int, 1, None)))
         try:
             fusion = LogisticFusion.from_arrays(arrays, len(pairs.names))
@@ -134,6 +129,12 @@ class FusedSearch(CandidateGenerator):
         if ctx.denied is not None:
             kept &= ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
         return ranked_pairs(Q.n_rows, row[kept], labels[kept], probability[kept], n)
+
+
+def _measure(values: Any, files: FolderFiles, fields: Fields, context: LoadContext) -> Any:
+    if not OBJECT.accepts(values):
+        raise ModelFormatError(f"{fields.path}: an entry of 'measures' is not an object.")
+    return load_component("measure", files, Fields(values, fields.path), context)
 
 
 def _unfiltered(ctx: SearchContext) -> SearchContext:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.fusion.pair_measures import PairMeasure
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -24,8 +25,8 @@ class PairFeatures:
     sources : sequence of CandidateGenerator
         Each gives two features: the logarithms of its score and of its rank; where it did not find the label, those of
         a score of 0 and of the rank after the last.
-    measures : sequence of CandidateGenerator
-        Each gives its score of any pair, found or not, and how far that is below the row's best.
+    measures : sequence of PairMeasure
+        What is measured of any pair, found or not.
     label_features : ndarray of shape (L, f), float32
         What is known of the label itself, such as the logarithm of its frequency.
     label_feature_names : tuple of f str
@@ -34,7 +35,7 @@ class PairFeatures:
     """
 
     sources: Sequence[CandidateGenerator]
-    measures: Sequence[CandidateGenerator]
+    measures: Sequence[PairMeasure]
     label_features: NDArray[np.float32]
     label_feature_names: tuple[str, ...]
     n_candidates: int
@@ -43,13 +44,14 @@ class PairFeatures:
     def names(self) -> list[str]:
         """The names of the features."""
         of_sources = [f"{source.name}: log {what}" for source in self.sources for what in ("score", "rank")]
-        of_measures = [f"{each.name}: {what}" for each in self.measures for what in ("score", "distance to best")]
+        of_measures = [f"{each.name}: {what}" for each in self.measures for what in each.columns]
         return [*of_sources, *of_measures, *self.label_feature_names]
 
     def owners(self) -> list[str]:
         """Return, for each feature, the name of the source it is from, "label" for those of the label itself."""
-        of_sources = [each.name for each in (*self.sources, *self.measures) for _ in range(2)]
-        return [*of_sources, *("label" for _ in self.label_feature_names)]
+        of_sources = [source.name for source in self.sources for _ in range(2)]
+        of_measures = [each.name for each in self.measures for _ in each.columns]
+        return [*of_sources, *of_measures, *("label" for _ in self.label_feature_names)]
 
     def found(self, Q: Queries, ctx: SearchContext) -> list[Ranked]:
         """Return what each source finds."""
@@ -77,8 +79,7 @@ class PairFeatures:
         ndarray of shape (P, F), float32
         """
         n_labels = len(self.label_features)
-        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
-        keys = row * n_labels + labels
+        keys = np.repeat(np.arange(Q.n_rows), np.diff(ptr)) * n_labels + labels
         columns: list[NDArray] = []
         for ranked in found:
             score, rank = np.zeros(len(keys), np.float32), np.full(len(keys), self.n_candidates, np.float32)
@@ -88,20 +89,10 @@ class PairFeatures:
             hit = keys[at] == own if len(keys) else np.zeros(len(own), bool)
             score[at[hit]], rank[at[hit]] = ranked.scores[hit], place[hit]
             columns += [np.log(np.maximum(score, 0) + np.float32(_FLOOR)), np.log1p(rank)]
-        for measure in self.measures:
-            score = measure.score(Q, ptr, labels, ctx=ctx)
-            columns += [score, score - _best(measure.candidates(Q, 1, ctx=ctx), Q.n_rows)[row]]
-        return np.column_stack([*columns, self.label_features[labels]]).astype(np.float32)
+        measured = [each.measure(Q, ptr, labels, ctx=ctx) for each in self.measures]
+        return np.column_stack([*columns, *measured, self.label_features[labels]]).astype(np.float32)
 
 
 def _keys(ranked: Ranked, n_labels: int) -> NDArray[np.int64]:
     row = np.repeat(np.arange(len(ranked.ptr) - 1, dtype=np.int64), np.diff(ranked.ptr))
     return row * n_labels + ranked.ids
-
-
-def _best(ranked: Ranked, n_rows: int) -> NDArray[np.float32]:
-    """Return the best score of each row; 0 where nothing was found."""
-    best = np.zeros(n_rows, np.float32)
-    some = np.diff(ranked.ptr) > 0
-    best[some] = ranked.scores[ranked.ptr[:-1][some]]
-    return best

@@ -31,6 +31,7 @@ from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.features.texts import check_texts, text_rows
+from ceiba.fusion.pair_measures import stem_columns
 from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
@@ -60,8 +61,9 @@ class HybridClassifier(Presets, PartitionedClassifier):
         The linear models among the sources; their parameters count, not their fitted state. None: three trees with
         relevance weights.
     sources : "auto" or list of str, default="auto"
-        "linear", "neighbours"; with label texts "linear-documents", "label-words"; with an encoder "linear-embeddings",
-        "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": all that have what they need.
+        "linear", "neighbours"; with label texts "linear-documents", "label-words", "label-stems"; with an encoder
+        "linear-embeddings", "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": all that have
+        what they need.
     encoder : str or None, default=None
         "frozen:" and a folder, or the name of a model on the hub: texts and label texts are embedded by it as it is.
     max_length : int, default=128
@@ -216,7 +218,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         timer.lap("features")
         n, label_rows = labels.n_rows, None
         if names:
-            label_rows = LabelRows(features.part(n, features.n_rows), owners)
+            stems = _stems(queries.vectorizer)
+            label_rows = LabelRows(features.part(n, features.n_rows), owners, names, stems)
             features = features.part(0, n)
         seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
         context = SearchContext(self.beam_size, self.combine, n_threads)
@@ -349,6 +352,13 @@ def _with_label_texts(
             texts.append(text)
             owners.append(number)
     return labels, ids, texts, np.array(owners, np.int32)
+
+
+def _stems(vectorizer: Any) -> NDArray[np.int32] | None:
+    """Return the number of the stem of each of a vectorizer's words; None where its features are others."""
+    if not isinstance(vectorizer, TfidfVectorizer) or not vectorizer.vocabularies_.get("word"):
+        return None
+    return stem_columns(vectorizer.get_feature_names_out().tolist())
 
 
 def _texts_of(label: Any, given: Any) -> list[str]:

@@ -18,6 +18,7 @@ from ceiba.features.matrix import EMBEDDING, FeatureMatrix, stacked
 from ceiba.fusion.fused_search import FusedSearch
 from ceiba.fusion.logistic import LogisticFusion
 from ceiba.fusion.pair_features import PairFeatures
+from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.fusion.thresholds import Thresholds, tune_thresholds
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
@@ -26,17 +27,17 @@ from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.neighbours import SPARSE, Neighbours
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.restricted import Restricted
-from ceiba.retrieval.sparse_labels import SparseLabels
+from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
 LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
 NEIGHBOURS, EMBEDDED_NEIGHBOURS = "neighbours", "embedding-neighbours"
-LABEL_WORDS, LABEL_EMBEDDINGS, CLASS_MEANS = "label-words", "label-embeddings", "class-means"
+LABEL_WORDS, LABEL_STEMS = "label-words", "label-stems"
+LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
 SOURCES = (
-    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBOURS, EMBEDDED_NEIGHBOURS, LABEL_WORDS, LABEL_EMBEDDINGS,
-    CLASS_MEANS,
+    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBOURS, EMBEDDED_NEIGHBOURS, LABEL_WORDS, LABEL_STEMS,
+    LABEL_EMBEDDINGS, CLASS_MEANS,
 )  # fmt: skip
-_SHARE = "label-word-share"  # a measure, no source
 _POWERS = (1.0, 4.0)  # of the similarities of neighbours in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less
 
@@ -71,10 +72,15 @@ class LabelRows:
         Embeddings too, where texts have them.
     label : ndarray of shape (R,), int32, ascending
         The label of each text.
+    texts : sequence of R str
+    stems : ndarray of shape (number of sparse features,), int32, or None
+        The number of each word's stem; None where features are no words.
     """
 
     features: FeatureMatrix
     label: NDArray[np.int32]
+    texts: Sequence[str]
+    stems: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +90,7 @@ class HybridParts:
     Attributes
     ----------
     generators : tuple of CandidateGenerator
-        The sources, the measures, and the fusion of all at the end.
+        The sources, and the fusion of all at the end.
     thresholds : Thresholds
         Tuned on the pairs that the fusion learned from.
     names : list of str
@@ -128,7 +134,12 @@ def train_hybrid(
     ----------
     Wolpert, "Stacked generalization", Neural Networks 1992.
     """
-    names = chosen_sources(settings, embeddings=X.has_block(EMBEDDING), label_texts=label_rows is not None)
+    names = chosen_sources(
+        settings,
+        embeddings=X.has_block(EMBEDDING),
+        label_texts=label_rows is not None,
+        stems=label_rows is not None and label_rows.stems is not None,
+    )
     features, right, scored = [], [], []
     folds = list(out_of_fold(labels.n_rows, settings.seed))
     for number, (rest, held_out) in enumerate(folds, start=1):
@@ -147,12 +158,11 @@ def train_hybrid(
     thresholds = _tuned(fusion, features, scored)
     stage(progress, "sources", len(names))
     pairs = make_sources(X, labels, label_rows, names, settings)
-    extra = [each for each in pairs.measures if each.name not in {source.name for source in pairs.sources}]
-    generators = (*pairs.sources, *extra, FusedSearch(pairs, fusion))
+    generators = (*pairs.sources, FusedSearch(pairs, fusion))
     return HybridParts(generators, thresholds, names, sum(len(part) for part in right))
 
 
-def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: bool) -> list[str]:
+def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: bool, stems: bool) -> list[str]:
     """Return the sources to make: all that have what they need, or those asked for.
 
     Raises
@@ -166,6 +176,7 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
         CLASS_MEANS: not embeddings and "an encoder",
         LINEAR_DOCUMENTS: not label_texts and "label_texts",
         LABEL_WORDS: not label_texts and "label_texts",
+        LABEL_STEMS: not stems and "label_texts, and a vectorizer of words",
         LABEL_EMBEDDINGS: not (embeddings and label_texts) and "an encoder and label_texts",
     }
     if settings.sources is None:
@@ -199,7 +210,7 @@ def make_sources(
     Y, counts = labels.by_row, labels.counts
     words = X.sparse()
     sources: list[CandidateGenerator] = []
-    measures: list[CandidateGenerator] = []
+    measures: list[PairMeasure] = []
     if LINEAR in names:
         sources += _linear(LINEAR, X, labels, settings, sparse_only=True)
     if LINEAR_DOCUMENTS in names and label_rows is not None:
@@ -220,15 +231,20 @@ def make_sources(
     if LABEL_WORDS in names and label_rows is not None:
         rows = sp.csr_array(normalize(label_rows.features.sparse()))
         sources.append(SparseLabels(rows, label_rows.label, name=LABEL_WORDS))
-        measures += [sources[-1], SparseLabels(_shares(rows), label_rows.label, name=_SHARE, presence=True)]
+        measures += [ScoreMeasure(sources[-1]), LabelPhrases(label_rows.texts, label_rows.label)]
+    if LABEL_STEMS in names and label_rows is not None and label_rows.stems is not None:
+        stems, n_stems = label_rows.stems, int(label_rows.stems.max()) + 1
+        rows = merged_columns(label_rows.features.sparse(), stems, n_stems)
+        sources.append(SparseLabels(rows, label_rows.label, name=LABEL_STEMS, merged=stems))
+        measures.append(ScoreMeasure(sources[-1]))
     if CLASS_MEANS in names:
         means = normalize(np.asarray(Y.T @ X.block(EMBEDDING), np.float32))
         sources.append(DenseLabels(means, name=CLASS_MEANS))
-        measures.append(sources[-1])
+        measures.append(ScoreMeasure(sources[-1]))
     if LABEL_EMBEDDINGS in names and label_rows is not None:
         embeddings = _mean_of_label(label_rows, len(counts))
         sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS))
-        measures.append(sources[-1])
+        measures.append(ScoreMeasure(sources[-1]))
     known, names_of = [np.log1p(counts).astype(np.float32)], ["log frequency"]
     if label_rows is not None:
         known.append(_n_words(label_rows, len(counts)))
@@ -276,13 +292,6 @@ def _linear(
 
 def _sparse_part(X: FeatureMatrix) -> FeatureMatrix:
     return FeatureMatrix(X.indptr, X.indices, X.data, X.n_sparse)
-
-
-def _shares(rows: sp.csr_array) -> sp.csr_array:
-    """Return rows whose stored values are equal and sum to 1."""
-    sizes = np.diff(rows.indptr)
-    shares = np.repeat(1 / np.maximum(sizes, 1), sizes).astype(np.float32)
-    return sp.csr_array((shares, rows.indices, rows.indptr), shape=rows.shape)
 
 
 def _n_words(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.preprocessing import normalize
 
+from ceiba._params import Flag, Interval
 from ceiba.errors import ModelFormatError
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
@@ -37,12 +39,22 @@ class SparseLabels(CandidateGenerator):
     presence : bool, default=False
         Whether every feature of a query counts as 1. With rows that sum to 1, a score is the share of the label's
         words that the text has.
+    merged : ndarray of shape (number of sparse features,), int32, or None, default=None
+        The column of `rows` that each of a query's features counts in, such as that of a word's stem; None: its own.
     """
 
     kind: ClassVar[str]
 
-    def __init__(self, rows: sp.csr_array, row_label: NDArray[np.int32], *, name: str, presence: bool = False):
-        self.name, self.presence = name, presence
+    def __init__(
+        self,
+        rows: sp.csr_array,
+        row_label: NDArray[np.int32],
+        *,
+        name: str,
+        presence: bool = False,
+        merged: NDArray[np.int32] | None = None,
+    ):
+        self.name, self.presence, self._merged = name, presence, merged
         self._rows, self._row_label = rows, row_label
         self._by_feature = rows.T.tocsr()
 
@@ -87,8 +99,11 @@ class SparseLabels(CandidateGenerator):
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the rows."""
         rows = self._rows
-        writer.tensors(f"{self.name}.safetensors", {**arrays_of_rows(rows), "row_label": self._row_label})
-        return {"name": self.name, "presence": self.presence}
+        arrays = {**arrays_of_rows(rows), "row_label": self._row_label}
+        if self._merged is not None:
+            arrays["merged"] = self._merged
+        writer.tensors(f"{self.name}.safetensors", arrays)
+        return {"name": self.name, "presence": self.presence, "n_columns": rows.shape[1]}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> SparseLabels:
@@ -96,7 +111,14 @@ class SparseLabels(CandidateGenerator):
         name = fields.get("name", STRING)
         n_labels, n_features = len(context.part("labels", fields)), context.part("queries", fields).n_features
         file = f"{name}.safetensors"
-        rows, row_label = read_rows(files, file, n_features), files.tensors(file).get("row_label")
+        rows = read_rows(files, file, fields.get("n_columns", Interval(int, 0, 2**31 - 1)))
+        row_label, merged = (files.tensors(file).get(part) for part in ("row_label", "merged"))
+        if merged is not None and (
+            merged.dtype != np.int32
+            or not (rows.shape[1] <= merged.size <= n_features)
+            or (merged.size and (merged.min() < 0 or merged.max() >= rows.shape[1]))
+        ):
+            raise ModelFormatError(f"{files.path(file)} does not hold a column for each feature.")
         if (
             row_label is None
             or row_label.dtype != np.int32
@@ -104,7 +126,7 @@ class SparseLabels(CandidateGenerator):
             or (len(row_label) and (row_label[0] < 0 or row_label[-1] >= n_labels or (np.diff(row_label) < 0).any()))
         ):
             raise ModelFormatError(f"{files.path(file)} does not have a label for each row.")
-        return cls(rows, row_label, name=name, presence=bool(fields.values.get("presence")))
+        return cls(rows, row_label, name=name, presence=bool(fields.get("presence", Flag())), merged=merged)
 
     def _best(self, Q: Queries, n: int | None) -> Ranked:
         products = sp.csr_array(self._query(Q) @ self._by_feature)
@@ -117,9 +139,15 @@ class SparseLabels(CandidateGenerator):
         asked = Q.features.sparse()
         if self.presence:
             asked = sp.csr_array((np.ones_like(asked.data), asked.indices, asked.indptr), shape=asked.shape)
-        if asked.shape[1] < self._rows.shape[1]:
-            asked = sp.csr_array((asked.data, asked.indices, asked.indptr), shape=(asked.shape[0], self._rows.shape[1]))
-        return asked
+        return asked if self._merged is None else merged_columns(asked, self._merged, self._rows.shape[1])
+
+
+def merged_columns(rows: sp.csr_array, merged: NDArray[np.int32], n_columns: int) -> sp.csr_array:
+    """Return rows whose columns are added up in those that `merged` names, of length 1 again."""
+    copies = rows.data.copy(), merged[rows.indices], rows.indptr.copy()  # changed in place
+    found = sp.csr_array(copies, shape=(rows.shape[0], n_columns))
+    found.sum_duplicates()
+    return sp.csr_array(normalize(found))
 
 
 def arrays_of_rows(rows: sp.csr_array) -> dict[str, NDArray]:

@@ -1,0 +1,174 @@
+"""What is measured of any pair of text and label, whichever source found it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._params import Interval
+from ceiba.errors import ModelFormatError
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import Component, FolderWriter, LoadContext, component
+from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.generator import CandidateGenerator, SearchContext
+from ceiba.retrieval.queries import Queries
+
+_PHRASES_FILE = "label-phrases"
+_WORD = re.compile(r"\w+")
+_PREFIX = 5  # characters: words that share them are of one stem in most languages
+_SHORTEST = 3  # of an English plural
+
+
+class PairMeasure(Component, Protocol):
+    """Measures pairs. It does not change, so any number of threads may use it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called within its model."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the features it gives."""
+        ...
+
+    def measure(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return the features of given pairs: shape (P, number of columns)."""
+        ...
+
+
+@component("score-measure", "measure")
+class ScoreMeasure:
+    """A generator's score of a pair, and how far it is below the row's best."""
+
+    kind: ClassVar[str]
+    columns = ("score", "distance to best")
+
+    def __init__(self, generator: CandidateGenerator):
+        self._generator, self.name = generator, generator.name
+
+    def measure(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return score and distance."""
+        score = self._generator.score(Q, ptr, labels, ctx=ctx)
+        found = self._generator.candidates(Q, 1, ctx=ctx)
+        best, some = np.zeros(Q.n_rows, np.float32), np.diff(found.ptr) > 0
+        best[some] = found.scores[found.ptr[:-1][some]]
+        return np.column_stack([score, score - np.repeat(best, np.diff(ptr))])
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Return the name of the generator, which is a component of the model itself."""
+        return {"generator": self.name}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> ScoreMeasure:
+        """Find the generator."""
+        return cls(context.part(fields.get("generator", STRING), fields))
+
+
+@component("label-phrases", "measure")
+class LabelPhrases:
+    """Whether a text names a label: how often, how early, and what share of the label's words it has.
+
+    Words are compared without a plural s, and by their first five characters.
+
+    Parameters
+    ----------
+    texts : sequence of R str
+    row_label : ndarray of shape (R,), int32, ascending
+        The label of each text.
+
+    References
+    ----------
+    Medelyan, "Human-competitive automatic topic indexing", 2009 (Maui): frequency and first occurrence of a term.
+    """
+
+    kind: ClassVar[str]
+    name = "label-phrases"
+    columns = tuple(f"{what} ({form})" for form in ("singular", "prefix") for what in ("times", "earliness", "share"))
+
+    def __init__(self, texts: Sequence[str], row_label: NDArray[np.int32]):
+        self._texts, self._row_label = texts, row_label
+        words = [_WORD.findall(text.lower()) for text in texts]
+        self._forms: list[tuple[Callable[[str], str], list[str], list[frozenset[str]]]] = []
+        for form in (_singular, _prefix):
+            stems = [[form(word) for word in row] for row in words]
+            self._forms.append((form, [_phrase(row) for row in stems], [frozenset(row) for row in stems]))
+
+    def measure(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return times, earliness and share for both forms of words; those of the label's best text."""
+        found = np.zeros((len(labels), len(self.columns)), np.float32)
+        if Q.texts is None:
+            return found
+        first, last = (side.tolist() for side in np.searchsorted(self._row_label, [labels, labels + 1]))
+        bounds = ptr.tolist()
+        for row, text in enumerate(Q.texts):
+            words = _WORD.findall(text.lower())
+            for number, (form, phrases, sets) in enumerate(self._forms):
+                stems = [form(word) for word in words]
+                whole, own = _phrase(stems), frozenset(stems)
+                for pair in range(bounds[row], bounds[row + 1]):
+                    values = found[pair, 3 * number : 3 * number + 3]
+                    for at in range(first[pair], last[pair]):
+                        of_label = sets[at]
+                        shared = len(of_label & own)
+                        if not shared:
+                            continue
+                        values[2] = max(values[2], shared / len(of_label))
+                        begin = whole.find(phrases[at]) if shared == len(of_label) else -1
+                        if begin >= 0:
+                            values[0] = max(values[0], np.log1p(whole.count(phrases[at])))
+                            values[1] = max(values[1], 1 - begin / len(whole))
+        return found
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the texts."""
+        writer.json(f"{_PHRASES_FILE}.json", list(self._texts))
+        writer.tensors(f"{_PHRASES_FILE}.safetensors", {"row_label": self._row_label})
+        return {"n_texts": len(self._texts)}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> LabelPhrases:
+        """Read what `save` wrote."""
+        n = fields.get("n_texts", Interval(int, 0, None))
+        texts, path = files.json(f"{_PHRASES_FILE}.json"), files.path(f"{_PHRASES_FILE}.json")
+        row_label = files.tensors(f"{_PHRASES_FILE}.safetensors").get("row_label")
+        if (
+            not isinstance(texts, list)
+            or len(texts) != n
+            or not all(type(text) is str for text in texts)
+            or row_label is None
+            or row_label.dtype != np.int32
+            or row_label.shape != (n,)
+            or (np.diff(row_label) < 0).any()
+        ):
+            raise ModelFormatError(f"{path} does not have {n} texts of labels.")
+        return cls(texts, row_label)
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if word.endswith("s") and len(word) > _SHORTEST else word
+
+
+def _prefix(word: str) -> str:
+    return word[:_PREFIX]
+
+
+def _phrase(stems: Sequence[str]) -> str:
+    """Return words as one string in which each has a space on both sides."""
+    return f" {' '.join(stems)} "
+
+
+def stem_columns(names: Sequence[str]) -> NDArray[np.int32]:
+    """Return, for words in columns, the column of their stem: words of one stem have one column."""
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(_prefix(_singular(str(name))), len(number)) for name in names], np.int32)
