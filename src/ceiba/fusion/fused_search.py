@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._params import Interval
 from ceiba.errors import CeibaError, ModelFormatError
-from ceiba.fusion.logistic import LogisticFusion
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.io.reading import FolderFiles
-from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
+from ceiba.io.registry import Component, FolderWriter, LoadContext, component, load_component, save_component
 from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, Pairs, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.top import joined, ranked_pairs
 
 _ROWS = 512  # ranked at once
 _FILE = "fusion.safetensors"
+
+
+class Fusion(Component, Protocol):
+    """Turns features of pairs into probabilities. It does not change after it is made."""
+
+    def probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probability of each pair."""
+        ...
+
+    def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return what each feature adds to the logit of each pair."""
+        ...
 
 
 @component("fused", "generator")
@@ -30,7 +41,7 @@ class FusedSearch(CandidateGenerator):
     Parameters
     ----------
     pairs : PairFeatures
-    fusion : LogisticFusion
+    fusion : Fusion
         Fitted on the features of pairs.
     name : str, default="fused"
 
@@ -42,7 +53,7 @@ class FusedSearch(CandidateGenerator):
 
     kind: ClassVar[str]
 
-    def __init__(self, pairs: PairFeatures, fusion: LogisticFusion, *, name: str = "fused"):
+    def __init__(self, pairs: PairFeatures, fusion: Fusion, *, name: str = "fused"):
         self.name, self._pairs, self._fusion = name, pairs, fusion
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
@@ -92,14 +103,14 @@ class FusedSearch(CandidateGenerator):
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the fusion; its sources are components of the model themselves."""
         pairs = self._pairs
-        writer.tensors(_FILE, {**self._fusion.arrays(), "label_features": pairs.label_features})
+        writer.tensors(_FILE, {"label_features": pairs.label_features})
         return {
             "name": self.name,
             "sources": [source.name for source in pairs.sources],
             "measures": [save_component(measure, writer) for measure in pairs.measures],
             "label_features": list(pairs.label_feature_names),
             "n_candidates": pairs.n_candidates,
-            "fusion": self._fusion.kind,
+            "fusion": save_component(self._fusion, writer),
         }
 
     @classmethod
@@ -113,16 +124,17 @@ class FusedSearch(CandidateGenerator):
         sources = [context.part(str(name), fields) for name in fields.get("sources", LIST)]
         measures = [_measure(values, files, fields, context) for values in fields.get("measures", LIST)]
         pairs = PairFeatures(sources, measures, own, names, fields.get("n_candidates", Interval(int, 1, None)))
+        fusion = load_component("fusion", files, fields.within("fusion"), context)
         try:
-            fusion = LogisticFusion.from_arrays(arrays, len(pairs.names))
+            fusion.probability(np.zeros((1, len(pairs.names)), np.float32))  # whether it knows as many features
         except CeibaError as error:
-            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
+            raise ModelFormatError(f"{fields.path}: the fusion is not of the features of its sources.") from error
         return cls(pairs, fusion, name=fields.get("name", STRING))
 
     def _of_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
         plain = _unfiltered(ctx)
         found = self._pairs.found(Q, plain)
-        ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _ascending(ctx.allowed)
+        ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _allowed(ctx.allowed, Q.n_rows)
         probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
         row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
         kept = probability >= ctx.least
@@ -142,13 +154,19 @@ def _unfiltered(ctx: SearchContext) -> SearchContext:
     return ctx._replace(allowed=None, denied=None, least=-np.inf, progress=None)
 
 
-def _ascending(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    ptr, labels = pairs
+def _allowed(labels_of: LabelFilter, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the allowed labels of each row, ascending."""
+    if not isinstance(labels_of, tuple):
+        labels = np.unique(labels_of).astype(np.int32)
+        return np.arange(n_rows + 1, dtype=np.int64) * len(labels), np.tile(labels, n_rows)
+    ptr, labels = labels_of
     row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     return ptr, labels[np.lexsort((labels, row))]
 
 
-def _among(row: NDArray, labels: NDArray, pairs: Pairs, n_labels: int) -> NDArray[np.bool_]:
-    ptr, others = pairs
+def _among(row: NDArray, labels: NDArray, labels_of: LabelFilter, n_labels: int) -> NDArray[np.bool_]:
+    if not isinstance(labels_of, tuple):
+        return np.isin(labels, labels_of)
+    ptr, others = labels_of
     keys = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)) * n_labels + others
     return np.isin(row * n_labels + labels, keys)

@@ -12,11 +12,16 @@ from ceiba._native import core
 from ceiba._params import Interval, check
 from ceiba._progress import Report
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import Fields
 
+_FILE = "logistic.safetensors"
 _NAMES = ("mean", "scale", "coef", "intercept")
 _MOST_FEATURES = 4096
 
 
+@component("logistic", "fusion")
 class LogisticFusion:
     """Logistic regression on standardized features, with an L2 penalty.
 
@@ -56,7 +61,7 @@ class LogisticFusion:
     array([0.22, 0.42, 0.58, 0.78], dtype=float32)
     """
 
-    method: ClassVar[str] = "logistic"
+    kind: ClassVar[str]
     mean_: NDArray[np.float64]
     scale_: NDArray[np.float64]
     coef_: NDArray[np.float64]
@@ -171,6 +176,19 @@ class LogisticFusion:
         self.mean_, self.scale_, self.coef_ = (np.ascontiguousarray(arrays[name]) for name in _NAMES[:3])
         self.intercept_ = float(arrays["intercept"][0])
         return self
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the regression."""
+        writer.tensors(_FILE, self.arrays())
+        return {}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> LogisticFusion:
+        """Read what `save` wrote."""
+        try:
+            return cls.from_arrays(files.tensors(_FILE))
+        except ModelFormatError as error:
+            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
 
     def _known_rows(self, features: ArrayLike) -> NDArray[np.float32]:
         rows = _rows(features)

@@ -11,20 +11,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ceiba._estimator import Nested, named_arguments
-from ceiba._params import (
-    N_JOBS,
-    Constraints,
-    Exactly,
-    Instance,
-    Interval,
-    JsonList,
-    Options,
-    Text,
-    available_threads,
-    check_all,
-)
+from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
-from ceiba._random import RANDOM_STATE, seed_from
+from ceiba._random import seed_from
+from ceiba._settings import check_parameters, parameters
 from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.data.label_space import LabelSpace
 from ceiba.errors import InputError, InputTypeError
@@ -32,10 +22,10 @@ from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.features.texts import check_texts, text_rows
 from ceiba.fusion.pair_measures import stem_columns
-from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
-from ceiba.models.hybrid_recipe import SOURCES, HybridSettings, LabelRows, train_hybrid
+from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
+from ceiba.models.hybrid_recipe import HybridSettings, LabelRows, train_hybrid
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
 from ceiba.models.presets import Presets
@@ -44,10 +34,10 @@ from ceiba.models.timer import Timer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.retrieval.generator import SearchContext
 
-_COUNT = Interval(int, 1, None)
 _FROZEN = "frozen:"
 
 
+@parameters(HybridSourceSettings, HybridModelSettings)
 class HybridClassifier(Presets, PartitionedClassifier):
     """Several ways to find labels, and one learned ranking of what they find; scores are probabilities.
 
@@ -55,34 +45,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     candidates. A fusion learns on held-out texts how far to trust each. A label that has a text but no training text
     is a candidate like any other.
 
-    Parameters
-    ----------
-    base : XRLinear, list of XRLinear or None, default=None
-        The linear models among the sources; their parameters count, not their fitted state. None: three trees with
-        relevance weights.
-    sources : "auto" or list of str, default="auto"
-        "linear", "neighbours"; with label texts "linear-documents", "label-words", "label-stems"; with an encoder
-        "linear-embeddings", "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": all that have
-        what they need.
-    encoder : str or None, default=None
-        "frozen:" and a folder, or the name of a model on the hub: texts and label texts are embedded by it as it is.
-    max_length : int, default=128
-        Tokens that the encoder reads of a text.
-    n_candidates : int, default=60
-        Labels that each source is asked for.
-    n_neighbours : int, default=30
-        Nearest training texts that vote.
-    beam_size : int, default=10
-        Nodes kept per level of a label tree.
-    combine : str, default="l3-hinge"
-        How margins become scores in label trees, see `XRLinear`.
-    prediction_threshold : float or "tuned", default="tuned"
-        The probability from which on ``predict`` returns a label. "tuned": the one of best micro-F1 on held-out texts.
-    vectorizer : "tfidf" or transformer, default="tfidf"
-        Makes features of texts, with rows of length 1.
-    random_state : int, RandomState, Generator or None, default=0
-    n_jobs : int or None, default=None
-        Threads; None and -1 are all processors this process may use. The model does not depend on it.
+    {parameters}
 
     Attributes
     ----------
@@ -122,52 +85,16 @@ class HybridClassifier(Presets, PartitionedClassifier):
         "accurate": {"base": XRLinear.from_preset("accurate", relevance_norm="l2")},
     }
     _nested: ClassVar[dict[str, Nested]] = {"vectorizer": Nested("tfidf", TfidfVectorizer, shared=("n_jobs",))}
-    _constraints: ClassVar[Constraints] = {
-        "base": [Exactly(None), Instance("an XRLinear or a list of them", XRLinear, list, tuple)],
-        "sources": [Options("auto"), JsonList(Options(*SOURCES))],
-        "encoder": [Exactly(None), Text('"frozen:" and a folder or the name of a model on the hub')],
-        "max_length": [_COUNT],
-        "n_candidates": [_COUNT],
-        "n_neighbours": [_COUNT],
-        "beam_size": [_COUNT],
-        "combine": [Options(*(name for name in COMBINE_NAMES if not name.startswith("log-")))],
-        "prediction_threshold": [Options("tuned"), Interval(float, 0, 1)],
-        "vectorizer": [
-            Options("tfidf"),
-            Instance("a transformer with fit and transform", methods=("fit", "transform")),
-        ],
-        "random_state": RANDOM_STATE,
-        "n_jobs": [*N_JOBS],
-    }
 
-    def __init__(
-        self,
-        *,
-        base: Any = None,
-        sources: Any = "auto",
-        encoder: str | None = None,
-        max_length: int = 128,
-        n_candidates: int = 60,
-        n_neighbours: int = 30,
-        beam_size: int = 10,
-        combine: str = "l3-hinge",
-        prediction_threshold: Any = "tuned",
-        vectorizer: Any = "tfidf",
-        random_state: Any = 0,
-        n_jobs: int | None = None,
-    ):
-        self.base = base
-        self.sources = sources
-        self.encoder = encoder
-        self.max_length = max_length
-        self.n_candidates = n_candidates
-        self.n_neighbours = n_neighbours
-        self.beam_size = beam_size
-        self.combine = combine
-        self.prediction_threshold = prediction_threshold
-        self.vectorizer = vectorizer
-        self.random_state = random_state
-        self.n_jobs = n_jobs
+    base: Any
+    sources: Any
+    encoder: str | None
+    max_length: int
+    n_candidates: int
+    n_neighbours: int
+    fusion: str
+    vectorizer: Any
+    random_state: Any
 
     @named_arguments({"Y": "y"}, texts="X", labels="y")
     @shows_progress
@@ -200,7 +127,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         InputError, InputTypeError, MissingExtraError
             When a parameter or an argument cannot be used; nothing has been trained then.
         """
-        check_all(self.get_params(deep=False), self._constraints, type(self).__name__)
+        check_parameters(self)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         bases = self._bases()
@@ -224,14 +151,11 @@ class HybridClassifier(Presets, PartitionedClassifier):
         seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
         context = SearchContext(self.beam_size, self.combine, n_threads)
         settings = HybridSettings(
-            linear=tuple(
-                LinearSettings.from_params(base.get_params(deep=False), seed=seed, n_threads=n_threads)
-                for base in bases
-            ),
-            relevance_norms=tuple(base.relevance_norm for base in bases),
+            linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in bases),
             sources=None if self.sources == "auto" else tuple(self.sources),
             n_candidates=self.n_candidates,
             n_neighbours=self.n_neighbours,
+            fusion=self.fusion,
             seed=seed,
             context=context,
         )
@@ -272,7 +196,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         for each in bases:
             if not isinstance(each, XRLinear):
                 raise InputTypeError(f"base must hold XRLinear estimators, not {type(each).__name__}.")
-            check_all(each.get_params(deep=False), each._constraints, "XRLinear")
+            check_parameters(each)
             if each.tree is not None or not isinstance(each.label_embedding, str) or "text" in each.label_embedding:
                 raise InputError("base must cluster labels by their training texts: tree=None, label_embedding='pifa'.")
         return bases

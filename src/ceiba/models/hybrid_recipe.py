@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,11 +14,14 @@ from ceiba._progress import Progress, stage
 from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, stacked
-from ceiba.fusion.fused_search import FusedSearch
+from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
+from ceiba.fusion.fused_search import FusedSearch, Fusion
 from ceiba.fusion.logistic import LogisticFusion
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.fusion.thresholds import Thresholds, tune_thresholds
+from ceiba.linear.solve import SolverSettings
+from ceiba.models.linear_params import TreeSettings
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
 from ceiba.retrieval.dense_labels import DenseLabels
@@ -27,6 +29,7 @@ from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.neighbours import SPARSE, Neighbours
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.restricted import Restricted
+from ceiba.retrieval.sparse_index import SparseIndex
 from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
@@ -38,12 +41,12 @@ SOURCES = (
     LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBOURS, EMBEDDED_NEIGHBOURS, LABEL_WORDS, LABEL_STEMS,
     LABEL_EMBEDDINGS, CLASS_MEANS,
 )  # fmt: skip
+LOGISTIC, GBDT = FUSIONS = ("logistic", "gbdt")
+_FEWEST_TO_BOOST = 1000  # right pairs
 _POWERS = (1.0, 4.0)  # of the similarities of neighbours in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less
 
-# Embeddings need more labels a cluster and smaller weights than words do.
-_ON_EMBEDDINGS: dict[str, Any] = {"max_leaf_size": 200, "weight_threshold": 0.01}
-
+_LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger clusters and smaller weights than words
 _FEW, _MANY = 20_000, 200_000  # training texts
 _MOST_ROWS = 3000  # of a fold that the fusion learns from
 _FOLDS = 4
@@ -54,10 +57,10 @@ class HybridSettings:
     """How a hybrid model is trained; `HybridClassifier` documents the fields under the same names."""
 
     linear: tuple[LinearSettings, ...]
-    relevance_norms: tuple[str | None, ...]
     sources: tuple[str, ...] | None
     n_candidates: int
     n_neighbours: int
+    fusion: str
     seed: int
     context: SearchContext
 
@@ -154,7 +157,8 @@ def train_hybrid(
         scored.append((ptr, columns, Y))
         if told is not None:
             told(len(held_out))
-    fusion = LogisticFusion().fit(np.concatenate(features), np.concatenate(right))
+    stage(progress, "fusion", sum(len(part) for part in right))
+    fusion = _fused(np.concatenate(features), np.concatenate(right), settings)
     thresholds = _tuned(fusion, features, scored)
     stage(progress, "sources", len(names))
     pairs = make_sources(X, labels, label_rows, names, settings)
@@ -208,7 +212,7 @@ def make_sources(
 ) -> PairFeatures:
     """Train sources, and return the features of pairs that they give."""
     Y, counts = labels.by_row, labels.counts
-    words = X.sparse()
+    words = _sparse_part(X)
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     if LINEAR in names:
@@ -218,9 +222,9 @@ def make_sources(
     if LINEAR_EMBEDDINGS in names:
         sources += _linear(LINEAR_EMBEDDINGS, X, labels, settings, sparse_only=False)
     if NEIGHBOURS in names:
-        n = settings.n_neighbours
+        index, n = SparseIndex(words), settings.n_neighbours  # one for all powers
         sources += [
-            Neighbours(words, Y, name=f"{NEIGHBOURS}-{power:g}", block=SPARSE, power=power, n_neighbours=n)
+            Neighbours(index, Y, name=f"{NEIGHBOURS}-{power:g}", block=SPARSE, power=power, n_neighbours=n)
             for power in _POWERS
         ]
     if EMBEDDED_NEIGHBOURS in names:
@@ -229,13 +233,12 @@ def make_sources(
             Neighbours(dense, Y, name=EMBEDDED_NEIGHBOURS, block=EMBEDDING, power=_DENSE_POWER, n_neighbours=n)
         )
     if LABEL_WORDS in names and label_rows is not None:
-        rows = sp.csr_array(normalize(label_rows.features.sparse()))
-        sources.append(SparseLabels(rows, label_rows.label, name=LABEL_WORDS))
+        sources.append(SparseLabels(SparseIndex(_sparse_part(label_rows.features)), label_rows.label, name=LABEL_WORDS))
         measures += [ScoreMeasure(sources[-1]), LabelPhrases(label_rows.texts, label_rows.label)]
     if LABEL_STEMS in names and label_rows is not None and label_rows.stems is not None:
         stems, n_stems = label_rows.stems, int(label_rows.stems.max()) + 1
-        rows = merged_columns(label_rows.features.sparse(), stems, n_stems)
-        sources.append(SparseLabels(rows, label_rows.label, name=LABEL_STEMS, merged=stems))
+        rows = merged_columns(label_rows.features, stems, n_stems)
+        sources.append(SparseLabels(SparseIndex(rows), label_rows.label, name=LABEL_STEMS, merged=stems))
         measures.append(ScoreMeasure(sources[-1]))
     if CLASS_MEANS in names:
         means = normalize(np.asarray(Y.T @ X.block(EMBEDDING), np.float32))
@@ -281,13 +284,24 @@ def _linear(
     if len(known) < Y.shape[1]:
         Y = sp.csr_array(Y[:, known])
     found: list[CandidateGenerator] = []
-    for number, (linear, norm) in enumerate(zip(settings.linear, settings.relevance_norms, strict=True), start=1):
-        own = replace(linear, **_ON_EMBEDDINGS) if not sparse_only else linear
-        trees = train_linear(X, weighted_positives(Labels(Y), None, norm), own)
+    for number, linear in enumerate(settings.linear, start=1):
+        own = linear if sparse_only else _on_embeddings(linear)
+        positives = weighted_positives(Labels(Y), None, linear.instances.relevance_norm)
+        trees = train_linear(X, positives, own)
         called = name if len(settings.linear) == 1 else f"{name}-{number}"
         inner = TreeSearch(trees, len(known), name=called)
         found.append(Restricted(inner, known, X.n_features, sparse_only=sparse_only))
     return found
+
+
+def _on_embeddings(linear: LinearSettings) -> LinearSettings:
+    """Return settings for embeddings, where those for words are the defaults."""
+    trees, solver = linear.trees, linear.solver
+    if trees.max_leaf_size == TreeSettings().max_leaf_size:
+        trees = replace(trees, max_leaf_size=_LEAF_SIZE)
+    if solver.weight_threshold == SolverSettings().weight_threshold:
+        solver = replace(solver, weight_threshold=_WEIGHT_THRESHOLD)
+    return replace(linear, trees=trees, solver=solver)
 
 
 def _sparse_part(X: FeatureMatrix) -> FeatureMatrix:
@@ -312,8 +326,18 @@ def _mean_of_label(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
     return normalize(np.asarray(own @ embeddings, np.float32))
 
 
+def _fused(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
+    n_threads = settings.context.n_threads
+    boosted = settings.fusion == GBDT
+    if settings.fusion == "auto":
+        boosted = has_lightgbm() and int(right.sum()) >= _FEWEST_TO_BOOST
+    if boosted:
+        return BoostedFusion.fitted(features, right, seed=settings.seed, n_threads=n_threads)
+    return LogisticFusion().fit(features, right, n_threads=n_threads)
+
+
 def _tuned(
-    fusion: LogisticFusion,
+    fusion: Fusion,
     features: Sequence[NDArray[np.float32]],
     scored: Sequence[tuple[NDArray[np.int64], NDArray[np.int32], sp.csr_array]],
 ) -> Thresholds:

@@ -18,7 +18,7 @@ from ceiba.retrieval.dense_labels import DenseLabels, read_dense
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.sparse_labels import SparseLabels, arrays_of_rows, read_rows
+from ceiba.retrieval.sparse_labels import SparseLabels, read_index
 from ceiba.retrieval.top import ranked_matrix
 
 SPARSE = "sparse"  # what instances are near in: the sparse features, else the dense block of this name
@@ -31,12 +31,12 @@ class Neighbours(CandidateGenerator):
 
     Parameters
     ----------
-    rows : csr_array of shape (N, D) or ndarray of shape (N, d), float32
-        The training instances; rows of length 1.
+    instances : SparseIndex of N rows, or ndarray of shape (N, d), float32
+        The training instances' sparse features or embeddings; rows of length 1.
     Y : csr_array of shape (N, L)
     name : str
     block : {"sparse", "embedding"}
-        The features that instances are near in.
+        Which of them it is.
     power : float
         Of the similarities; a higher one lets the nearest count more.
     n_neighbours : int, default=30
@@ -49,12 +49,12 @@ class Neighbours(CandidateGenerator):
 
     kind: ClassVar[str]
 
-    def __init__(self, rows: Any, Y: sp.csr_array, *, name: str, block: str, power: float, n_neighbours: int = 30):
+    def __init__(self, instances: Any, Y: sp.csr_array, *, name: str, block: str, power: float, n_neighbours: int = 30):
         self.name, self.block, self.power, self.n_neighbours = name, block, power, n_neighbours
-        self._instances, self._Y = rows, Y
-        number = np.arange(rows.shape[0], dtype=np.int32)
+        self._instances, self._Y = instances, Y
+        number = np.arange(Y.shape[0], dtype=np.int32)
         self._nearest: CandidateGenerator = (
-            SparseLabels(rows, number, name=name) if block == SPARSE else DenseLabels(rows, name=name)
+            SparseLabels(instances, number, name=name) if block == SPARSE else DenseLabels(instances, name=name)
         )
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
@@ -86,7 +86,7 @@ class Neighbours(CandidateGenerator):
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the instances and their labels."""
-        rows = arrays_of_rows(self._instances) if self.block == SPARSE else {"rows": self._instances}
+        rows = self._instances.arrays() if self.block == SPARSE else {"rows": self._instances}
         arrays = {**rows, "label_ptr": self._Y.indptr.astype(np.int64), "labels": self._Y.indices.astype(np.int32)}
         writer.tensors(f"{self.name}.safetensors", arrays)
         own = {"block": self.block, "power": self.power, "n_neighbours": self.n_neighbours}
@@ -100,25 +100,29 @@ class Neighbours(CandidateGenerator):
         file = f"{name}.safetensors"
         rows: Any
         if block == SPARSE:
-            rows = read_rows(files, file, queries.n_features)
+            rows = read_index(files, file)
+            n_sparse = queries.n_features - queries.dim
+            if rows.n_features != n_sparse:
+                raise ModelFormatError(f"{files.path(file)} is an index of other features.")
         elif block == EMBEDDING:
             rows = read_dense(files, file, (None, queries.dim))
         else:
             raise ModelFormatError(f"{fields.path}: there are no features {block!r}.")
+        n_rows = rows.n_rows if block == SPARSE else len(rows)
         arrays = files.tensors(file)
         ptr, labels = arrays.get("label_ptr"), arrays.get("labels")
         if (
             ptr is None
             or labels is None
             or (ptr.dtype, labels.dtype) != (np.int64, np.int32)
-            or ptr.shape != (rows.shape[0] + 1,)
+            or ptr.shape != (n_rows + 1,)
             or ptr[0] != 0
             or ptr[-1] != len(labels)
             or (np.diff(ptr) < 0).any()
             or (len(labels) and (labels.min() < 0 or labels.max() >= n_labels))
         ):
-            raise ModelFormatError(f"{files.path(file)} does not hold the labels of {rows.shape[0]} instances.")
-        Y = sp.csr_array((np.ones(len(labels), np.float32), labels, ptr), shape=(rows.shape[0], n_labels))
+            raise ModelFormatError(f"{files.path(file)} does not hold the labels of {n_rows} instances.")
+        Y = sp.csr_array((np.ones(len(labels), np.float32), labels, ptr), shape=(n_rows, n_labels))
         power, n = fields.get("power", Interval(float, 0, None)), fields.get("n_neighbours", Interval(int, 1, None))
         return cls(rows, Y, name=name, block=block, power=power, n_neighbours=n)
 

@@ -1,0 +1,85 @@
+"""Parameters of the hybrid model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Instance, JsonList, Options, Text, setting
+from ceiba._random import RANDOM_STATE
+from ceiba.linear.nodes import COMBINE_NAMES
+from ceiba.models.hybrid_recipe import FUSIONS, SOURCES
+from ceiba.models.xr_linear import XRLinear
+
+
+@dataclass(frozen=True)
+class HybridSourceSettings:
+    """Where candidates come from."""
+
+    base: Any = setting(
+        None,
+        Exactly(None),
+        Instance("an XRLinear or a list of them", XRLinear, list, tuple),
+        doc="The linear models among the sources; their parameters count, not a fitted state. None: three trees with "
+        'relevance_norm="l2".',
+    )
+    sources: Any = setting(
+        "auto",
+        Options("auto"),
+        JsonList(Options(*SOURCES)),
+        doc='"linear", "neighbours"; with label texts also "linear-documents", "label-words", "label-stems"; with an '
+        'encoder "linear-embeddings", "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": '
+        "all that have what they need.",
+    )
+    encoder: str | None = setting(
+        None,
+        Exactly(None),
+        Text('"frozen:" and a folder or a name'),
+        doc='"frozen:" and a folder in the layout of Hugging Face, or the name of a model on the hub: texts and label '
+        "texts are embedded by it as it is. None: no embeddings.",
+    )
+    max_length: int = setting(128, COUNT, doc="Tokens that the encoder reads of a text.")
+    n_candidates: int = setting(60, COUNT, doc="Labels that each source is asked for.")
+    n_neighbours: int = setting(30, COUNT, doc="Nearest training texts that vote.")
+    fusion: str = setting(
+        "auto",
+        Options("auto", *FUSIONS),
+        doc='"logistic": a logistic regression. "gbdt": gradient boosting on top of it (LightGBM, the extra '
+        'ceiba[boosting]). "auto": "gbdt" where that is installed and there are 1,000 right pairs or more to learn '
+        "from.",
+    )
+
+
+@dataclass(frozen=True)
+class HybridModelSettings:
+    """What is said of the whole model."""
+
+    beam_size: int = setting(10, COUNT, doc="Nodes kept per level of a label tree when predicting.")
+    combine: str = setting(
+        "l3-hinge",
+        Options(*(name for name in COMBINE_NAMES if not name.startswith("log-"))),
+        doc="How margins become scores in label trees, see `XRLinear`.",
+    )
+    prediction_threshold: Any = setting(
+        "tuned",
+        Options("tuned"),
+        SHARE,
+        doc='The probability from which ``predict`` returns a label. "tuned": the one of best micro-F1 on texts held '
+        "out.",
+    )
+    vectorizer: Any = setting(
+        "tfidf",
+        Options("tfidf"),
+        Instance("a transformer with fit and transform", methods=("fit", "transform")),
+        doc="Turns texts into features with rows of length 1: Ceiba's TfidfVectorizer, or any scikit-learn "
+        "transformer, which is cloned.",
+    )
+    random_state: Any = setting(
+        0, *RANDOM_STATE, doc="Seeds clustering, solver, folds and boosting. The same seed gives the same model."
+    )
+    n_jobs: int | None = setting(
+        None,
+        *N_JOBS,
+        doc="Threads; None and -1 are all processors this process may use, -2 all but one. The model does not depend "
+        "on it.",
+    )
