@@ -24,6 +24,7 @@ from ceiba.features.texts import check_texts, text_rows
 from ceiba.fusion.pair_measures import stem_columns
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
+from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
 from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
 from ceiba.models.hybrid_recipe import HybridSettings, LabelRows, train_hybrid
 from ceiba.models.linear_recipe import LinearSettings
@@ -91,7 +92,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     encoder: str | None
     max_length: int
     n_candidates: int
-    n_neighbours: int
+    n_neighbors: int
     fusion: str
     vectorizer: Any
     random_state: Any
@@ -154,7 +155,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
             linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in bases),
             sources=None if self.sources == "auto" else tuple(self.sources),
             n_candidates=self.n_candidates,
-            n_neighbours=self.n_neighbours,
+            n_neighbors=self.n_neighbors,
             fusion=self.fusion,
             seed=seed,
             context=context,
@@ -173,6 +174,34 @@ class HybridClassifier(Presets, PartitionedClassifier):
         tuned = self.prediction_threshold == "tuned"
         threshold = None if tuned else self.prediction_threshold
         return self._fitted().predict(X, threshold=threshold, context=self._context())
+
+    def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> FusedExplanation:  # type: ignore[override]
+        """Explain a label's probability for one text: which sources found the label, and what each added.
+
+        Parameters
+        ----------
+        X : str, or features of shape (1, D)
+            One instance.
+        label : str or int
+            A label of ``classes_``.
+        n_features : int, default=10
+            Not used: sources are few.
+        tree : None
+            A hybrid model has no tree of its own; any other value is an error.
+
+        Returns
+        -------
+        FusedExplanation
+            Prints as a table.
+
+        Raises
+        ------
+        InputError
+            When X has not exactly one row, or there is no such label.
+        """
+        if tree is not None:
+            raise InputError("tree must be None: a hybrid model answers by all its sources together.")
+        return fused_explanation(label, self._fitted().evidence(X, label, context=self._context()))
 
     @property
     def gives_probabilities(self) -> bool:

@@ -27,8 +27,8 @@ class HybridSourceSettings:
         "auto",
         Options("auto"),
         JsonList(Options(*SOURCES)),
-        doc='"linear", "neighbours"; with label texts also "linear-documents", "label-words", "label-stems"; with an '
-        'encoder "linear-embeddings", "embedding-neighbours", "class-means"; with both "label-embeddings". "auto": '
+        doc='"linear", "neighbors"; with label texts also "linear-documents", "label-words", "label-stems"; with an '
+        'encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both "label-embeddings". "auto": '
         "all that have what they need.",
     )
     encoder: str | None = setting(
@@ -40,7 +40,7 @@ class HybridSourceSettings:
     )
     max_length: int = setting(128, COUNT, doc="Tokens that the encoder reads of a text.")
     n_candidates: int = setting(60, COUNT, doc="Labels that each source is asked for.")
-    n_neighbours: int = setting(30, COUNT, doc="Nearest training texts that vote.")
+    n_neighbors: int = setting(30, COUNT, doc="Nearest training texts that vote.")
     fusion: str = setting(
         "auto",
         Options("auto", *FUSIONS),

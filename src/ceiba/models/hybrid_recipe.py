@@ -26,7 +26,8 @@ from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
-from ceiba.retrieval.neighbours import SPARSE, Neighbours
+from ceiba.retrieval.neighbor_votes import NeighborVotes
+from ceiba.retrieval.neighbors import SPARSE, Neighbors
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.restricted import Restricted
 from ceiba.retrieval.sparse_index import SparseIndex
@@ -34,16 +35,16 @@ from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
 LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
-NEIGHBOURS, EMBEDDED_NEIGHBOURS = "neighbours", "embedding-neighbours"
+NEIGHBORS, EMBEDDED_NEIGHBORS = "neighbors", "embedding-neighbors"
 LABEL_WORDS, LABEL_STEMS = "label-words", "label-stems"
 LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
 SOURCES = (
-    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBOURS, EMBEDDED_NEIGHBOURS, LABEL_WORDS, LABEL_STEMS,
+    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
     LABEL_EMBEDDINGS, CLASS_MEANS,
 )  # fmt: skip
 LOGISTIC, GBDT = FUSIONS = ("logistic", "gbdt")
 _FEWEST_TO_BOOST = 1000  # right pairs
-_POWERS = (1.0, 4.0)  # of the similarities of neighbours in words
+_POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less
 
 _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger clusters and smaller weights than words
@@ -59,7 +60,7 @@ class HybridSettings:
     linear: tuple[LinearSettings, ...]
     sources: tuple[str, ...] | None
     n_candidates: int
-    n_neighbours: int
+    n_neighbors: int
     fusion: str
     seed: int
     context: SearchContext
@@ -176,7 +177,7 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     """
     lacks = {
         LINEAR_EMBEDDINGS: not embeddings and "an encoder",
-        EMBEDDED_NEIGHBOURS: not embeddings and "an encoder",
+        EMBEDDED_NEIGHBORS: not embeddings and "an encoder",
         CLASS_MEANS: not embeddings and "an encoder",
         LINEAR_DOCUMENTS: not label_texts and "label_texts",
         LABEL_WORDS: not label_texts and "label_texts",
@@ -185,6 +186,8 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     }
     if settings.sources is None:
         return [name for name in SOURCES if not lacks.get(name)]
+    if not settings.sources:
+        raise InputError('sources is an empty list: name one source or more, or write "auto".')
     for name in settings.sources:
         if lacks.get(name):
             raise InputError(f"sources: {name!r} needs {lacks[name]}.")
@@ -221,16 +224,19 @@ def make_sources(
         sources += _linear(LINEAR_DOCUMENTS, X, labels, settings, sparse_only=True, documents=label_rows)
     if LINEAR_EMBEDDINGS in names:
         sources += _linear(LINEAR_EMBEDDINGS, X, labels, settings, sparse_only=False)
-    if NEIGHBOURS in names:
-        index, n = SparseIndex(words), settings.n_neighbours  # one for all powers
+    if NEIGHBORS in names:
+        index, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
+        n = settings.n_neighbors
         sources += [
-            Neighbours(index, Y, name=f"{NEIGHBOURS}-{power:g}", block=SPARSE, power=power, n_neighbours=n)
+            Neighbors(index, votes, name=f"{NEIGHBORS}-{power:g}", block=SPARSE, power=power, n_neighbors=n)
             for power in _POWERS
         ]
-    if EMBEDDED_NEIGHBOURS in names:
-        dense, n = X.block(EMBEDDING), settings.n_neighbours
+    if EMBEDDED_NEIGHBORS in names:
+        dense, n = X.block(EMBEDDING), settings.n_neighbors
         sources.append(
-            Neighbours(dense, Y, name=EMBEDDED_NEIGHBOURS, block=EMBEDDING, power=_DENSE_POWER, n_neighbours=n)
+            Neighbors(
+                dense, NeighborVotes(Y), name=EMBEDDED_NEIGHBORS, block=EMBEDDING, power=_DENSE_POWER, n_neighbors=n
+            )
         )
     if LABEL_WORDS in names and label_rows is not None:
         sources.append(SparseLabels(SparseIndex(_sparse_part(label_rows.features)), label_rows.label, name=LABEL_WORDS))

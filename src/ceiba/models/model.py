@@ -24,7 +24,7 @@ from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.explain import Explanation, largest
 from ceiba.models.label_filters import encode_filter
 from ceiba.models.query_makers import QueryMaker, name_of_feature
-from ceiba.retrieval.generator import CandidateGenerator, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.tree_search import TreeSearch
@@ -155,10 +155,7 @@ class Model:
         check("n_features", n_features, _N_FEATURES, "explain")
         check("tree", tree, _TREE, "explain")
         ctx = self.context if context is None else context
-        Q = self.queries.queries([X] if isinstance(X, str) else X, ctx.n_threads)
-        if Q.n_rows != 1:
-            raise InputError(f"explain takes one instance. Got {Q.n_rows} instead.")
-        column = self.labels.column(label)
+        Q, column = self._one_query(X, ctx), self.labels.column(label)
         path = self.tree_search.explain(Q, column, ctx=ctx, tree=tree)
         more = {} if self.answers_by == TREE else self._ranker.explain(Q, column, ctx=ctx).details
         return Explanation(
@@ -169,6 +166,17 @@ class Model:
             more.get("cosine"),
             more.get("cosine_weight", 0.0),
         )
+
+    def evidence(self, X: Any, label: Any, *, context: SearchContext | None = None) -> Evidence:
+        """Return what the answering generator says of a label for one text."""
+        ctx = self.context if context is None else context
+        return self._ranker.explain(self._one_query(X, ctx), self.labels.column(label), ctx=ctx)
+
+    def _one_query(self, X: Any, ctx: SearchContext) -> Queries:
+        Q = self.queries.queries([X] if isinstance(X, str) else X, ctx.n_threads)
+        if Q.n_rows != 1:
+            raise InputError(f"explain takes one instance. Got {Q.n_rows} instead.")
+        return Q
 
     def match(
         self, X: Any, k: int = 10, *, tree: int = 0, beam_size: int | None = None, context: SearchContext | None = None

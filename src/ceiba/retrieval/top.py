@@ -1,30 +1,11 @@
-"""The best labels of each row: from matrices of scores to rankings."""
+"""The best labels of each row: from scores to rankings."""
 
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.retrieval.ranked import Ranked
-
-
-def ranked_matrix(scores: sp.csr_array, n: int | None) -> Ranked:
-    """Return the n best stored values of each row above 0, equal ones in the order of the columns.
-
-    Parameters
-    ----------
-    scores : csr_array of shape (rows, L), float32
-    n : int or None
-        None: all.
-    """
-    row = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
-    ids, values = scores.indices, scores.data
-    if n is not None:
-        kept = values >= np.repeat(_kth_best(scores, n), np.diff(scores.indptr))
-        row, ids, values = row[kept], ids[kept], values[kept]
-    kept = values > 0
-    return ranked_pairs(scores.shape[0], row[kept], ids[kept], values[kept], n)
 
 
 def ranked_dense(scores: NDArray[np.float32], n: int) -> Ranked:
@@ -57,12 +38,3 @@ def joined(parts: list[Ranked]) -> Ranked:
         np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
         np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
     )
-
-
-def _kth_best(scores: sp.csr_array, n: int) -> NDArray[np.float32]:
-    """Return the n-th best stored value of each row, -inf where a row has fewer."""
-    limits = np.full(scores.shape[0], -np.inf, np.float32)
-    for row in np.flatnonzero(np.diff(scores.indptr) > n):
-        values = scores.data[scores.indptr[row] : scores.indptr[row + 1]]
-        limits[row] = np.partition(values, len(values) - n)[len(values) - n]
-    return limits

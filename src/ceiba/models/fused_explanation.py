@@ -1,0 +1,82 @@
+"""Why a hybrid model gives a label its probability: what each source says, and what that adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from ceiba.retrieval.generator import Evidence
+
+
+@dataclass(frozen=True)
+class SourceEvidence:
+    """What a source says about a label.
+
+    Attributes
+    ----------
+    name : str
+    score : float
+    rank : int or None
+        The label's place among the source's candidates, from 1; None where it is not among them.
+    contribution : float
+        What that adds to the logit of the probability, compared with an average pair.
+    """
+
+    name: str
+    score: float
+    rank: int | None
+    contribution: float
+
+
+@dataclass(frozen=True)
+class FusedExplanation:
+    """A label's probability and where it is from; the surest sources first.
+
+    Attributes
+    ----------
+    label : str or int
+    score : float
+        The probability.
+    sources : list of SourceEvidence
+    others : dict of str to float
+        What else adds to the logit: measures of text and label together, and the label's own features ("label").
+    """
+
+    label: Any
+    score: float
+    sources: list[SourceEvidence]
+    others: dict[str, float]
+
+    def __str__(self) -> str:
+        lines = [f"{self.label!r}: probability {self.score:.4f}"]
+        for each in self.sources:
+            rank = "not found" if each.rank is None else f"rank {each.rank}"
+            lines.append(f"    {each.contribution:+.3f}  {each.name} ({rank}, score {each.score:.4f})")
+        lines += [f"    {value:+.3f}  {name}" for name, value in self.others.items()]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return the explanation as a notebook shows it. Names are text, never markup."""
+        rows = "".join(
+            f"<tr><td>{each.contribution:+.3f}</td><td>{escape(each.name)}</td>"
+            f"<td>{'' if each.rank is None else each.rank}</td><td>{each.score:.4f}</td></tr>"
+            for each in self.sources
+        )
+        rows += "".join(
+            f"<tr><td>{value:+.3f}</td><td>{escape(name)}</td><td></td><td></td></tr>"
+            for name, value in self.others.items()
+        )
+        header = "<tr><th>contribution</th><th>source</th><th>rank</th><th>score</th></tr>"
+        heading = escape(str(self).split("\n", 1)[0])
+        return f"<div><p><b>{heading}</b></p><table><thead>{header}</thead><tbody>{rows}</tbody></table></div>"
+
+
+def fused_explanation(label: Any, evidence: Evidence) -> FusedExplanation:
+    """Return the explanation that the evidence of a fused search gives."""
+    sources = [
+        SourceEvidence(found.source, found.score, rank, contribution)
+        for found, rank, contribution in evidence.details["sources"]
+    ]
+    sources.sort(key=lambda each: -each.contribution)
+    return FusedExplanation(label, evidence.score, sources, dict(evidence.details["others"]))

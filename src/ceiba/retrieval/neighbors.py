@@ -1,0 +1,112 @@
+"""Labels of the nearest training instances: each votes for its own."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba._params import Interval
+from ceiba.errors import CeibaError, ModelFormatError
+from ceiba.features.matrix import EMBEDDING
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_labels import DenseLabels, read_dense
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.neighbor_votes import NeighborVotes
+from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.sparse_index import SparseIndex
+from ceiba.retrieval.sparse_labels import SparseLabels, n_sparse_of, read_index
+
+SPARSE = "sparse"  # what instances are near in: the sparse features, else the dense block of this name
+
+
+@component("neighbors", "generator")
+class Neighbors(CandidateGenerator):
+    """Lets the nearest training instances vote for their labels, each with a power of its similarity.
+
+    Parameters
+    ----------
+    instances : SparseIndex of N rows, or ndarray of shape (N, d), float32
+        The training instances' sparse features or embeddings; rows of length 1.
+    votes : NeighborVotes
+        The labels of the instances.
+    name : str
+    block : {"sparse", "embedding"}
+        Which features `instances` are.
+    power : float
+        Of the similarities; a higher one lets the nearest count more.
+    n_neighbors : int, default=30
+
+    Notes
+    -----
+    A score is the share of the votes, from 0 to 1. Queries must not be training instances themselves, or they find
+    their own labels.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(
+        self, instances: Any, votes: NeighborVotes, *, name: str, block: str, power: float, n_neighbors: int = 30
+    ):
+        self.name, self.block, self.power, self.n_neighbors = name, block, power, n_neighbors
+        self._instances, self._votes = instances, votes
+        number = np.arange(votes.n_rows, dtype=np.int32)
+        self._nearest: CandidateGenerator = (
+            SparseLabels(instances, number, name=name) if block == SPARSE else DenseLabels(instances, name=name)
+        )
+
+    def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
+        """Return the n labels of most votes of each row, with n None all that have any."""
+        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        return self._votes.rank(near, n, power=self.power, n_threads=ctx.n_threads)
+
+    def score(
+        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+    ) -> NDArray[np.float32]:
+        """Return the votes for given labels."""
+        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        return self._votes.score(near, ptr, labels, power=self.power, n_threads=ctx.n_threads)
+
+    def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
+        """Return the votes, and the numbers of the nearest instances and their similarities."""
+        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        nearest = list(zip(near.ids.tolist(), near.scores.tolist(), strict=True))
+        return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]), {"nearest": nearest})
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the instances and their labels."""
+        rows = self._instances.arrays() if self.block == SPARSE else {"rows": self._instances}
+        of_votes = {f"votes.{name}": array for name, array in self._votes.arrays().items()}
+        writer.tensors(f"{self.name}.safetensors", {**rows, **of_votes})
+        own = {"block": self.block, "power": self.power, "n_neighbors": self.n_neighbors}
+        return {"name": self.name, **own}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Neighbors:
+        """Read what `save` wrote."""
+        name, block = fields.get("name", STRING), fields.get("block", STRING)
+        file = f"{name}.safetensors"
+        path, prefix = files.path(file), "votes."
+        arrays = {key: array for key, array in files.tensors(file).items() if key.startswith(prefix)}
+        try:
+            votes = NeighborVotes.from_arrays({key.removeprefix(prefix): array for key, array in arrays.items()})
+        except CeibaError as error:
+            raise ModelFormatError(f"{path}: {error}") from error
+        if votes.n_labels != len(context.part("labels", fields)):
+            raise ModelFormatError(f"{path} has votes for other labels than the model's.")
+        instances: SparseIndex | NDArray[np.float32]
+        if block == SPARSE:
+            instances = read_index(files, file)
+            if (instances.n_features, instances.n_rows) != (n_sparse_of(context, fields), votes.n_rows):
+                raise ModelFormatError(f"{path} is an index of other rows or features than the model's.")
+        elif block == EMBEDDING:
+            instances = read_dense(files, file, (votes.n_rows, context.part("queries", fields).dim))
+        else:
+            raise ModelFormatError(f"{fields.path}: there are no features {block!r}.")
+        power, n = fields.get("power", Interval(float, 0, None)), fields.get("n_neighbors", Interval(int, 1, None))
+        return cls(instances, votes, name=name, block=block, power=power, n_neighbors=n)
