@@ -123,7 +123,7 @@ def test_threads_read_batches_side_by_side(tiny_encoder, monkeypatch):
     encoder = load_encoder(tiny_encoder, max_length=16, precision="float32")
     tokens = encoder.tokenize([word * (n % 9 + 1) for n, word in enumerate(["apple ", "car ", "green tree "] * 30)])
     together = encoder.embed(tokens)  # one batch
-    monkeypatch.setattr(encoders, "_TOKENS_AT_ONCE", 64)
+    monkeypatch.setattr(encoders, "_MAX_BATCH_TOKENS", 64)
     before, done, readers = torch.get_num_threads(), [], set()
     whole = type(encoder).forward
 

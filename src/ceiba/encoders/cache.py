@@ -1,4 +1,4 @@
-"""Tokens and embeddings kept in a folder from training to training, named by what they are of, checked when read."""
+"""A cache of tokens and embeddings in a folder. Files are named by a fingerprint and checked when they are read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _SUM = "checksum"
 class Cache:
     """A folder of tokens and embeddings.
 
-    Each file is named by a digest of all that its content depends on, and holds a digest of its content. One that is
-    damaged is made again, with a warning. Files are never removed: that is the user's to do.
+    The name of a file is a digest of everything that its content depends on. The file also holds a digest of its
+    content. A damaged file is made again, with a warning. Files are never removed.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Cache:
         fits: Callable[[dict[str, NDArray]], bool],
         make: Callable[[], dict[str, NDArray]],
     ) -> dict[str, NDArray]:
-        """Return a file's arrays, which are made and written first where it is missing or damaged."""
+        """Return the arrays of a file. A file that is missing or damaged is written first."""
         path = self.folder / f"{name}.safetensors"
         if path.exists():
             try:
@@ -104,12 +104,12 @@ class Cache:
 
 
 def encoder_fingerprint(encoder: Encoder) -> str:
-    """Return a digest of what an encoder computes: its network's kind, configuration and weights, and its pooling."""
+    """Return a digest of an encoder: the kind, configuration and weights of its network, and its pooling."""
     digest = hashlib.sha256()
     _add(digest, encoder.pooling, type(encoder.network).__name__)
     config = getattr(encoder.network, "config", None)
     values = {} if config is None else config.to_dict()
-    values.pop("_name_or_path", None)  # where it was found, which does not matter
+    values.pop("_name_or_path", None)  # the folder does not matter
     _add(digest, json.dumps(values, sort_keys=True, default=str))
     for name, value in encoder.network.state_dict().items():
         _add(digest, name)
@@ -125,7 +125,7 @@ def _content(arrays: dict[str, NDArray], parts: Sequence[str]) -> bytes:
 
 
 def _add(digest: Any, *parts: Any) -> None:
-    """Add words to a digest, each with its length, so that no two lists of words look alike."""
+    """Add parts to a digest, each with its length: two different lists of parts never give the same bytes."""
     for part in parts:
         content = str(part).encode("utf-8", "surrogatepass")
         digest.update(len(content).to_bytes(8, "little"))

@@ -20,8 +20,8 @@ from ceiba.encoders.tokens import Chunks, TokenRows, encoding_batches, tokenize,
 
 CONFIG_FILE = "ceiba_encoder.json"
 _BACKEND = "inductor"  # of torch.compile
-_TOKENS_AT_ONCE = 4096  # of a batch when encoding: its activations stay in the caches of a CPU, and fill a GPU
-_SHARES = 16  # batches that few texts are divided into, so that several threads have some; not by how many there are
+_MAX_BATCH_TOKENS = 4096  # in prediction: activations stay in the caches of a CPU, and fill a GPU
+_MIN_BATCHES = 16  # of few texts, so that several threads have work; batches do not depend on the number of threads
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         What matrix products are made in; weights are always float32.
     """
 
-    fewest_tokens_at_once = 512  # of a batch on a processor; smaller ones take longer a token
+    min_batch_tokens = 512  # on a CPU; smaller batches take longer per token
     max_full_softmax_nodes = 2**15  # a product of a batch with so many nodes takes little time beside its step
 
     def __init__(self, network: nn.Module, tokenizer: Any, pooling: str, max_length: int, precision: str = "float32"):
@@ -120,9 +120,9 @@ class Encoder(nn.Module):
             self._compiled = None
 
     def stop_compiling(self, error: Exception) -> bool:
-        """Go on without the compiler after an error, with a warning; return False where that would change nothing.
+        """Stop using the compiler after an error, and warn. Return False where no compiler is in use.
 
-        An error that is not the compiler's is raised again without it.
+        The caller then tries again. An error that is not the compiler's occurs again.
         """
         if self._compiled is None or isinstance(error, torch.OutOfMemoryError):
             return False
@@ -162,15 +162,15 @@ class Encoder(nn.Module):
         """
         found = np.empty((tokens.n_rows, self.dim), np.float32) if out is None else out
         done, on_cpu = 0, self.device.type == "cpu"
-        at_once = _TOKENS_AT_ONCE
+        max_tokens = _MAX_BATCH_TOKENS
         if on_cpu:
-            at_once = min(at_once, max(self.fewest_tokens_at_once, int(tokens.ptr[-1]) // _SHARES))
-        batches = list(encoding_batches(tokens.lengths, at_once))
+            max_tokens = min(max_tokens, max(self.min_batch_tokens, int(tokens.ptr[-1]) // _MIN_BATCHES))
+        batches = list(encoding_batches(tokens.lengths, max_tokens))
         if on_cpu and self._compiled is None:
-            read = self._read_parallel(tokens, batches, found, n_threads or torch.get_num_threads())
+            embedded = self._embed_parallel(tokens, batches, found, n_threads or torch.get_num_threads())
         else:
-            read = self._read(tokens, batches, found)
-        for rows in read:
+            embedded = self._embed_batches(tokens, batches, found)
+        for rows in embedded:
             done += len(rows)
             if progress is not None:
                 progress(done)
@@ -199,7 +199,7 @@ class Encoder(nn.Module):
         embeddings[texts] = means
         return embeddings
 
-    def _read(
+    def _embed_batches(
         self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32]
     ) -> Iterator[NDArray[np.intp]]:
         """Embed batches one after the other, in halves where memory runs out; yield what has been embedded."""
@@ -218,7 +218,7 @@ class Encoder(nn.Module):
                     continue
                 yield rows
 
-    def _read_parallel(
+    def _embed_parallel(
         self, tokens: TokenRows, batches: Sequence[NDArray[np.intp]], found: NDArray[np.float32], n_threads: int
     ) -> Iterator[NDArray[np.intp]]:
         """Embed batches in several threads, each batch in one of them.
@@ -229,7 +229,7 @@ class Encoder(nn.Module):
             return
 
         def read(batch: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-            return list(self._read(tokens, [batch], found))
+            return list(self._embed_batches(tokens, [batch], found))
 
         threads = ThreadPoolExecutor(min(n_threads, len(batches)), initializer=use_one_thread)
         try:
@@ -239,11 +239,11 @@ class Encoder(nn.Module):
             threads.shutdown(cancel_futures=True)
 
     def freeze_embeddings(self) -> None:
-        """Leave the tokens' own vectors as they are: half of a small encoder's weights, each seen by few texts."""
+        """Do not train the token embeddings. They are half of a small encoder's weights, and few texts train each."""
         self.network.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]
 
     def optimizers(self, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-        """Return what fine-tunes the weights that are not frozen."""
+        """Return the optimizers of the weights that are not frozen."""
         parameters = [p for p in self.parameters() if p.requires_grad]
         fused = self.device.type in ("cpu", "cuda")
         return [torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay, fused=fused)]
@@ -259,5 +259,5 @@ class Encoder(nn.Module):
 
 
 def mean_cosine(embeddings: NDArray[np.float32]) -> float:
-    """Return the mean cosine between embeddings of length 1: near 1, the encoder tells texts no longer apart."""
+    """Return the mean cosine between embeddings of length 1. Near 1 the embeddings hardly differ."""
     return float(np.square(embeddings.mean(axis=0, dtype=np.float64)).sum()) if len(embeddings) else 0.0

@@ -1,4 +1,4 @@
-"""Low-rank additions to an encoder's weight matrices, trained in place of these and added in at the end. Needs peft."""
+"""LoRA: low-rank adapters of an encoder's weight matrices, trained in their place and merged at the end."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ def require_peft(purpose: str) -> None:
 
 
 def add_adapters(encoder: Encoder, rank: int) -> None:
-    """Put an adapter beside every linear layer of an encoder and leave all other weights as they are.
+    """Add an adapter to every linear layer of an encoder and freeze all other weights.
 
-    The additions are 0 to begin with. Their scale is twice the rank's inverse, as usual, so that a learning rate suits
-    all ranks.
+    The adapters are 0 at first. Their scale is 2 / rank, as usual, so that one learning rate suits all ranks.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def add_adapters(encoder: Encoder, rank: int) -> None:
 
     names = [name for name, module in encoder.network.named_modules() if _is_linear(module)]
     if not names:
-        raise InputError("lora_rank: the encoder has no linear layers that adapters could stand beside.")
+        raise InputError("lora_rank: the encoder has no linear layers, which adapters need.")
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=names)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)  # GPT-2's transposed layers
@@ -51,7 +50,7 @@ def add_adapters(encoder: Encoder, rank: int) -> None:
 
 
 def merge_adapters(encoder: Encoder, share: float = 1.0) -> None:
-    """Add a share of what the adapters are to the weights they stand beside, and take them out."""
+    """Add a share of the adapters to the weights, and remove the adapters."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     network = encoder.network

@@ -28,12 +28,12 @@ _WEIGHTS_FILE, _TOKENIZER_FILE = "model.safetensors", "tokenizer.json"
 _VOCABULARY = 30_000  # tokens at most: on a few million texts nearly all words stand in it whole
 _WORD_TYPES = 300_000  # words that parts of words are counted in, the most frequent
 _CHARACTERS, _PARTS, _PART_WORDS = 2000, 3000, 10  # at most so many; a part stands in so many words at least
-_LEARNED_FROM = 100_000  # texts that the first vectors are learned from, at most
+_MAX_TEXTS = 100_000  # texts that the first vectors are learned from, at most
 _PAD, _UNKNOWN, _BEGIN = "[PAD]", "[UNK]", "[CLS]"
 _DROPOUT = 0.1
 # times the rate of pretrained weights: a vector is moved only by the texts its token stands in, and begins near nothing
 # else that is worth keeping
-_VECTORS_RATE, _WEIGHTS_RATE = 400.0, 100.0
+_VECTOR_LR_FACTOR, _WEIGHT_LR_FACTOR = 400.0, 100.0
 
 
 def static_dim(name: str) -> int | None:
@@ -89,7 +89,7 @@ class StaticEncoder(Encoder):
     """
 
     network: StaticNetwork
-    fewest_tokens_at_once = 4096  # smaller batches end before another thread has begun
+    min_batch_tokens = 4096  # smaller batches end before another thread has begun
     max_full_softmax_nodes = 2**11  # its steps cost little beside a product with more
 
     def __init__(self, network: StaticNetwork, tokenizer: Any, max_length: int):
@@ -109,17 +109,19 @@ class StaticEncoder(Encoder):
         return nn.functional.normalize(self.network(flat, begins), dim=-1)
 
     def freeze_embeddings(self) -> None:
-        """Do nothing: the tokens' vectors are all there is to train."""
+        """Do nothing: a static encoder has no other weights to train."""
 
     def optimizers(self, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-        """Return what trains the vectors, of a batch's tokens alone and without decay, and the weights.
+        """Return the optimizers of the vectors and of the weights. The vectors have no weight decay.
 
-        To move the whole table at every step took longer than all else. A vector that moves only when its token is met
-        cannot go on by momentum; without any, frequent and rare tokens go as far as they would with it.
+        Updates are sparse: an update of all vectors at every step would take longer than the rest of the step. There is
+        no momentum: a vector is updated only when its token occurs, so momentum would act on frequent tokens alone.
         """
-        vectors = torch.optim.SparseAdam([self.network.vectors], lr=_VECTORS_RATE * learning_rate, betas=(0.0, 0.999))
+        vectors = torch.optim.SparseAdam(
+            [self.network.vectors], lr=_VECTOR_LR_FACTOR * learning_rate, betas=(0.0, 0.999)
+        )
         weights = torch.optim.AdamW(
-            [self.network.log_weight], lr=_WEIGHTS_RATE * learning_rate, weight_decay=weight_decay
+            [self.network.log_weight], lr=_WEIGHT_LR_FACTOR * learning_rate, weight_decay=weight_decay
         )
         return [vectors, weights]
 
@@ -200,8 +202,8 @@ def fit_static_encoder(
     tokenizer = _wrapped(_learn_tokenizer(texts))
     rng = np.random.default_rng([seed, 3])
     sample: Sequence[str] = texts
-    if len(texts) > _LEARNED_FROM:
-        sample = [texts[i] for i in np.sort(rng.choice(len(texts), _LEARNED_FROM, replace=False))]
+    if len(texts) > _MAX_TEXTS:
+        sample = [texts[i] for i in np.sort(rng.choice(len(texts), _MAX_TEXTS, replace=False))]
     counts = _token_counts(sample, tokenizer, max_length, progress)
     idf = np.log((1 + counts.shape[0]) / (1 + counts.count_nonzero(axis=0))) + 1
     idf[tokenizer.convert_tokens_to_ids(_BEGIN)] = 1e-3  # a direction for texts of no other token

@@ -1,4 +1,4 @@
-"""Texts to token numbers, once, and batches of like length cut from them."""
+"""Texts to token ids, and batches of texts of similar length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORDS_BEYOND = 16  # words whose tokens may differ from those of the whole text
 
 
 class TokenRows(NamedTuple):
-    """The tokens of N texts, one after the other; `ids` may be a mapped file."""
+    """The token ids of N texts, one text after the other. `ids` may be a mapped file."""
 
     ptr: NDArray[np.int64]
     ids: NDArray[np.int32]
@@ -49,7 +49,7 @@ class TokenRows(NamedTuple):
         return TokenRows(np.concatenate([[0], np.cumsum(lengths)]), np.asarray(self.ids[ranges(begins, lengths)]))
 
     def padded(self, rows: NDArray[np.intp], pad: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the tokens of some rows, filled up on the right to the longest of them, and which of them are real."""
+        """Return the tokens of some rows, padded on the right to the longest row, and the attention mask."""
         starts, lengths = self.ptr[rows], self.ptr[rows + 1] - self.ptr[rows]
         columns = np.arange(max(1, int(lengths.max(initial=0))))
         real = columns < lengths[:, None]
@@ -72,9 +72,9 @@ def tokenize(
     max_length: int,
     progress: Callable[[int], Any] | None = None,
 ) -> TokenRows:
-    """Tokenize texts into a temporary file that is mapped, so that memory does not grow with their number.
+    """Tokenize texts into a temporary file that is mapped, so memory does not grow with their number.
 
-    Of a long text only as much is read as the tokens that are kept can depend on.
+    Of a long text only the beginning is tokenized. The result is the same as for the whole text.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def tokenize_chunks(
     max_length: int,
     progress: Callable[[int], Any] | None = None,
 ) -> Chunks:
-    """Tokenize whole texts, in chunks of `max_length` tokens, special ones included in each; else as `tokenize`.
+    """Tokenize whole texts in chunks of `max_length` tokens, special tokens included. Otherwise as `tokenize`.
 
     Raises
     ------
@@ -215,10 +215,10 @@ def _words_follow(encoding: Any) -> bool:
 def training_batches(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator, *, window: int = 32
 ) -> list[NDArray[np.intp]]:
-    """Divide all texts into batches of like length, in random order: one epoch.
+    """Divide all texts into batches of similar length, in random order: one epoch.
 
-    Texts are shuffled, sorted by length within windows of `window` batches, and the batches shuffled: padding is small
-    and a batch is still nearly a random draw.
+    Texts are shuffled, sorted by length within windows of `window` batches, and the batches are shuffled. Padding is
+    small, and a batch is still nearly a random sample.
     """
     order = rng.permutation(len(lengths))
     batches = []
@@ -229,18 +229,18 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def encoding_batches(lengths: NDArray[np.int64], tokens_at_once: int) -> Iterator[NDArray[np.intp]]:
-    """Divide all texts into batches of at most `tokens_at_once` padded tokens, longest texts first."""
+def encoding_batches(lengths: NDArray[np.int64], max_tokens: int) -> Iterator[NDArray[np.intp]]:
+    """Divide all texts into batches of at most `max_tokens` padded tokens, longest texts first."""
     order = np.argsort(-lengths, kind="stable")
     begin = 0
     while begin < len(order):
-        rows = max(1, tokens_at_once // max(1, int(lengths[order[begin]])))
+        rows = max(1, max_tokens // max(1, int(lengths[order[begin]])))
         yield order[begin : begin + rows]
         begin += rows
 
 
 def length_groups(lengths: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """Divide texts of any lengths into groups in which little is padding: none is shorter than 3/4 of the longest."""
+    """Divide texts into groups with little padding: no text is shorter than 3/4 of the longest in its group."""
     order = np.argsort(-lengths, kind="stable")
     groups, begin = [], 0
     while begin < len(order):
