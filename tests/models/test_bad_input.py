@@ -182,10 +182,10 @@ PREDICT = {
     "k of half": ((X,), {"k": 1.5}, InputError, "The 'k' parameter"),
     "k of None": ((X,), {"k": None}, InputError, "The 'k' parameter"),
     "a beam of 0": ((X,), {"beam_size": 0}, InputError, "The 'beam_size' parameter"),
-    "a filter of fewer rows": ((X,), {"filter": [[0]]}, InputError, "filter has 1 rows, X has 4"),
-    "a filter of other labels": ((X,), {"filter": np.ones((4, 9))}, InputError, "filter: Y has 9 columns"),
-    "a filter of names": ((X,), {"filter": [["a"]] * 4}, InputTypeError, "filter: The labels are of type str"),
-    "a filter of numbers": ((X,), {"filter": [1, 2, 3, 4]}, InputTypeError, "filter: Y, row 0"),
+    "denied of fewer rows": ((X,), {"denied": [[0]] * 3}, InputError, "^denied.* 3 .*4"),
+    "denied of other labels": ((X,), {"denied": np.ones((4, 9))}, InputError, "^denied.*9"),
+    "denied of names": ((X,), {"denied": [["a"]] * 4}, InputTypeError, "^denied.*str"),
+    "denied of mixed rows": ((X,), {"denied": [[0], 2, [1], [0]]}, InputTypeError, "^denied.*row 1"),
     **{name: ((make(),), {}, InputError, "X is not a valid sparse matrix") for name, make in BROKEN.items()},
 }
 

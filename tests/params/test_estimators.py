@@ -6,11 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from ceiba import TfidfVectorizer, XRLinear
+from ceiba import TfidfVectorizer, XRLinear, XRTransformer, XTransformer
 from ceiba._params import defaults, describe
-from ceiba._settings import constraints_of
+from ceiba._settings import constraints_of, declared, parameters_of, settings_of
 from ceiba.errors import InputError
+from ceiba.finetuning.settings import FineTuningSettings
+from ceiba.linear.solve import SolverSettings
 from ceiba.models import MODELS
+from ceiba.models.disentangle import OverlapSettings
+from ceiba.models.linear_params import InstanceSettings, SearchSettings, TreeSettings
 
 ESTIMATORS = [*MODELS.values(), TfidfVectorizer]
 PARAMETERS = [(kind, name) for kind in ESTIMATORS for name in constraints_of(kind)]
@@ -50,6 +54,23 @@ def test_documented_are_the_parameters_of_init(kind):
 
 def _written(value):
     return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"),
+    [
+        *(
+            (XRLinear, group)
+            for group in (TreeSettings, OverlapSettings, InstanceSettings, SolverSettings, SearchSettings)
+        ),
+        *((kind, FineTuningSettings) for kind in (XRTransformer, XTransformer)),
+    ],
+)
+def test_parameters_are_the_fields_of_settings(kind, group):
+    assert settings_of(kind(), group) == group()
+    for name, each in declared(group).items():
+        assert parameters_of(kind)[name] == each
+        assert each.doc.endswith(".")
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
