@@ -24,6 +24,7 @@ from ceiba.features.texts import check_texts, text_rows
 from ceiba.fusion.pair_measures import stem_columns
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
+from ceiba.models.decision import Decision
 from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
 from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
 from ceiba.models.hybrid_recipe import HybridSettings, LabelRows, train_hybrid
@@ -53,7 +54,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     sources_ : list of str
         The sources in use.
     thresholds_ : Thresholds
-        What was tuned on held-out texts. Not saved.
+        What was tuned on held-out texts.
     fit_report_ : dict
         Seconds of each stage. Not saved.
 
@@ -162,18 +163,13 @@ class HybridClassifier(Presets, PartitionedClassifier):
         )
         parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress)
         timer.lap("training")
-        threshold = parts.thresholds.threshold if self.prediction_threshold == "tuned" else self.prediction_threshold
         space = LabelSpace(ids, labels.counts, n, _first_texts(names, owners, len(ids)))
-        model = Model(space, queries, parts.generators, parts.generators[-1].name, context, float(threshold))
+        decision = Decision(context.combine, thresholds=parts.thresholds)
+        name = parts.generators[-1].name
+        model = Model(space, queries, parts.generators, name, context, self.prediction_threshold, decision)
         report = {"seconds": timer.seconds, "pairs": parts.n_pairs}
-        self.__dict__.update(model_=model, sources_=parts.names, thresholds_=parts.thresholds, fit_report_=report)
+        self.__dict__.update(model_=model, sources_=parts.names, fit_report_=report)
         return self
-
-    def predict(self, X: Any) -> sp.csr_array:
-        """Return the labels whose probability reaches `prediction_threshold`; see ``XRLinear.predict``."""
-        tuned = self.prediction_threshold == "tuned"
-        threshold = None if tuned else self.prediction_threshold
-        return self._fitted().predict(X, threshold=threshold, context=self._context())
 
     def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> FusedExplanation:  # type: ignore[override]
         """Explain a label's probability for one text: which sources found the label, and what each added.

@@ -12,6 +12,7 @@ from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Flag, Instance, Interva
 from ceiba._random import RANDOM_STATE
 from ceiba.linear.negatives import NEGATIVES
 from ceiba.linear.nodes import COMBINE_NAMES
+from ceiba.models.decision import TUNED
 from ceiba.tree.label_tree import LabelTree
 
 VECTORIZER = (
@@ -99,7 +100,13 @@ class SearchSettings:
         doc="A node's score from its margin m, multiplied down the path: exp(-max(0, 1 - m)^p), or 1 / (1 + "
         'exp(-m)). The "log-" forms return logarithms.',
     )
-    prediction_threshold: float = setting(0.5, SHARE, doc="The score from which ``predict`` returns a label.")
+    prediction_threshold: float | str = setting(
+        TUNED,
+        SHARE,
+        Options(TUNED),
+        doc='The score from which ``predict`` returns a label; of a calibrated model, the probability. "tuned": what '
+        "``tune_thresholds`` found, or 0.5 before that.",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,14 @@ from ceiba._params import Exactly, Interval, Options, check
 from ceiba.data.frames import column_values
 from ceiba.data.indicators import is_indicator
 from ceiba.data.label_space import LabelSpace
-from ceiba.data.labels import describe
+from ceiba.data.labels import describe, encode_with
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
+from ceiba.fusion.thresholds import tune_thresholds
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
 from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.linear.nodes import COMBINE_NAMES
+from ceiba.models.decision import N_LEARNED_FROM, TUNED, Decision, learn_calibrator, lowered, new_decision, plain_scores
 from ceiba.models.explain import Explanation, largest
 from ceiba.models.label_filters import encode_filter
 from ceiba.models.query_makers import QueryMaker, name_of_feature
@@ -37,6 +39,8 @@ _N_FEATURES = [Interval(int, 0, None)]
 _TREE = [Interval(int, 0, None), Exactly(None)]
 _THRESHOLD = Interval(float, 0, 1)
 _DEFAULT = SearchContext()
+_ROWS = 4096  # predicted at once, so that no more of what is reached is in memory
+_NO_IDS = np.empty(0, np.int32)
 
 
 @component("model", "model")
@@ -58,8 +62,10 @@ class Model:
         The name of the generator whose ranking is the model's answer.
     context : SearchContext
         What counts at prediction unless the caller says otherwise.
-    prediction_threshold : float
-        The score that `predict` asks for.
+    prediction_threshold : float or "tuned"
+        The score that `predict` asks for. "tuned": the thresholds of the decision, or 0.5 where it has none.
+    decision : Decision or None
+        Calibrator and thresholds; None where neither was learned.
     """
 
     kind: ClassVar[str]
@@ -68,7 +74,8 @@ class Model:
     generators: tuple[CandidateGenerator, ...]
     answers_by: str = TREE
     context: SearchContext = _DEFAULT
-    prediction_threshold: float = 0.5
+    prediction_threshold: float | str = TUNED
+    decision: Decision | None = None
 
     # ------------------------------------------------------------------ answers
 
@@ -109,7 +116,8 @@ class Model:
             n_rows = Q.n_rows
             progress("predict", 0, n_rows)
             ctx = ctx._replace(progress=lambda done: progress("predict", done, n_rows))
-        return self._ranker.rank(Q, min(k, len(self.labels)), ctx=ctx)
+        columns, scores = self._ranker.rank(Q, min(k, len(self.labels)), ctx=ctx)
+        return columns, self._outcome(scores, ctx)
 
     def decision_function(self, X: Any, k: int | None = None, *, context: SearchContext | None = None) -> sp.csr_array:
         """Return the scores of the labels that the search reaches; see `PartitionedClassifier.decision_function`."""
@@ -117,14 +125,54 @@ class Model:
         found = self._found(X, k, self.context if context is None else context)
         return self._matrix(found, found.scores)
 
-    def predict(self, X: Any, *, threshold: float | None = None, context: SearchContext | None = None) -> sp.csr_array:
+    def predict_proba(self, X: Any, k: int | None = None, *, context: SearchContext | None = None) -> sp.csr_array:
+        """Return the probabilities of the labels that the search reaches; see `PartitionedClassifier.predict_proba`."""
+        check("k", k, _K_OR_NONE, "predict_proba")
+        ctx = self.context if context is None else context
+        found = self._found(X, k, ctx)
+        known = self.decision is not None and self.decision.calibrator is not None
+        data = self._outcome(found.scores, ctx) if known else plain_scores(found.scores, ctx).astype(np.float32)
+        return self._matrix(found, data)
+
+    def predict(
+        self, X: Any, *, threshold: float | str | None = None, context: SearchContext | None = None
+    ) -> sp.csr_array:
         """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict`."""
         ctx = self.context if context is None else context
-        least = self.prediction_threshold if threshold is None else threshold
+        wanted: Any = self.prediction_threshold if threshold is None else threshold
+        limit = None if wanted == TUNED else float(wanted)
+        decision = self._checked_decision(ctx) or new_decision(ctx)
+        least = decision.least(limit)
         if ctx.logarithms:
             least = float(np.log(least)) if least > 0 else -np.inf
-        found = self._found(X, None, ctx._replace(least=least))
-        return self._matrix(found, np.ones(len(found.ids), np.int8))
+        Q, parts, sizes = self.queries.queries(X, ctx.n_threads), [_NO_IDS], [np.zeros(1, np.int64)]
+        for begin in range(0, Q.n_rows, _ROWS):
+            end = min(begin + _ROWS, Q.n_rows)
+            own = ctx.part(begin, end)._replace(least=lowered(least))
+            found = self._ranker.candidates(Q.part(begin, end), None, ctx=own)
+            kept = decision.predicts(found, limit, ctx)
+            row = np.repeat(np.arange(end - begin), np.diff(found.ptr))
+            parts.append(found.ids[kept])
+            sizes.append(np.bincount(row[kept], minlength=end - begin))
+        ids = np.concatenate(parts)
+        ranked = Ranked(np.cumsum(np.concatenate(sizes)), ids, np.empty(0, np.float32))
+        return self._matrix(ranked, np.ones(len(ids), np.int8))
+
+    def calibrate(self, X: Any, y: Any, method: str, *, context: SearchContext | None = None) -> Model:
+        """Return the model with a calibrator; see `PartitionedClassifier.calibrate`."""
+        ctx = self.context if context is None else context
+        found, Y, _ = self._learn_from(X, y, ctx)
+        decision = self._checked_decision(ctx) or new_decision(ctx)
+        return replace(self, decision=replace(decision, calibrator=learn_calibrator(found, Y, method, ctx)))
+
+    def tune_thresholds(self, X: Any, y: Any, *, context: SearchContext | None = None, **options: Any) -> Model:
+        """Return the model with tuned thresholds; see `PartitionedClassifier.tune_thresholds`."""
+        ctx = self.context if context is None else context
+        found, Y, n_unknown = self._learn_from(X, y, ctx)
+        scores = self._matrix(found, plain_scores(found.scores, ctx).astype(np.float32))
+        thresholds = tune_thresholds(scores, Y, n_unknown=n_unknown, **options)
+        decision = self._checked_decision(ctx) or new_decision(ctx)
+        return replace(self, decision=replace(decision, thresholds=thresholds))
 
     def score_labels(self, X: Any, candidates: Any, *, context: SearchContext | None = None) -> Any:
         """Score given labels only; see `PartitionedClassifier.score_labels`."""
@@ -134,12 +182,13 @@ class Model:
             wanted = self.labels.encode(candidates, "candidates")
             check_rows("candidates", wanted.shape[0], Q.n_rows)
             ptr, ids = wanted.indptr.astype(np.int64), wanted.indices.astype(np.int32)
-            return sp.csr_array((self._ranker.score(Q, ptr, ids, ctx=ctx), ids, ptr), shape=wanted.shape)
+            scores = self._outcome(self._ranker.score(Q, ptr, ids, ctx=ctx), ctx)
+            return sp.csr_array((scores, ids, ptr), shape=wanted.shape)
         rows = _candidate_rows(candidates)
         check_rows("candidates", len(rows), Q.n_rows)
         ids = np.array([self.labels.column(label, "candidates") for row in rows for label in row], np.int32)
         ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-        scores = self._ranker.score(Q, ptr, ids, ctx=ctx)
+        scores = self._outcome(self._ranker.score(Q, ptr, ids, ctx=ctx), ctx)
         return np.split(scores, ptr[1:-1]) if rows else []
 
     def explain(
@@ -213,6 +262,30 @@ class Model:
     def _ranker(self) -> CandidateGenerator:
         return self.generator(self.answers_by)
 
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether scores are calibrated probabilities."""
+        return self.decision is not None and self.decision.calibrator is not None
+
+    def _checked_decision(self, ctx: SearchContext) -> Decision | None:
+        if self.decision is not None:
+            self.decision.check(ctx)
+        return self.decision
+
+    def _outcome(self, scores: NDArray[np.float32], ctx: SearchContext) -> NDArray[np.float32]:
+        """Return the probabilities of scores where the model is calibrated."""
+        if self.decision is None or self.decision.calibrator is None:
+            return scores
+        self.decision.check(ctx)
+        return self.decision.outcome(scores, ctx)
+
+    def _learn_from(self, X: Any, y: Any, ctx: SearchContext) -> tuple[Ranked, sp.csr_array, int]:
+        """Return the ranked labels of rows, the right ones, and how many right ones are unknown."""
+        found = self._found(X, N_LEARNED_FROM, ctx)
+        Y, n_unknown = encode_with(y, self.labels.ids)
+        check_rows("y", Y.shape[0], len(found.ptr) - 1)
+        return found, Y, n_unknown
+
     def _found(self, X: Any, k: int | None, ctx: SearchContext) -> Ranked:
         Q: Queries = self.queries.queries(X, ctx.n_threads)
         return self._ranker.candidates(Q, None if k is None else min(k, len(self.labels)), ctx=ctx)
@@ -236,6 +309,7 @@ class Model:
             "beam_size": self.context.beam_size,
             "combine": self.context.combine,
             "prediction_threshold": self.prediction_threshold,
+            "decision": None if self.decision is None else save_component(self.decision, writer),
         }
 
     @classmethod
@@ -263,8 +337,11 @@ class Model:
             beam_size=fields.get("beam_size", Interval(int, 1, None)),
             combine=fields.get("combine", Options(*COMBINE_NAMES)),
         )
-        threshold = float(fields.get("prediction_threshold", _THRESHOLD))
-        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold)
+        threshold = fields.get("prediction_threshold", _THRESHOLD, Options(TUNED))
+        decision = None
+        if fields.values.get("decision") is not None:
+            decision = load_component("decision", files, fields.within("decision"), loading)
+        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold, decision)
 
 
 def check_rows(name: str, given: int, expected: int) -> None:

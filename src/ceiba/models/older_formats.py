@@ -21,6 +21,7 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import LoadContext
 from ceiba.io.sealed import OBJECT, STRING, Fields
 from ceiba.io.values import array_named
+from ceiba.models.decision import TUNED, UNTUNED
 from ceiba.models.encoder_queries import EncoderQueries, load_encoder_of_model
 from ceiba.models.model import TREE, Model
 from ceiba.models.parameter_files import check_params, read_params, set_fitted_vectorizer, set_param
@@ -54,6 +55,8 @@ def _read_linear(estimator: XRLinear, files: FolderFiles, fields: Fields, truste
     context = LoadContext(trusted, owner=type(estimator).__name__)
     queries: QueryMaker = maker.load(files, Fields(own, fields.path), context)
     _read_params(estimator, files, fields, queries.vectorizer)
+    if estimator.prediction_threshold == UNTUNED:  # the default of that time
+        estimator.prediction_threshold = TUNED
     texts = fields.values.get("label_texts") is True  # of the newer ones of format 2 too
     labels, search = _labels_and_trees(files, fields, queries, texts)
     search_context = SearchContext(estimator.beam_size, estimator.combine)

@@ -222,7 +222,7 @@ class TransformerClassifier(TransformerParameters):
         return self._prediction_owner().combine
 
     @property
-    def prediction_threshold(self) -> float:  # type: ignore[override]
+    def prediction_threshold(self) -> float | str:  # type: ignore[override]
         """The ranker's."""
         return self._prediction_owner().prediction_threshold
 
@@ -242,5 +242,5 @@ def _fitted_ranker(ranker: XRLinear, model: Model) -> XRLinear:
     """Return the linear model by itself: the trees of a model, on features."""
     queries = FeatureQueries(model.queries.n_features, owner=type(ranker).__name__)
     labels, search = replace(model.labels, texts=None), model.tree_search
-    ranker.model_ = replace(model, labels=labels, queries=queries, generators=(search,), answers_by=TREE)
+    ranker.model_ = replace(model, labels=labels, queries=queries, generators=(search,), answers_by=TREE, decision=None)
     return ranker
