@@ -25,7 +25,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev test test-newest test-oldest test-wheel test-slow test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
+.PHONY: demo dev test test-newest test-oldest test-wheel test-slow test-browser page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -35,7 +35,7 @@ dev: $(VENV)/.editable
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory check test-native
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not peers and not wheel" tests --pyargs ceiba
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not browser and not peers and not wheel" tests --pyargs ceiba
 
 # the wheel for the newest Python of this machine, installed without a compiler: the smoke tier, the builds, the README
 test-newest: $(VENV)/.dev dist/.wheel
@@ -47,7 +47,17 @@ test-wheel: $(VENV)/.dev dist/.wheel
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not peers and not wheel" tests
+	$(BIN)/python -m pytest -m "slow and not browser and not peers and not wheel" tests
+
+# the page of the service in a real browser: Debian's chromium, or the one that CEIBA_CHROMIUM names
+test-browser: $(VENV)/.dev
+	$(PIP) install playwright axe-playwright-python
+	$(BIN)/python -m pytest -m browser tests/browser
+
+# the picture of the page in docs/images
+page-image: $(VENV)/.dev
+	$(PIP) install playwright
+	$(BIN)/python -m tests.browser.picture docs/images/page.png
 
 # agreement with PECOS on the data sets of ../shared, where those are
 test-peers: $(VENV)/.dev .peers-env/.ready

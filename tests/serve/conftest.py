@@ -96,16 +96,14 @@ def problem(response, status: int) -> dict:
 
 
 @contextmanager
-def process(*words, environment: dict[str, str] | None = None):
+def process(*words, port: str | int = 0):
     """Run ``ceiba serve`` as a process of its own, and give it and its address once it answers."""
     import httpx2
 
     source = str(Path(ceiba.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "ceiba", "serve", *map(str, words), "--port", "0"]
-    running = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": path, **(environment or {})}, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "ceiba", "serve", *map(str, words), "--port", str(port)]
+    running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
     try:
         line = running.stderr.readline()
         assert "http://" in line, line + running.stderr.read()

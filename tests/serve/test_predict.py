@@ -14,6 +14,13 @@ def predict(client: TestClient, **body):
     return client.post("/v1/predict", json=body)
 
 
+def ranked(client, **body) -> list[str]:
+    """Return the labels of the only text."""
+    answer = predict(client, **body)
+    assert answer.status_code == 200, answer.text
+    return [label["id"] for label in answer.json()["results"][0]["labels"]]
+
+
 def test_answers_are_those_of_the_model(client, model):
     texts = [TEXT, "", "nothing known", *corpus(20, seed=5)[0]]
     answer = predict(client, texts=texts, k=4)
@@ -41,6 +48,34 @@ def test_threshold_leaves_lower_scores_out(client):
     kept = predict(client, texts=[TEXT], k=8, threshold=threshold).json()["results"][0]["labels"]
     assert kept == [label for label in whole if label["score"] >= threshold]
     assert predict(client, texts=[TEXT], threshold=2.0).json()["results"] == [{"labels": []}]
+
+
+def test_allowed_and_denied_labels(client, model):
+    first = ranked(client, texts=[TEXT], k=20)
+    denied = ranked(client, texts=[TEXT], k=20, denied=first[:2])
+    expected = model.predict_topk([TEXT], k=20, denied=first[:2])[0][0].tolist()
+    assert denied == [label for label in expected if label is not None]
+    assert not set(denied) & set(first[:2])
+    allowed = [*first[-2:], first[0]]
+    expected = model.predict_topk([TEXT], k=3, allowed=allowed)[0][0].tolist()
+    assert set(expected) == set(allowed)
+    assert ranked(client, texts=[TEXT], k=20, allowed=[*allowed, *allowed]) == expected
+    assert ranked(client, texts=[TEXT], k=20, allowed=allowed, denied=[first[0]]) == expected[1:]
+    assert ranked(client, texts=[TEXT], k=20, denied=[]) == first
+    assert ranked(client, texts=[TEXT], k=1, denied=[HOSTILE])
+
+
+def test_scores_are_from_0_to_1_for_logarithms_too(tmp_path):
+    from tests.serve.conftest import fit
+
+    model = fit(combine="log-sigmoid")
+    model.save(tmp_path / "logs")
+    with serving(tmp_path / "logs") as client:
+        (result,) = predict(client, texts=[TEXT], k=3).json()["results"]
+        scores = [label["score"] for label in result["labels"]]
+        np.testing.assert_allclose(scores, np.exp(model.predict_topk([TEXT], k=3)[1][0]), rtol=1e-5)
+        explained = client.post("/v1/explain", json={"text": TEXT, "label": result["labels"][0]["id"]}).json()
+        assert explained["score"] == pytest.approx(scores[0], rel=1e-4)
 
 
 def test_no_texts_is_no_results(client):

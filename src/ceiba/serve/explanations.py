@@ -24,13 +24,13 @@ def explanation(loaded: Loaded, text: str, label: Any, n_features: int = 10) -> 
     for step in found.steps:
         for part in step.contributions:
             amounts[str(part.feature)] = amounts.get(str(part.feature), 0.0) + part.amount
-    sources: list[dict[str, Any]] = [{"name": "tree", "score": found.score, "weight": None}]
+    sources: list[dict[str, Any]] = [{"name": "tree", "score": loaded.shown(found.score), "weight": None}]
     if found.cosine is not None:
         sources.append({"name": "embeddings", "score": found.cosine, "weight": found.cosine_weight})
     return {
         "label": str(label),
         "text": loaded.text(label),
-        "score": found.score,
+        "score": loaded.shown(found.score),
         "marks": marks(text, amounts),
         "steps": [
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Loaded:
         self.model.set_params(n_jobs=n_jobs)
         self.has_encoder = getattr(self.model, "encoder_", None) is not None
         self.calibrated = bool(self.model.gives_probabilities)
+        self._logarithms = self.model.combine.startswith("log-") and not self.calibrated
         self.ids: list[Any] = self.model.classes_.tolist()
         texts = self.model.label_texts_
         self.texts = None if texts is None else dict(zip(self.ids, texts.tolist(), strict=True))
@@ -104,10 +106,16 @@ class Loaded:
                 self._names = LabelNames(f"{label} {self.text(label) or ''}" for label in self.ids)
         return self._names.search(query, n)
 
+    def shown(self, score: float) -> float:
+        """Return a score of the model's tree as the service shows it."""
+        return math.exp(score) if self._logarithms else score
+
     def rank(self, texts: list[str], k: int, **filters: Any) -> list[Answer]:
-        """Return the k best labels of each text."""
+        """Return the k best labels of each text, with scores from 0 to 1."""
         labels, scores = self.model.predict_topk(texts, k=k, **filters)
         found = np.isfinite(scores).sum(axis=1).tolist()
+        if self._logarithms:
+            scores = np.exp(scores)
         rows = zip(labels.tolist(), scores.tolist(), found, strict=True)
         return [Answer(row[:n], values[:n]) for row, values, n in rows]
 

@@ -1,0 +1,67 @@
+// Why a label has its score: words of the text, the path down the tree, the sources.
+
+import { make, plural } from "./dom.js";
+
+/** Write a text with its marked words into an element. Offsets count code points, not JavaScript's units. */
+export function showMarks(element, text, marks) {
+  const letters = Array.from(text);
+  const strongest = Math.max(1e-9, ...marks.map((mark) => Math.abs(mark.contribution)));
+  const parts = [];
+  let at = 0;
+  for (const mark of marks) {
+    const share = Math.abs(mark.contribution) / strongest;
+    if (share < 0.03) continue;
+    parts.push(letters.slice(at, mark.begin).join(""));
+    const word = letters.slice(mark.begin, mark.end).join("");
+    const side = mark.contribution > 0 ? "for" : "against";
+    const marked = make("mark", { className: side, title: `${side}: ${mark.contribution.toFixed(3)}` }, word);
+    marked.style.setProperty("--share", `${Math.round(15 + 85 * share)}%`);
+    parts.push(marked);
+    at = mark.end;
+  }
+  parts.push(letters.slice(at).join(""));
+  element.replaceChildren(...parts);
+}
+
+const signed = (value) => (value >= 0 ? "+" : "−") + Math.abs(value).toFixed(2);
+
+/** Return an element that shows an explanation. */
+export function explanationOf(found) {
+  const steps = found.steps.map((step, index) => {
+    const last = index === found.steps.length - 1;
+    const what = last ? "The label" : `A cluster of ${plural(step.n_labels, "label", "labels")}`;
+    const features = step.features.slice(0, 6).map((feature) =>
+      make(
+        "li",
+        { className: feature.contribution >= 0 ? "for" : "against" },
+        make("span", { className: "feature" }, plainFeature(feature.feature)),
+        " ",
+        make("span", { className: "amount" }, signed(feature.contribution)),
+      ),
+    );
+    return make(
+      "li",
+      {},
+      make("p", {}, make("strong", {}, what), ` · margin ${signed(step.margin)}`),
+      make("p", { className: "quiet" }, last ? step.examples.join("") : `such as ${step.examples.join("; ")}`),
+      features.length ? make("ul", { className: "features", "aria-label": "Features" }, ...features) : make("p", { className: "quiet" }, "No word of the text counts here."),
+    );
+  });
+  const sources = found.sources
+    .filter((source) => source.score !== null)
+    .map((source) => `${source.name} ${source.score.toFixed(3)}${source.weight ? ` × ${source.weight.toFixed(2)}` : ""}`);
+  return make(
+    "div",
+    {},
+    make("h3", {}, "Path down the tree"),
+    make("ol", { className: "path" }, ...steps),
+    make("p", { className: "quiet" }, `Sources: ${sources.join(", ")}`),
+  );
+}
+
+function plainFeature(name) {
+  const [kind, ...rest] = name.split("__");
+  if (rest.length && kind === "word") return rest.join("__");
+  if (rest.length && kind === "char") return `…${rest.join("__").replaceAll(" ", "␣")}…`;
+  return name;
+}
