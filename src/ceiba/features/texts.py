@@ -26,6 +26,8 @@ def text_rows(X: Any) -> Iterable[Any] | None:
     InputTypeError
         When X is a single str or bytes.
     """
+    if type(X) is list and X and type(X[0]) is str:  # a single text, most often, which should take no time
+        return X
     if isinstance(X, (str, bytes)):
         raise InputTypeError(f"X is a single {type(X).__name__}; put it into a list: [X]")
     if sp.issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind in "buifc"):

@@ -39,6 +39,7 @@ NgramRange = tuple[int, int]
 _SIZES = JsonList(COUNT, length=2)
 _KINDS = tuple(core.NGRAM_KINDS)  # in the order of their numbers
 _FEW_TEXTS = 16
+_STRINGS = {str}
 
 # What a vectorizer was before it had these parameters. One that was saved without them keeps its words.
 OLDER_DEFAULTS: dict[str, Any] = {"normalization": "auto", "token_pattern": "auto", "sklearn_compatible": True}
@@ -243,9 +244,15 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     def features(self, X: Iterable[str]) -> FeatureMatrix:
         """Return what transform returns, in the form that the models take without another look."""
         ready = self._ready_features()
-        if type(X) is list and len(X) <= _FEW_TEXTS and are_plain(X):
-            indptr, indices, data = ready.rows(self._prepared(X), 1)
-            return FeatureMatrix(indptr, indices, data, self.idf_.size)
+        if type(X) is list and len(X) <= _FEW_TEXTS:
+            texts = None
+            if set(map(type, X)) == _STRINGS and all(map(str.isascii, X)):  # nothing to prepare
+                texts = X
+            elif are_plain(X):
+                texts = self._prepared(X)
+            if texts is not None:
+                indptr, indices, data = ready.rows(texts, 1)
+                return FeatureMatrix(indptr, indices, data, self.idf_.size)
         n_threads = available_threads(self.n_jobs)
         parts = [ready.rows(self._prepared(texts), n_threads) for texts in text_batches(X)]
         return FeatureMatrix(*_stacked(parts), self.idf_.size)

@@ -131,12 +131,14 @@ class VectorizerQueries:
 
     def queries(self, X: Any, n_threads: int = 1) -> Queries:
         """Return the features of texts."""
+        if sp.issparse(X):  # asked once and first: for a single row every look at X counts
+            return Queries(as_features(X, self.n_features, allow_empty=True, owner=self._owner))
         if _is_empty(X):
             return Queries(as_features(sp.csr_array((0, self.n_features)), allow_empty=True))
         texts = text_rows(X)
         if texts is not None:
             return Queries(self._features(texts), texts if isinstance(texts, (list, tuple)) else None)
-        if not sp.issparse(X) and is_table(X):
+        if is_table(X):
             check_feature_names(X, None, self._owner)
         return Queries(as_features(X, self.n_features, allow_empty=True, owner=self._owner))
 
@@ -192,6 +194,6 @@ def _is_empty(X: Any) -> bool:
     """Return whether X is a list, an array or a column without rows."""
     if isinstance(X, (list, tuple)):
         return not X
-    if sp.issparse(X) or not isinstance(X, Sized) or is_table(X):
+    if not isinstance(X, Sized) or is_table(X):
         return False
     return len(X) == 0 and getattr(X, "ndim", 1) == 1
