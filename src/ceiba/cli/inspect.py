@@ -75,6 +75,8 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
         "features": model.n_features_in_,
         "rows_in_training": model.n_train_,
         "label_texts": model.label_texts_ is not None,
+        "calibration": None if model.calibrator_ is None else model.calibrator_.method,
+        "threshold": None if model.thresholds_ is None else model.thresholds_.threshold,
         "bytes": folder_size(folder),
         "trees": [_tree_facts(partition) for partition in model.partitions_],
         "parameters": {name: _plain(value) for name, value in params.items()},
@@ -208,6 +210,7 @@ def _print_facts(content: dict[str, Any], folder: Path) -> None:
     from ceiba.cli import output
 
     parameters, trees = content.pop("parameters"), content.pop("trees")
+    content = {name: value for name, value in content.items() if value is not None}
     output.print_facts({"folder": folder, **content, "bytes": output.size(content["bytes"]), "trees": len(trees)})
     for number, tree in enumerate(trees, start=1):
         sizes, weights = tree["cluster_sizes"], tree["weights"]

@@ -25,7 +25,7 @@ OBJECTIVES = ("micro_f1", "macro_f1")
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, np.inf)
 _FOLDS = 5
 _MOST_ROUNDS = 100
-_PRECISION = [Interval(float, 0, 1, closed="right"), Exactly(None)]
+PRECISION = [Interval(float, 0, 1, closed="right"), Exactly(None)]
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.integer[Any]]
@@ -131,7 +131,7 @@ def tune_thresholds(
     (0.5, 1.0)
     """
     check("objective", objective, [Options(*OBJECTIVES)], "tune_thresholds")
-    check("min_precision", min_precision, _PRECISION, "tune_thresholds")
+    check("min_precision", min_precision, PRECISION, "tune_thresholds")
     pairs = _pairs(scores, Y, n_unknown)
     best = _best_common(pairs, objective, min_precision)
     curve = precision_curve(pairs.scores, pairs.right, pairs.n_right, pairs.n_rows)
