@@ -14,6 +14,7 @@ import torch
 
 from ceiba import XRLinear, XRTransformer, load
 from ceiba.errors import CollapseWarning
+from ceiba.models import transformer_recipe
 
 SMALL = {"max_length": 16, "epochs": 1.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 SMALL |= {"device": "cpu", "ranker": XRLinear(n_trees=1, branching_factor=3, max_leaf_size=5)}
@@ -83,8 +84,8 @@ def test_predictions_do_not_change_the_mode(fitted, monkeypatch):
 
 def test_a_training_that_ends_early_restores_mode_and_threads(tiny_encoder, small_corpus, monkeypatch):
     made = []
-    own = XRTransformer._new_encoder
-    monkeypatch.setattr(XRTransformer, "_new_encoder", lambda self, *a: made.append(own(self, *a)) or made[0])
+    own = transformer_recipe.load_encoder
+    monkeypatch.setattr(transformer_recipe, "load_encoder", lambda *a, **kw: made.append(own(*a, **kw)) or made[0])
 
     def stop(stage, done, total):
         if stage.startswith("fine-tuning") and done:
