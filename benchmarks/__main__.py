@@ -56,6 +56,36 @@ def run(
 
 
 @app.command()
+def hybrid(
+    data: Annotated[Path, typer.Option(help="folder with train, test and labels.jsonl.gz")],
+    json: Out,
+    encoder: Annotated[str | None, typer.Option(help='"frozen:" and the folder of an encoder')] = None,
+    train: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 0,
+    test: Annotated[int, typer.Option(help="use the first N test texts; 0: all")] = 0,
+    all_labels: Annotated[bool, typer.Option(help="labels without a training text are candidates too")] = True,
+    validation: Annotated[int, typer.Option(help="measure on N training texts held out, not on test texts")] = 0,
+    settings: Annotated[str, typer.Option(help="parameters of HybridClassifier as a JSON object")] = "{}",
+    threads: Threads = 2,
+) -> None:
+    """Train a hybrid model; measure it and each of its sources."""
+    from json import loads
+
+    from benchmarks.hybrid import run_hybrid
+
+    run_hybrid(
+        data,
+        json,
+        encoder=encoder,
+        train=train,
+        test=test,
+        all_labels=all_labels,
+        validation=validation,
+        settings=loads(settings),
+        threads=threads,
+    )
+
+
+@app.command()
 def text(
     data: Annotated[list[Path], typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz; may be repeated")],
     json: Out,

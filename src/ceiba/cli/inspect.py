@@ -79,6 +79,7 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
         "threshold": None if model.thresholds_ is None else model.thresholds_.threshold,
         "bytes": folder_size(folder),
         "trees": [_tree_facts(partition) for partition in model.partitions_],
+        **model.fitted_facts(),
         "parameters": {name: _plain(value) for name, value in params.items()},
     }
 

@@ -9,7 +9,12 @@ from typing import Any
 from ceiba.errors import InputError
 
 # the name of a model on the command line -> its class in `ceiba`
-MODELS = {"xr-linear": "XRLinear", "xr-transformer": "XRTransformer", "x-transformer": "XTransformer"}
+MODELS = {
+    "hybrid": "HybridClassifier",
+    "xr-linear": "XRLinear",
+    "xr-transformer": "XRTransformer",
+    "x-transformer": "XTransformer",
+}
 _SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
 
 

@@ -21,7 +21,7 @@ def train(
         Path, typer.Option(parser=options.path, help="Folder to save the model to.", show_default=False)
     ],
     model: Annotated[
-        str, typer.Option(help="What to train: xr-linear, xr-transformer or x-transformer.")
+        str, typer.Option(help="What to train: hybrid, xr-linear, xr-transformer or x-transformer.")
     ] = "xr-linear",
     encoder: Annotated[
         str | None,
@@ -91,6 +91,7 @@ def train(
         "labels": len(estimator.classes_),
         "positives": int(dataset.Y.nnz),
         "trees": len(estimator.trees_),
+        **estimator.fitted_facts(),
         "bytes": folders.folder_size(where),
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
@@ -111,6 +112,9 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
+    if estimator.takes_every_label_text:
+        _fit_with_every_label_text(estimator, dataset, progress, label_texts=label_texts)
+        return
     reads = _has_encoder(estimator)
     if label_texts and not reads:
         estimator.set_params(label_documents=True)
@@ -129,6 +133,18 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
         return
     X = dataset.X if dataset.texts is None else Counted(dataset.texts, progress)
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)
+
+
+def _fit_with_every_label_text(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool) -> None:
+    from ceiba.errors import InputError
+
+    texts = dataset.every_label_text() if label_texts else None
+    if label_texts and texts is None:
+        raise InputError(
+            f"{dataset.path}: --label-texts needs labels.jsonl, lbl.json.gz or output-items.txt beside it."
+        )
+    X = dataset.X if dataset.texts is None else list(dataset.texts)
+    estimator.fit(X, dataset.Y, classes=dataset.classes, label_texts=texts, progress=progress)
 
 
 def _has_encoder(estimator: Any) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ceiba.data.files import fail
+from ceiba.data.layouts import every_label_text
 
 
 class TextSource(Protocol):
@@ -121,6 +122,15 @@ class Dataset:
                 )
             self._label_texts = texts
         return self._label_texts
+
+    def every_label_text(self) -> dict[Any, str] | None:
+        """Return the text of each label, with those of ``labels.jsonl`` that no row has; None without label texts."""
+        if self.label_names is not None and (found := every_label_text(self.path)) is not None:
+            return found
+        classes, texts = self.classes, self.label_texts
+        if classes is None or texts is None:
+            return None
+        return {label: text for label, text in zip(classes.tolist(), texts, strict=True) if text.strip()}
 
     @property
     def classes(self) -> NDArray | None:

@@ -60,7 +60,23 @@ def named_label_texts(path: Path, names: list[Any]) -> Callable[[], list[str]] |
     return None if found is None or found == path else lambda: _texts_by_name(found, names)
 
 
+def every_label_text(path: Path) -> dict[Any, str] | None:
+    """Return the texts of all labels of a ``labels.jsonl`` beside the data file; None where there is no such file.
+
+    Labels of the vocabulary that no row of the data has are among them. Labels without a text are left out.
+    """
+    found = _existing(path.parent, "labels.jsonl")
+    if found is None or found == path:
+        return None
+    return {label: text for label, text in _read_texts_by_name(found).items() if text.strip()}
+
+
 def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
+    texts = _read_texts_by_name(path)
+    return [texts.get(name, str(name)) for name in names]
+
+
+def _read_texts_by_name(path: Path) -> dict[Any, str]:
     table = JsonLines(path)
     columns = _columns(table)
     if "label" not in columns:
@@ -72,7 +88,7 @@ def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
             if type(label) not in (str, int):
                 fail(path, rows.where(i), f"the column 'label' holds {describe(label)}.")
         texts.update(zip(rows.values[-1], texts_of(path, rows, text, optional=True), strict=True))
-    return [texts.get(name, str(name)) for name in names]
+    return texts
 
 
 def _columns(table: JsonLines) -> list[str]:

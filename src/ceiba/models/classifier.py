@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -39,6 +39,8 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
     A subclass has the parameters `beam_size`, `combine`, `prediction_threshold` and `n_jobs`, and its ``fit`` sets
     ``model_``, a `Model`. All other fitted attributes are parts of it. Methods ask it with the parameters of today.
     """
+
+    takes_every_label_text: ClassVar[bool] = False  # whether ``label_texts`` may name labels that no row has
 
     beam_size: int
     combine: str
@@ -426,6 +428,10 @@ class PartitionedClassifier(NamedParameters, BaseEstimator):
 
         check_is_fitted(self)
         save(self, folder)
+
+    def fitted_facts(self) -> dict[str, Any]:
+        """Return what the command line says of a fitted model besides its sizes, as JSON values."""
+        return {}
 
     def fitted_state(self) -> dict[str, Any]:
         """Return what `restore` needs besides the model."""

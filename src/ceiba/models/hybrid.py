@@ -22,6 +22,7 @@ from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.features.texts import check_texts, text_rows
 from ceiba.fusion.pair_measures import stem_columns
+from ceiba.linear.tree_model import TreeModel
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.decision import Decision
@@ -81,6 +82,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     [['boat'], ['fruit']]
     """
 
+    takes_every_label_text = True
     _presets: ClassVar[dict[str, dict[str, Any]]] = {
         "fast": {"base": XRLinear(relevance_norm="l2")},
         "balanced": {},
@@ -203,6 +205,17 @@ class HybridClassifier(Presets, PartitionedClassifier):
     def gives_probabilities(self) -> bool:
         """Whether the scores of ``predict_topk`` are calibrated probabilities."""
         return True
+
+    @property
+    def partitions_(self) -> list[TreeModel]:
+        """No trees: those of the sources know a part of the labels each."""
+        self._fitted()
+        return []
+
+    def fitted_facts(self) -> dict[str, Any]:
+        """Return the sources, the fusion and the threshold of ``predict``."""
+        model = self._fitted()
+        return {"sources": self.sources_, "threshold": round(model.prediction_threshold, 4)}
 
     def fitted_state(self) -> dict[str, Any]:
         """Return what `restore` needs besides the model."""

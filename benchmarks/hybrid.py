@@ -1,0 +1,158 @@
+"""The hybrid model and its sources on one data set: ranking, unseen labels, calibration, decisions, seconds.
+
+    python -m benchmarks hybrid --data FOLDER [--encoder frozen:FOLDER] --json rows.jsonl
+
+The folder holds train.jsonl.gz and test.jsonl.gz, rows of "text" and "labels", and labels.jsonl.gz, rows of "label"
+and "text". Test rows without a label that the model may answer are left out.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+_DEPTH = 100  # of nDCG
+_UNSEEN_DEPTH = 50
+
+
+def rows_of(path: Path, most: int | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the first rows of a file of JSON lines; none where there is no such file."""
+    if not path.exists():
+        return
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        yield from islice(map(json.loads, file), most)
+
+
+def run_hybrid(
+    folder: Path,
+    out: Path,
+    *,
+    encoder: str | None,
+    train: int,
+    test: int,
+    all_labels: bool,
+    validation: int,
+    settings: dict[str, Any],
+    threads: int,
+) -> None:
+    """Train a hybrid model, measure it and each of its sources, and append a row for each."""
+    from ceiba import HybridClassifier
+
+    train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
+    test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
+    if validation:
+        order = np.random.default_rng(5).permutation(len(train_rows))
+        test_rows = [train_rows[i] for i in order[:validation]]
+        train_rows = [train_rows[i] for i in order[validation:]]
+    known = {label for row in train_rows for label in row["labels"]}
+    names = {row["label"]: row["text"] for row in rows_of(folder / "labels.jsonl.gz") if row["text"].strip()}
+    if not all_labels:
+        names = {label: text for label, text in names.items() if label in known}
+    started = time.perf_counter()
+    model = HybridClassifier(encoder=encoder, n_jobs=threads, **settings)
+    model.fit([row["text"] for row in train_rows], [row["labels"] for row in train_rows], label_texts=names or None)
+    seconds = time.perf_counter() - started
+
+    column = {label: i for i, label in enumerate(model.classes_.tolist())}
+    test_rows = [row for row in test_rows if any(label in column for label in row["labels"])]
+    texts = [row["text"] for row in test_rows]
+    pairs = [(i, column[label]) for i, row in enumerate(test_rows) for label in set(row["labels"]) if label in column]
+    row, label = np.array(pairs).T
+    Y = sp.csr_array((np.ones(len(row), np.float32), (row, label)), shape=(len(texts), len(column)))
+    started = time.perf_counter()
+    found = model.decision_function(texts)
+    predicting = time.perf_counter() - started
+    decided = model.predict(texts)
+    about = {
+        "data": folder.name,
+        "train": len(train_rows),
+        "test": len(texts),
+        "labels": len(column),
+        "encoder": encoder,
+        "settings": settings,
+        "threads": threads,
+        "validation": bool(validation),
+    }
+    fused = {
+        **ranking_figures(found, Y, model.label_counts_, model.n_train_),
+        **calibration_figures(found, Y),
+        "micro_f1": micro_f1(decided, Y),
+        "seconds": {"training": round(seconds, 1), "predicting": round(predicting, 1), **_one_text(model, texts)},
+    }
+    write_row(out, {**about, "system": "hybrid", "sources": model.sources_, **fused})
+    Q = model.model_.queries.queries(texts)
+    context = model.model_.context
+    for source in model.model_.generators[:-1]:
+        ranked = source.candidates(Q, 60, ctx=context)
+        scores = sp.csr_array((ranked.scores, ranked.ids, ranked.ptr), shape=Y.shape)
+        figures = ranking_figures(scores, Y, model.label_counts_, model.n_train_)
+        write_row(out, {**about, "system": source.name, **figures})
+
+
+def write_row(out: Path, row: dict[str, Any]) -> None:
+    """Append a row, and print its figures."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+    shown = {name: value for name, value in row.items() if isinstance(value, float) or name == "seconds"}
+    print(f"{row['system']:20s}", shown, flush=True)
+
+
+def ranking_figures(scores: sp.csr_array, Y: sp.csr_array, counts: np.ndarray, n_train: int) -> dict[str, float]:
+    """Return P and PSP at 1, 3, 5, F1@5 as the mean over rows, nDCG at 100, and recall of labels without training."""
+    from ceiba import metrics
+
+    top = np.full((Y.shape[0], 5), -1)
+    f1, gain, unseen = [], [], []
+    ideal = np.cumsum(1 / np.log2(np.arange(2, 1002)))
+    for i in range(Y.shape[0]):
+        begin, end = scores.indptr[i], scores.indptr[i + 1]
+        best = scores.indices[begin:end][np.argsort(-scores.data[begin:end], kind="stable")[:_DEPTH]].tolist()
+        top[i, : len(best[:5])] = best[:5]
+        true = set(Y.indices[Y.indptr[i] : Y.indptr[i + 1]].tolist())
+        f1.append(2 * len(true & set(best[:5])) / (5 + len(true)))
+        gain.append(sum(1 / np.log2(place + 2) for place, j in enumerate(best) if j in true) / ideal[len(true) - 1])
+        new = {j for j in true if counts[j] == 0}
+        if new:
+            unseen.append(len(new & set(best[:_UNSEEN_DEPTH])) / len(new))
+    known = metrics.LabelCounts(counts, n_train)
+    figures = {f"P@{k}": metrics.precision_at_k(Y, top, k) for k in (1, 3, 5)}
+    figures |= {f"PSP@{k}": metrics.psp_at_k(Y, top, k, Y_train=known) for k in (1, 3, 5)}
+    figures |= {"F1@5": float(np.mean(f1)), "nDCG@100": float(np.mean(gain))}
+    if unseen:
+        figures["unseen R@50"] = float(np.mean(unseen))
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def calibration_figures(scores: sp.csr_array, Y: sp.csr_array, k: int = 5) -> dict[str, float]:
+    """Return the expected calibration error of the k best pairs of each row, and the log-loss of all pairs found."""
+    from ceiba import metrics
+
+    return {
+        f"ECE@{k}": round(float(metrics.expected_calibration_error(Y, scores, k)), 4),
+        "log-loss": round(float(metrics.log_loss(Y, scores)), 5),
+    }
+
+
+def micro_f1(decided: sp.csr_array, Y: sp.csr_array) -> float:
+    """Return the F1 of all pairs together."""
+    hits = decided.multiply(Y).nnz
+    return round(2 * hits / (decided.nnz + Y.nnz), 4)
+
+
+def _one_text(model: Any, texts: list[str], n: int = 100) -> dict[str, float]:
+    """Return the median and the 99th percentile of milliseconds for a single text."""
+    taken = []
+    for text in texts[:n]:
+        started = time.perf_counter()
+        model.predict_topk([text], k=5)
+        taken.append(1000 * (time.perf_counter() - started))
+    return {"one text, p50 ms": round(float(np.median(taken)), 2), "p99 ms": round(float(np.percentile(taken, 99)), 2)}
