@@ -213,9 +213,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         return []
 
     def fitted_facts(self) -> dict[str, Any]:
-        """Return the sources, the fusion and the threshold of ``predict``."""
-        model = self._fitted()
-        return {"sources": self.sources_, "threshold": round(model.prediction_threshold, 4)}
+        """Return the sources."""
+        return {"sources": self.sources_}
 
     def fitted_state(self) -> dict[str, Any]:
         """Return what `restore` needs besides the model."""
