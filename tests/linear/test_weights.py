@@ -150,6 +150,10 @@ def test_chunks_and_columns_are_the_weights(kind, weight_dtype):
         assert (feature == np.flatnonzero(column)).all()
         assert (value == column[feature]).all()
         assert intercept == intercepts[node]
+        for only in (feature[::3], np.array([], np.int64), np.array([0, layer.n_features - 1])):
+            some, values, _ = layer.column(node, only=only)
+            assert some.tolist() == sorted(set(feature.tolist()) & set(only.tolist()))
+            assert (values == column[some]).all()
 
 
 @pytest.mark.parametrize("weight_dtype", ["float32", "float16", "float8"])

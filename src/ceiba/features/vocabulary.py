@@ -66,6 +66,10 @@ class PackedVocabulary(Mapping[str, int]):
     def __len__(self) -> int:
         return len(self.ptr) - 1
 
+    def ngram(self, place: int) -> str:
+        """Return the n-gram of a place, counted from 0."""
+        return self.utf8[self.ptr[place] : self.ptr[place + 1]].tobytes().decode("utf-8", "surrogatepass")
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} n-grams)"
 

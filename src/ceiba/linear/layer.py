@@ -73,8 +73,15 @@ class Layer:
         """Return the arrays as the core's searcher takes them."""
         return {**self.arrays, "value_type": int(self.arrays["value_type"][0]), "child_ptr": self.child_ptr}
 
-    def chunk(self, parent: int) -> tuple[NDArray, NDArray, NDArray]:
-        """Return the stored weights of a parent's children as (features, children, values), in row order."""
+    def chunk(self, parent: int, only: NDArray | None = None) -> tuple[NDArray, NDArray, NDArray]:
+        """Return the stored weights of a parent's children as (features, children, values), in row order.
+
+        Parameters
+        ----------
+        parent : int
+        only : ndarray of int, or None, default=None
+            Features to return the weights of; the others are not decoded. None returns all.
+        """
         a = self.arrays
         shift = int(a["shift"][parent])
         bucket = a["bucket"][a["chunk_bucket"][parent] : a["chunk_bucket"][parent + 1]].astype(np.int64)
@@ -82,9 +89,16 @@ class Layer:
         features: list[NDArray] = [np.empty(0, np.int64)]
         children: list[NDArray] = [np.empty(0, np.int64)]
         values: list[NDArray] = [np.empty(0, np.float32)]
-        for number in np.flatnonzero(np.diff(bucket)):
+        numbers = np.flatnonzero(np.diff(bucket))
+        wanted: set[int] | None = None
+        if only is not None:
+            numbers = np.intersect1d(numbers, np.asarray(only) >> shift)
+            wanted = set(np.asarray(only).tolist())
+        for number in numbers:
             record = stream[bucket[number] : bucket[number + 1]]
             for feature, row_children, row_values in self._rows(record, int(number) << shift, shift, parent):
+                if wanted is not None and feature not in wanted:
+                    continue
                 features.append(np.full(len(row_children), feature))
                 children.append(row_children)
                 values.append(row_values)
@@ -121,10 +135,10 @@ class Layer:
                 values = from_float8(values, self.arrays["scale"][parent])
             yield high | key, children.astype(np.int64), values.astype(np.float32)
 
-    def column(self, node: int) -> tuple[NDArray, NDArray, float]:
-        """Return a node's weights as (features, values, bias), features ascending."""
+    def column(self, node: int, only: NDArray | None = None) -> tuple[NDArray, NDArray, float]:
+        """Return a node's weights as (features, values, bias), features ascending; `only` as in `chunk`."""
         parent = int(np.searchsorted(self.child_ptr, node, side="right")) - 1
-        feature, child, value = self.chunk(parent)
+        feature, child, value = self.chunk(parent, only)
         own = child == node - self.child_ptr[parent]
         return feature[own], value[own], float(self.arrays["bias"][node])
 

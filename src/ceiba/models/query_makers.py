@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ceiba._params import Flag, Interval
 from ceiba.data.frames import is_table
 from ceiba.errors import InputError, ModelFormatError
+from ceiba.features.feature_names import namer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
 from ceiba.features.store import read_vectorizer, save_vectorizer
 from ceiba.features.texts import checked, text_rows
@@ -183,11 +184,11 @@ def checked_names(names: Any, n_features: int, message: str) -> NDArray:
 def name_of_feature(queries: QueryMaker) -> Callable[[int], Any]:
     """Return a function that names a feature by its number; what comes after the named ones is the embedding."""
     names = queries.feature_names
-    if hasattr(queries.vectorizer, "get_feature_names_out"):
-        names = queries.vectorizer.get_feature_names_out()
-    if names is None:
+    name = namer(queries.vectorizer) if names is None else names.__getitem__
+    n_named = queries.n_features - queries.dim
+    if name is None:
         return lambda feature: feature
-    return lambda feature: names[feature] if feature < len(names) else f"{EMBEDDING}[{feature - len(names)}]"
+    return lambda feature: name(feature) if feature < n_named else f"{EMBEDDING}[{feature - n_named}]"
 
 
 def _is_empty(X: Any) -> bool:

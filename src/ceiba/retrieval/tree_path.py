@@ -65,7 +65,7 @@ def best_path(model: TreeModel, X: FeatureMatrix, label: int, combine: str) -> l
 
 
 def _step(model: TreeModel, row: NDArray[np.float32], level: int, node: int) -> Step:
-    features, weights, bias = model.layers[level - 1].column(node)
+    features, weights, bias = model.layers[level - 1].column(node, only=np.flatnonzero(row))
     amounts = row[features] * weights
     order = np.argsort(-np.abs(amounts), kind="stable")
     parts = [
