@@ -208,7 +208,9 @@ def test_labels_are_found_by_id_and_text(client, model):
     entries = client.get("/v1/labels", params={"query": "OLD  "}).json()["labels"]
     assert {entry["id"] for entry in entries[:-1]} == set(SUBJECTS)
     assert entries[-1]["id"] == HOSTILE  # within a word: "bold"
+    by_text = client.get("/v1/labels", params={"query": "the viol"}).json()["labels"]
     first = client.get("/v1/labels", params={"query": "viol"}).json()["labels"]
+    assert by_text == first
     assert [entry["id"] for entry in first] == ["violin"]
     column = model.classes_.tolist().index("violin")
     assert first[0]["training_texts"] == model.label_counts_[column]

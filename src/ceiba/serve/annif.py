@@ -77,7 +77,7 @@ class Project(BaseModel):
     vocab: Vocabulary
     vocab_language: str
     is_trained: bool
-    modification_time: str | None
+    modification_time: str
 
 
 class Projects(BaseModel):
@@ -218,5 +218,5 @@ def _project(model: ServedModel) -> dict[str, Any]:
         "vocab": {"vocab_id": model.name, "languages": ["en"], "loaded": True, "size": len(model.current.ids)},
         "vocab_language": "en",
         "is_trained": True,
-        "modification_time": None,
+        "modification_time": model.current.saved.isoformat(),
     }

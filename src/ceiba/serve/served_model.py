@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Loaded:
     Attributes
     ----------
     generation : str
+    saved : datetime
     model : estimator
     has_encoder : bool
     calibrated : bool
@@ -51,7 +53,7 @@ class Loaded:
     """
 
     def __init__(self, folder: Path, n_jobs: int | None):
-        self.generation, self.model = _read(folder)
+        self.generation, self.saved, self.model = _read(folder)
         if not self.model.reads_texts:
             raise InputError(f"{folder}: the model takes features. A service needs one that was trained on texts.")
         self.model.set_params(n_jobs=n_jobs)
@@ -103,8 +105,10 @@ class Loaded:
         """Return the numbers of the first n labels whose id or text has a part like the query."""
         with self._building:
             if self._names is None:
-                self._names = LabelNames(f"{label} {self.text(label) or ''}" for label in self.ids)
-        return self._names.search(query, n)
+                # an id and a text for each label: a query that begins either comes first
+                self._names = LabelNames(name for label in self.ids for name in (str(label), self.text(label) or ""))
+        found = dict.fromkeys(number // 2 for number in self._names.search(query, 2 * n))
+        return list(found)[:n]
 
     def shown(self, score: float) -> float:
         """Return a score of the model's tree as the service shows it."""
@@ -160,13 +164,14 @@ class ServedModel:
         return True
 
 
-def _read(folder: Path) -> tuple[str, Any]:
-    """Return the name of the generation and its model; again, where another was saved meanwhile."""
+def _read(folder: Path) -> tuple[str, datetime, Any]:
+    """Return a generation's name, the time it was saved, and its model; again, where another was saved meanwhile."""
     while True:
-        name = current_generation(folder).name
+        generation = current_generation(folder)
+        saved = datetime.fromtimestamp(generation.stat().st_mtime, UTC)
         model = load(folder)
-        if current_generation(folder).name == name:
-            return name, model
+        if current_generation(folder).name == generation.name:
+            return generation.name, saved, model
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

@@ -42,6 +42,8 @@ export function createPredict(state, filters) {
       draw();
     } catch (error) {
       if (error.name === "AbortError") return;
+      answer = null; // what is shown would belong to another text
+      draw();
       showProblem(error.message);
     } finally {
       if (running === controller) {
@@ -99,8 +101,7 @@ export function createPredict(state, filters) {
     const button = make(
       "button",
       { type: "button", className: "label", "aria-expanded": String(open), "aria-controls": why, onclick: () => toggle(label.id) },
-      make("span", { className: "name" }, labelName(label)),
-      label.text ? make("span", { className: "id" }, label.id) : "",
+      make("span", { className: "name" }, labelName(label), label.text ? make("span", { className: "id" }, label.id) : ""),
       make("span", { className: "score" }, label.score.toFixed(label.score < 0.01 ? 4 : 2)),
       bar,
     );
