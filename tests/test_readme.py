@@ -39,3 +39,15 @@ def test_every_block_runs(encoder_folder, tmp_path, monkeypatch):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CollapseWarning)
             exec(compile(code, f"README.md, block {number + 1}", "exec"), names)
+
+
+PROBABILITIES = Path(__file__).parents[1] / "docs" / "probabilities.md"
+
+
+def test_every_block_of_the_page_on_probabilities_runs():
+    names = {}
+    text = PROBABILITIES.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 3
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"probabilities.md, block {number + 1}", "exec"), names)

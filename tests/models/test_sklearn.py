@@ -20,10 +20,23 @@ TEXTS = [f"{colour} {thing}" for colour in ("red", "green", "blue") for thing in
 LABELS = [text.split() for text in TEXTS]
 
 
+class WithoutProbabilities(XRLinear):
+    """XRLinear as scikit-learn's checks of sparse input need it.
+
+    They ask for probabilities of two or four classes where there is a predict_proba. It has a column for each label.
+    """
+
+    @property
+    def predict_proba(self):
+        raise AttributeError("predict_proba")
+
+
 # The checks give y as a matrix with one column, an indicator of one label, because the estimator says that it takes no
 # single output: a row's labels are a list, even of one.
 @parametrize_with_checks([XRLinear(n_jobs=1)])
 def test_checks_of_scikit_learn(estimator, check):
+    if check.func.__name__.startswith("check_estimator_sparse"):
+        estimator = WithoutProbabilities(n_jobs=1)
     check(estimator)
 
 
