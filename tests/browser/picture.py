@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import chromium
 from tests.serve.conftest import process
 
-TEXT = "Bitten by a cat on the left hand while feeding it; open wound of two fingers"
+TEXT = "Type 2 diabetes with kidney disease"
 
 
 def opened(browser: Browser, url: str, *, width: int, height: int, dark: bool = False, scale: float = 1.0) -> Page:

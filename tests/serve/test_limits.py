@@ -1,13 +1,19 @@
 """Limits, the token, headers, counters, and the description of the API."""
 
+import asyncio
 import json
 import logging
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.serve.conftest import problem, serving
 
 from ceiba.errors import InputError, StorageError
+from ceiba.serve.app import create_app
+from ceiba.serve.served_model import Loaded
 from ceiba.serve.settings import ServeSettings, is_loopback, read_token
 
 TOKEN = "a-token-of-some-length"
@@ -237,3 +243,55 @@ def test_openapi_says_that_there_is_a_token(folder):
     with serving(folder, token=TOKEN) as client:
         content = client.get("/openapi.json", headers={"authorization": f"Bearer {TOKEN}"}).json()
     assert content["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+def test_a_full_queue_refuses_at_once_and_answers_again_later(folder, monkeypatch):
+    entered, release = threading.Event(), threading.Event()
+    with serving(folder, max_queue=4, max_texts=10) as client:
+        rank = Loaded.rank
+
+        def slow(self, texts, k, **filters):
+            entered.set()
+            assert release.wait(20)
+            return rank(self, texts, k, **filters)
+
+        monkeypatch.setattr(Loaded, "rank", slow)
+
+        def ask(n):
+            return client.post("/v1/predict", json={"texts": ["violin"] * n})
+
+        with ThreadPoolExecutor(4) as pool:
+            first = pool.submit(ask, 1)
+            assert entered.wait(20)
+            waiting = pool.submit(ask, 4)
+            for _ in range(200):
+                if client.app.state.service.full:
+                    break
+                time.sleep(0.02)
+            refused = ask(1)
+            assert problem(refused, 503)["code"] == "overloaded"
+            assert int(refused.headers["retry-after"]) >= 1
+            assert client.get("/v1/models").status_code == 200  # what needs no queue is answered
+            suggest = client.post("/v1/projects/subjects/suggest", data={"text": "violin"})
+            assert problem(suggest, 503)
+            release.set()
+            assert first.result().status_code == 200
+            assert len(waiting.result().json()["results"]) == 4
+        assert ask(1).status_code == 200
+
+
+def test_a_slow_body_ends(folder):
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "headers": headers}
+    scope |= {"query_string": b"", "raw_path": b"/v1/predict", "scheme": "http", "server": ("x", 80), "root_path": ""}
+    sent = []
+
+    async def receive():
+        await asyncio.sleep(5)
+
+    async def send(message):
+        sent.append(message)
+
+    app = create_app([folder], ServeSettings(timeout=0.2))
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == 408

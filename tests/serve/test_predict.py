@@ -7,6 +7,8 @@ import pytest
 from starlette.testclient import TestClient
 from tests.serve.conftest import HOSTILE, SUBJECTS, corpus, label_texts, problem, serving
 
+import ceiba
+
 TEXT = "An old Violin in the harbour"
 
 
@@ -178,7 +180,39 @@ def test_explain_shows_words_path_and_sources(client, model):
     assert all(len(step["features"]) <= 3 and step["examples"] for step in content["steps"])
     best = max(content["marks"], key=lambda mark: mark["contribution"])
     assert TEXT[best["begin"] : best["end"]] == "Violin"
-    assert content["sources"] == [{"name": "tree", "score": pytest.approx(expected.score), "weight": None}]
+    (source,) = content["sources"]
+    assert (source["name"], source["score"]) == ("tree", pytest.approx(expected.score))
+
+
+def test_a_model_of_several_sources(tmp_path):
+    texts, labels = corpus(160)
+    model = ceiba.HybridClassifier(n_jobs=1, random_state=0).fit(texts, labels, label_texts=label_texts())
+    model.save(tmp_path / "hybrid")
+    with serving(tmp_path / "hybrid") as client:
+        (info,) = client.get("/v1/models").json()["models"]
+        assert info["calibrated"] is True
+        content = client.post("/v1/explain", json={"text": TEXT, "label": "violin"}).json()
+        expected = model.explain(TEXT, "violin")
+        assert content["score"] == pytest.approx(expected.score)
+        assert content["steps"] == []
+        found = {source["name"]: source["contribution"] for source in content["sources"]}
+        assert found == pytest.approx({each.name: each.contribution for each in expected.sources} | expected.others)
+        best = max(content["marks"], key=lambda mark: mark["contribution"])
+        assert TEXT[best["begin"] : best["end"]] == "Violin"
+        assert problem(client.get("/v1/tree"), 422)["field"] == "tree"
+
+
+def test_words_of_a_model_with_an_encoder(tiny_encoder, small_corpus, tmp_path):
+    pytest.importorskip("transformers", reason="the extra ceiba[transformer] is not installed")
+    texts, labels = small_corpus
+    model = ceiba.XRTransformer(encoder=str(tiny_encoder), steps=2, n_jobs=1, random_state=0).fit(texts, labels)
+    model.save(tmp_path / "encoder")
+    with serving(tmp_path / "encoder") as client:
+        content = client.post("/v1/explain", json={"text": "the fast red apple", "label": labels[0][0]}).json()
+        assert content["steps"]
+        assert [mark["begin"] for mark in content["marks"]] == sorted(mark["begin"] for mark in content["marks"])
+        assert {mark["end"] - mark["begin"] for mark in content["marks"]} <= {3, 4, 5}
+        assert client.post("/v1/explain", json={"text": "", "label": labels[0][0]}).json()["marks"] == []
 
 
 def test_explanations_of_a_prediction_are_those_of_explain(client):

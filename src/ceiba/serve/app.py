@@ -68,7 +68,13 @@ def create_app(folders: Sequence[Path], settings: ServeSettings | None = None) -
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     # The first one added is the innermost.
-    app.add_middleware(Guard, settings=settings, streamed=frozenset({routes.LINES_PATH}))
+    app.add_middleware(
+        Guard,
+        settings=settings,
+        streamed=frozenset({routes.LINES_PATH}),
+        queued=frozenset({routes.PREDICT_PATH}),
+        full=lambda: service.full,
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -5,52 +5,104 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import singledispatch
 from typing import Any
 
 import numpy as np
 
+from ceiba.models.explain import Explanation
+from ceiba.models.fused_explanation import FusedExplanation
 from ceiba.serve.served_model import Loaded
 
 _FEATURES_OF_MARKS = 60  # per node: words are found even where the answer lists few features
 _N_EXAMPLES = 3
 _MOST_MARKS = 2000
+_MOST_TRIED = 48  # words that are left out, one at a time
 _WORD = re.compile(r"\w+")
 
 
 def explanation(loaded: Loaded, text: str, label: Any, n_features: int = 10) -> dict[str, Any]:
     """Return why a label has its score for a text."""
     found = loaded.model.explain(text, label, n_features=max(n_features, _FEATURES_OF_MARKS))
-    amounts: dict[str, float] = {}
-    for step in found.steps:
-        for part in step.contributions:
-            amounts[str(part.feature)] = amounts.get(str(part.feature), 0.0) + part.amount
-    sources: list[dict[str, Any]] = [{"name": "tree", "score": loaded.shown(found.score), "weight": None}]
+    return {"label": str(label), "text": loaded.text(label), **_parts(found, loaded, text, n_features)}
+
+
+@singledispatch
+def _parts(found: Any, loaded: Loaded, text: str, n_features: int) -> dict[str, Any]:
+    """Return the score, the words, the path and the sources of an explanation."""
+    raise TypeError(type(found).__name__)
+
+
+@_parts.register
+def _(found: Explanation, loaded: Loaded, text: str, n_features: int) -> dict[str, Any]:
+    sources = [_source("tree", score=loaded.shown(found.score))]
     if found.cosine is not None:
-        sources.append({"name": "embeddings", "score": found.cosine, "weight": found.cosine_weight})
-    return {
-        "label": str(label),
-        "text": loaded.text(label),
-        "score": loaded.shown(found.score),
-        "marks": marks(text, amounts),
-        "steps": [
-            {
-                "level": step.level,
-                "node": step.node,
-                "n_labels": step.n_labels,
-                "examples": [loaded.text(label) or str(label)]
-                if step is found.steps[-1]
-                else examples(loaded, found.tree, step.level, step.node),
-                "margin": step.margin,
-                "bias": step.bias,
-                "features": [
-                    {"feature": str(part.feature), "contribution": part.amount}
-                    for part in step.contributions[:n_features]
-                ],
-            }
-            for step in found.steps
-        ],
-        "sources": sources,
-    }
+        sources.append(_source("embeddings", score=found.cosine, weight=found.cosine_weight))
+    steps = [
+        {
+            "level": step.level,
+            "node": step.node,
+            "n_labels": step.n_labels,
+            "examples": [loaded.text(found.label) or str(found.label)]
+            if step is found.steps[-1]
+            else examples(loaded, found.tree, step.level, step.node),
+            "margin": step.margin,
+            "bias": step.bias,
+            "features": [
+                {"feature": str(part.feature), "contribution": part.amount} for part in step.contributions[:n_features]
+            ],
+        }
+        for step in found.steps
+    ]
+    if loaded.has_encoder:  # no feature of an embedding is a word
+        words = marks_without(loaded, text, found.label)
+    else:
+        amounts: dict[str, float] = {}
+        for step in found.steps:
+            for part in step.contributions:
+                amounts[str(part.feature)] = amounts.get(str(part.feature), 0.0) + part.amount
+        words = marks(text, amounts)
+    return {"score": loaded.shown(found.score), "marks": words, "steps": steps, "sources": sources}
+
+
+@_parts.register
+def _(found: FusedExplanation, loaded: Loaded, text: str, n_features: int) -> dict[str, Any]:
+    sources = [
+        _source(each.name, score=each.score, rank=each.rank, contribution=each.contribution) for each in found.sources
+    ]
+    sources += [_source(name, contribution=value) for name, value in found.others.items()]
+    words = marks_without(loaded, text, found.label)
+    return {"score": found.score, "marks": words, "steps": [], "sources": sources}
+
+
+def _source(name: str, **values: Any) -> dict[str, Any]:
+    return {"name": name, "score": None, "rank": None, "contribution": None, "weight": None, **values}
+
+
+def marks_without(loaded: Loaded, text: str, label: Any) -> list[dict[str, Any]]:
+    """Return the words of a text, with what the label's logit loses where each is left out.
+
+    This needs nothing of the model but its scores. The first words that differ are tried, each with all its places.
+    """
+    words = [(match.start(), match.end()) for match in _WORD.finditer(text)]
+    places: dict[str, list[int]] = {}
+    for number, (begin, end) in enumerate(words):
+        places.setdefault(_folded(text[begin:end]), []).append(number)
+    tried = list(places.values())[:_MOST_TRIED]
+    without = []
+    for numbers in tried:
+        parts, at = [], 0
+        for number in numbers:
+            begin, end = words[number]
+            parts.append(text[at:begin])
+            at = end
+        without.append("".join([*parts, text[at:]]))
+    logits = loaded.logits([text, *without], label)
+    amounts = [0.0] * len(words)
+    for numbers, logit in zip(tried, logits[1:], strict=True):
+        for number in numbers:
+            amounts[number] = (logits[0] - logit) / len(numbers)
+    return _written(words, amounts)
 
 
 def examples(loaded: Loaded, tree: int, level: int, node: int) -> list[str]:
@@ -85,11 +137,14 @@ def marks(text: str, amounts: dict[str, float]) -> list[dict[str, Any]]:
         for hit in hits:
             for number in hit:
                 carried[number] += amount / (len(hits) * len(hit))
-    return [
-        {"begin": begin, "end": end, "contribution": amount}
-        for (begin, end), amount in zip(words, carried, strict=True)
-        if amount
-    ][:_MOST_MARKS]
+    return _written(words, carried)
+
+
+def _written(words: Sequence[tuple[int, int]], amounts: Sequence[float]) -> list[dict[str, Any]]:
+    found = zip(words, amounts, strict=True)
+    return [{"begin": begin, "end": end, "contribution": amount} for (begin, end), amount in found if amount][
+        :_MOST_MARKS
+    ]
 
 
 def _kind(feature: str) -> tuple[str, str]:

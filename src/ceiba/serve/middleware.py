@@ -41,10 +41,23 @@ class Guard:
     settings : ServeSettings
     streamed : frozenset of str
         Paths whose bodies are written to disk as they come. They may be as large as ``settings.max_upload``.
+    queued : frozenset of str
+        Paths whose requests wait in a queue.
+    full : callable
+        Whether every queue is full. A request that would wait is then refused here, where that costs least.
     """
 
-    def __init__(self, app: Any, *, settings: ServeSettings, streamed: frozenset[str] = frozenset()):
+    def __init__(
+        self,
+        app: Any,
+        *,
+        settings: ServeSettings,
+        streamed: frozenset[str] = frozenset(),
+        queued: frozenset[str] = frozenset(),
+        full: Callable[[], bool] = lambda: False,
+    ):
         self._app, self._settings, self._streamed = app, settings, streamed
+        self._queued, self._full = queued, full
         self._expected = None if settings.token is None else settings.token.encode()
         self._active = 0
 
@@ -68,7 +81,7 @@ class Guard:
         self._active += 1
         try:
             headers = dict(scope["headers"])
-            if self._active > self._settings.max_requests:
+            if self._active > self._settings.max_requests or (path in self._queued and self._full()):
                 raise overloaded()
             if not (is_static or path in _OPEN):
                 self._check_token(headers)

@@ -18,6 +18,7 @@ from ceiba.serve.rendering import children_of, label_entry, labels_of, model_inf
 from ceiba.serve.served_model import Answer, Loaded
 from ceiba.serve.service import Service
 
+PREDICT_PATH = "/v1/predict"
 LINES_PATH = "/v1/predict.ndjson"
 _MOST_EXPLAINED = 100  # labels of one request
 
@@ -34,7 +35,7 @@ _ModelName = Annotated[str | None, Query(max_length=200, description="The model;
 
 
 @router.post(
-    "/v1/predict",
+    PREDICT_PATH,
     summary="Rank the labels of texts",
     response_model=schemas.PredictAnswer,
     responses=schemas.READS_BODY,
@@ -47,7 +48,6 @@ async def predict(request: Request, service: _Service) -> Response:
     All texts of a request are answered by the same generation of the model. For large batches, send a text per line to
     /v1/predict.ndjson.
     """
-    service.check_room()
     body = await read_json(request, schemas.PredictRequest)
     model = service.model(body.model)
     service.check_texts(body.texts)

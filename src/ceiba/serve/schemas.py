@@ -55,7 +55,10 @@ class Mark(BaseModel):
 
     begin: int
     end: int
-    contribution: float = Field(description="The sum of the shown features' contributions that this word is part of.")
+    contribution: float = Field(
+        description="Of linear models, the contributions of the features that the word is part of. Of others, what the "
+        "logit of the score loses without the word."
+    )
 
 
 class Feature(BaseModel):
@@ -82,7 +85,9 @@ class Source(BaseModel):
 
     name: str
     score: float | None
-    weight: float | None = Field(None, description="What the score counts beside the others.")
+    rank: int | None = Field(description="The label's place in the source's own ranking.")
+    contribution: float | None = Field(description="What the source adds to the logit of the probability.")
+    weight: float | None = Field(description="What the score counts beside that of the tree.")
 
 
 class Explanation(BaseModel):
@@ -107,7 +112,7 @@ class Explanation(BaseModel):
                             "features": [{"feature": "word__burned", "contribution": 0.9}],
                         }
                     ],
-                    "sources": [{"name": "tree", "score": 0.41, "weight": None}],
+                    "sources": [{"name": "tree", "score": 0.41, "rank": None, "contribution": None, "weight": None}],
                 }
             ]
         }
@@ -117,7 +122,7 @@ class Explanation(BaseModel):
     text: str | None
     score: float
     marks: list[Mark] = Field(description="The words of the text that carried the score.")
-    steps: list[Step]
+    steps: list[Step] = Field(description="The path down the tree; empty where several sources were fused.")
     sources: list[Source]
 
 

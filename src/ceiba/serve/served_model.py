@@ -19,6 +19,8 @@ from ceiba.models import load
 from ceiba.serve.errors import ServiceError
 from ceiba.serve.label_names import LabelNames
 
+_LEAST = 1e-7  # a score's distance from 0 and 1, for its logit
+
 logger = logging.getLogger("ceiba.serve")
 
 
@@ -113,6 +115,12 @@ class Loaded:
     def shown(self, score: float) -> float:
         """Return a score of the model's tree as the service shows it."""
         return math.exp(score) if self._logarithms else score
+
+    def logits(self, texts: list[str], label: Any) -> list[float]:
+        """Return the logit of a label's score for each text."""
+        found = self.model.score_labels(texts, [[label]] * len(texts))
+        scores = np.array([self.shown(float(score[0])) for score in found]).clip(_LEAST, 1 - _LEAST)
+        return (np.log(scores) - np.log1p(-scores)).tolist()
 
     def rank(self, texts: list[str], k: int, **filters: Any) -> list[Answer]:
         """Return the k best labels of each text, with scores from 0 to 1."""

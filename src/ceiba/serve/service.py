@@ -77,16 +77,10 @@ class Service:
             raise ServiceError(404, f"There is no model {name!r}. GET /v1/models lists them.", "model")
         return found
 
-    def check_room(self) -> None:
-        """Refuse a request before its body is read, when every queue is full.
-
-        Raises
-        ------
-        ServiceError
-            503.
-        """
-        if all(batcher.full for batcher in self._batchers.values()):
-            raise overloaded()
+    @property
+    def full(self) -> bool:
+        """Whether every queue is full."""
+        return all(batcher.full for batcher in self._batchers.values())
 
     def check_texts(self, texts: Sequence[str], field: str = "texts") -> None:
         """Refuse too many texts and too long ones.

@@ -47,16 +47,25 @@ export function explanationOf(found) {
       features.length ? make("ul", { className: "features", "aria-label": "Features" }, ...features) : make("p", { className: "quiet" }, "No word of the text counts here."),
     );
   });
-  const sources = found.sources
-    .filter((source) => source.score !== null)
-    .map((source) => `${source.name} ${source.score.toFixed(3)}${source.weight ? ` × ${source.weight.toFixed(2)}` : ""}`);
+  const path = [make("h3", {}, "Path down the tree"), make("ol", { className: "path" }, ...steps)];
+  const sources = found.sources.filter((source) => source.score !== null || source.contribution !== null);
   return make(
     "div",
     {},
-    make("h3", {}, "Path down the tree"),
-    make("ol", { className: "path" }, ...steps),
-    make("p", { className: "quiet" }, `Sources: ${sources.join(", ")}`),
+    ...(steps.length ? path : []),
+    make("h3", {}, "Sources"),
+    make("ul", { className: "features" }, ...sources.map(sourceOf)),
   );
+}
+
+function sourceOf(source) {
+  const facts = [];
+  if (source.contribution !== null) facts.push(signed(source.contribution));
+  if (source.rank !== null) facts.push(`rank ${source.rank}`);
+  if (source.score !== null) facts.push(`score ${source.score.toFixed(3)}`);
+  if (source.weight) facts.push(`weight ${source.weight.toFixed(2)}`);
+  const side = (source.contribution ?? 0) >= 0 ? "for" : "against";
+  return make("li", { className: side }, source.name, " ", make("span", { className: "amount" }, facts.join(", ")));
 }
 
 function plainFeature(name) {

@@ -76,6 +76,10 @@ export function createLabels(state, filters) {
   }
 
   function draw() {
+    if (!state.model.n_trees) {
+      byId("tree").replaceChildren(make("p", { className: "quiet" }, "This model shows no tree of its own."));
+      return;
+    }
     const key = `${state.model.name} ${state.model.generation} ${byId("tree-number").value}`;
     if (drawn === key) return;
     drawn = key;

@@ -96,7 +96,9 @@ export function createPredict(state, filters) {
   function entry(label, index) {
     const why = `why-${index}`;
     const bar = make("span", { className: "bar", "aria-hidden": "true" }, make("span"));
-    bar.firstChild.style.width = `${Math.max(0, Math.min(1, label.score)) * 100}%`;
+    // probabilities as they are; scores that only rank, beside the best one
+    const whole = answer.calibrated ? 1 : Math.max(1e-9, answer.labels[0].score);
+    bar.firstChild.style.width = `${Math.max(0, Math.min(1, label.score / whole)) * 100}%`;
     const open = label.id === opened;
     const button = make(
       "button",
