@@ -89,7 +89,8 @@ class PairFeatures:
             hit = keys[at] == own if len(keys) else np.zeros(len(own), bool)
             score[at[hit]], rank[at[hit]] = ranked.scores[hit], place[hit]
             columns += [np.log(np.maximum(score, 0) + np.float32(_FLOOR)), np.log1p(rank)]
-        measured = [each.measure(Q, ptr, labels, ctx=ctx) for each in self.measures]
+        by_name = {source.name: ranked for source, ranked in zip(self.sources, found, strict=True)}
+        measured = [each.measure(Q, by_name, ptr, labels, ctx=ctx) for each in self.measures]
         return np.column_stack([*columns, *measured, self.label_features[labels]]).astype(np.float32)
 
 

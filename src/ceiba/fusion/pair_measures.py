@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from ceiba.io.registry import Component, FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.queries import Queries
+from ceiba.retrieval.ranked import Ranked
 
 _PHRASES_FILE = "label-phrases"
 _WORD = re.compile(r"\w+")
@@ -37,15 +38,31 @@ class PairMeasure(Component, Protocol):
         ...
 
     def measure(
-        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+        self,
+        Q: Queries,
+        found: Mapping[str, Ranked],
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        ctx: SearchContext,
     ) -> NDArray[np.float32]:
-        """Return the features of given pairs: shape (P, number of columns)."""
+        """Return the features of given pairs: shape (P, number of columns).
+
+        Parameters
+        ----------
+        Q : Queries
+        found : mapping of str to Ranked
+            What each source found, by its name.
+        ptr, labels : ndarray
+            The labels of each row, ascending.
+        ctx : SearchContext
+        """
         ...
 
 
 @component("score-measure", "measure")
 class ScoreMeasure:
-    """A generator's score of a pair, and how far it is below the row's best."""
+    """A source's score of a pair, and how far it is below the row's best."""
 
     kind: ClassVar[str]
     columns = ("score", "distance to best")
@@ -54,13 +71,18 @@ class ScoreMeasure:
         self._generator, self.name = generator, generator.name
 
     def measure(
-        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+        self,
+        Q: Queries,
+        found: Mapping[str, Ranked],
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        ctx: SearchContext,
     ) -> NDArray[np.float32]:
         """Return score and distance."""
-        score = self._generator.score(Q, ptr, labels, ctx=ctx)
-        found = self._generator.candidates(Q, 1, ctx=ctx)
-        best, some = np.zeros(Q.n_rows, np.float32), np.diff(found.ptr) > 0
-        best[some] = found.scores[found.ptr[:-1][some]]
+        score, own = self._generator.score(Q, ptr, labels, ctx=ctx), found[self.name]
+        best, some = np.zeros(Q.n_rows, np.float32), np.diff(own.ptr) > 0
+        best[some] = own.scores[own.ptr[:-1][some]]
         return np.column_stack([score, score - np.repeat(best, np.diff(ptr))])
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
@@ -103,12 +125,18 @@ class LabelPhrases:
             self._forms.append((form, [_phrase(row) for row in stems], [frozenset(row) for row in stems]))
 
     def measure(
-        self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
+        self,
+        Q: Queries,
+        found: Mapping[str, Ranked],
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        *,
+        ctx: SearchContext,
     ) -> NDArray[np.float32]:
         """Return times, earliness and share for both forms of words; those of the label's best text."""
-        found = np.zeros((len(labels), len(self.columns)), np.float32)
+        measured = np.zeros((len(labels), len(self.columns)), np.float32)
         if Q.texts is None:
-            return found
+            return measured
         first, last = (side.tolist() for side in np.searchsorted(self._row_label, [labels, labels + 1]))
         bounds = ptr.tolist()
         for row, text in enumerate(Q.texts):
@@ -117,7 +145,7 @@ class LabelPhrases:
                 stems = [form(word) for word in words]
                 whole, own = _phrase(stems), frozenset(stems)
                 for pair in range(bounds[row], bounds[row + 1]):
-                    values = found[pair, 3 * number : 3 * number + 3]
+                    values = measured[pair, 3 * number : 3 * number + 3]
                     for at in range(first[pair], last[pair]):
                         of_label = sets[at]
                         shared = len(of_label & own)
@@ -128,7 +156,7 @@ class LabelPhrases:
                         if begin >= 0:
                             values[0] = max(values[0], np.log1p(whole.count(phrases[at])))
                             values[1] = max(values[1], 1 - begin / len(whole))
-        return found
+        return measured
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the texts."""

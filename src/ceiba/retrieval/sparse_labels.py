@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from ceiba._params import Interval
 from ceiba.errors import CeibaError, ModelFormatError
@@ -147,4 +146,8 @@ def merged_columns(X: FeatureMatrix, merged: NDArray[np.int32], n_columns: int) 
     copies = X.data.copy(), merged[X.indices], X.indptr.copy()  # changed in place
     found = sp.csr_array(copies, shape=(X.n_rows, n_columns))
     found.sum_duplicates()
-    return as_features(sp.csr_array(normalize(found)), allow_empty=True)
+    row = np.repeat(np.arange(X.n_rows), np.diff(found.indptr))
+    squares = np.bincount(row, found.data.astype(np.float64) ** 2, minlength=X.n_rows)
+    lengths = np.sqrt(np.where(squares > 0, squares, 1))
+    found.data = (found.data / lengths[row]).astype(np.float32)
+    return as_features(found, allow_empty=True)
