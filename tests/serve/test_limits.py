@@ -236,6 +236,14 @@ def test_openapi_describes_every_route_with_examples(client):
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
     for name in ("PredictRequest", "ExplainRequest", "PredictAnswer", "Explanation", "LabelsAnswer", "Problem"):
         assert schemas[name]["examples"], name
+    answers = {
+        "/v1/predict": "PredictAnswer",
+        "/v1/explain": "Explanation",
+        "/v1/projects/{project_id}/suggest": "Suggestions",
+    }
+    for path, name in answers.items():
+        schema = content["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": f"#/components/schemas/{name}"}
     assert "security" not in content
 
 

@@ -205,7 +205,9 @@ def test_a_model_of_several_sources(tmp_path):
 def test_words_of_a_model_with_an_encoder(tiny_encoder, small_corpus, tmp_path):
     pytest.importorskip("transformers", reason="the extra ceiba[transformer] is not installed")
     texts, labels = small_corpus
-    model = ceiba.XRTransformer(encoder=str(tiny_encoder), steps=2, n_jobs=1, random_state=0).fit(texts, labels)
+    model = ceiba.XRTransformer(encoder=str(tiny_encoder), steps=2, max_length=16, n_jobs=1, random_state=0).fit(
+        texts, labels
+    )
     model.save(tmp_path / "encoder")
     with serving(tmp_path / "encoder") as client:
         content = client.post("/v1/explain", json={"text": "the fast red apple", "label": labels[0][0]}).json()

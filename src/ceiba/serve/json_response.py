@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 
 def to_bytes(value: Any) -> bytes:
@@ -17,10 +17,8 @@ def to_bytes(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-class JsonResponse(Response):
+class JsonResponse(JSONResponse):
     """An answer in JSON."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Return the body."""

@@ -22,7 +22,7 @@ _OPTIONS: dict[str, Any] = {
     "server_header": False,
     "proxy_headers": False,
     "ws": "none",
-    "log_level": "warning",
+    "log_level": "error",  # a line for each broken request would let anybody fill the log
     "backlog": _BACKLOG,
     "timeout_graceful_shutdown": _GRACE_SECONDS,
 }
