@@ -5,7 +5,9 @@ import signal
 import time
 
 import pytest
-from tests.serve.conftest import HOSTILE, label_texts, process
+from tests.serve.conftest import HOSTILE, corpus, label_texts, process
+
+import ceiba
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-browser")
 expect = sync_api.expect
@@ -300,3 +302,36 @@ def test_no_violations_and_no_sideways_scroll(address, open_page, tmp_path, sche
     page.locator("#tree summary").first.click()
     assert not violations(page)
     assert fits()
+
+
+@pytest.fixture(scope="module")
+def hybrid_address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "hybrid"
+    texts, labels = corpus(160)
+    ceiba.HybridClassifier(n_jobs=1, random_state=0).fit(texts, labels, label_texts=label_texts()).save(folder)
+    with process(folder) as (_, url):
+        yield url
+
+
+def test_probabilities_show_the_expected_precision(hybrid_address, open_page):
+    page = open_page(hybrid_address)
+    expect(page.locator("#model-facts")).to_contain_text("probabilities")
+    ask(page)
+    scores = [float(text) for text in page.locator("#results .score").all_inner_texts()]
+    page.get_by_role("slider", name="Threshold").fill(str(round(scores[0], 2) - 0.01))
+    shown = [score for score in scores if score >= round(scores[0], 2) - 0.01]
+    expect(page.locator("#results li")).to_have_count(len(shown))
+    said = int(page.locator("#precision").inner_text().rstrip("%").split()[-1])
+    assert said == pytest.approx(100 * sum(shown) / len(shown), abs=1)
+
+
+def test_sources_of_a_fused_model(hybrid_address, open_page):
+    page = open_page(hybrid_address)
+    ask(page)
+    page.locator("#results .label").first.click()
+    expect(page.locator(".why .features li").first).to_contain_text("rank")
+    expect(page.locator(".why .path")).to_have_count(0)
+    expect(page.locator("#marked mark.for").first).to_be_visible()
+    page.get_by_role("tab", name="Labels").click()
+    expect(page.locator("#tree")).to_contain_text("no tree")
+    assert not violations(page)
