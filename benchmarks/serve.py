@@ -102,7 +102,8 @@ async def open_loop(port: int, bodies: list[bytes], rate: float, seconds: float)
     started = time.perf_counter()
 
     async def ask(body: bytes, due: float) -> None:
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: application/json"
         try:
             connection = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
             reader, writer = connection

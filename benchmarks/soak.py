@@ -107,8 +107,8 @@ class Soak:
             self.wrong.append((status, content[:300]))
 
     def cut_off(self, rng: random.Random) -> None:
-        whole = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n"
-        whole += b'{"texts": ["word1 w2"]}'
+        whole = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        whole += b'Content-Length: 23\r\n\r\n{"texts": ["word1 w2"]}'
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(whole[: rng.randrange(len(whole))])
         self.counts["cut off"] += 1

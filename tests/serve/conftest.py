@@ -73,7 +73,8 @@ def folder(model, tmp_path_factory) -> Path:
 @contextmanager
 def serving(*folders: Path, **settings):
     """Give a client of the service on models, in this process."""
-    with TestClient(create_app(list(folders), ServeSettings(**settings)), raise_server_exceptions=False) as client:
+    app = create_app(list(folders), ServeSettings(**settings))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -169,6 +169,30 @@ def test_hostile_headers_are_not_repeated(client):
         assert "evil" not in str(answer.headers)
 
 
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("127.0.0.1:8400", True),
+        ("[::1]:8400", True),
+        ("ceiba.localhost", True),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        ("[", False),
+    ],
+)
+def test_without_a_token_only_names_of_this_machine_are_answered(folder, client, host, local):
+    answer = client.get("/v1/models", headers={"host": host})
+    if local:
+        assert answer.status_code == 200
+    else:
+        assert problem(answer, 403)["field"] == "host"
+    with serving(folder, token=TOKEN) as guarded:
+        headers = {"host": host, "authorization": f"Bearer {TOKEN}"}
+        assert guarded.get("/v1/models", headers=headers).status_code == 200
+
+
 def test_a_bug_is_a_plain_error_and_is_logged(client, monkeypatch, caplog):
     def broken(*_, **__):
         raise RuntimeError("a secret of the inside")

@@ -33,7 +33,7 @@ def raw(url: str, content: bytes, *, read: bool = True) -> bytes:
 
 def post(path: str, kind: str, body: bytes) -> bytes:
     """Return the head of a request."""
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
 
 

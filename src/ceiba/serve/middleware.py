@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from ceiba.serve.errors import CLIENT_GONE, ServiceError, overloaded
-from ceiba.serve.settings import ServeSettings
+from ceiba.serve.settings import ServeSettings, is_loopback
 
 logger = logging.getLogger("ceiba.serve")
 
@@ -59,6 +59,8 @@ class Guard:
         self._app, self._settings, self._streamed = app, settings, streamed
         self._queued, self._full = queued, full
         self._expected = None if settings.token is None else settings.token.encode()
+        # A page from elsewhere can give its own name the address of this machine, and then read what it asks for.
+        self._only_local_names = settings.token is None and is_loopback(settings.host)
         self._active = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -85,6 +87,8 @@ class Guard:
                 raise overloaded()
             if not (is_static or path in _OPEN):
                 self._check_token(headers)
+            if self._only_local_names and not _is_local(headers.get(b"host", b"localhost")):
+                raise ServiceError(403, "Without a token the service answers to names of this machine only.", "host")
             body = self._settings.max_upload if path in self._streamed else self._settings.max_body
             length = headers.get(b"content-length", b"0")
             if length.isdigit() and int(length) > body:
@@ -139,6 +143,12 @@ class Guard:
             return message
 
         return limited
+
+
+def _is_local(host: bytes) -> bool:
+    name = host.decode("latin-1")
+    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
+    return is_loopback(name) or name.endswith(".localhost")
 
 
 def _too_large(most: int) -> ServiceError:

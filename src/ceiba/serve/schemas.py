@@ -287,6 +287,7 @@ class Problem(BaseModel):
 _DESCRIPTIONS = {
     400: "The request cannot be read.",
     401: "The token is missing or wrong.",
+    403: "The Host header names another machine, and the service has no token.",
     404: "There is no such model.",
     408: "The body came too slowly.",
     413: "The body or a text is too large.",
@@ -311,6 +312,6 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-EVERY_ROUTE = errors(401, 500, 503)
+EVERY_ROUTE = errors(401, 403, 500, 503)
 READS_BODY = errors(400, 404, 408, 413, 415, 422)
 ASKS_MODEL = errors(404, 422)
