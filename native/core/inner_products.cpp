@@ -8,7 +8,7 @@ namespace ceiba {
 
 void inner_products(const float* left, const float* right, int64_t cols, const Lists& others, int threads,
                     Monitor& monitor, float* products) {
-    constexpr int64_t kRows = 16;  // of a task, so that starting it costs little beside it
+    constexpr int64_t kRows = 16;                       // of a task, so that starting it costs little beside it
     constexpr int64_t kFewProducts = int64_t{1} << 22;  // a millisecond: no thread is worth starting
     const auto run = [&](int64_t task, int) {
         const int64_t last = std::min((task + 1) * kRows, others.count);

@@ -11,10 +11,10 @@
 namespace ceiba {
 
 struct OverlapSettings {
-    int overlap = 1;        // the most clusters of a label
-    double least = 0;       // the least gain, as a share of the label's positives, that is worth a cluster
-    double capacity = 0;    // the most labels times instances of a cluster that takes a label
-    bool coverage = true;   // a positive counts for what its best cluster adds to those its label has; else always
+    int overlap = 1;       // the most clusters of a label
+    double least = 0;      // the least gain, as a share of the label's positives, that is worth a cluster
+    double capacity = 0;   // the most labels times instances of a cluster that takes a label
+    bool coverage = true;  // a positive counts for what its best cluster adds to those its label has; else always
     // a label leaves a primary cluster below this share of its positives' scores in a further cluster
     double primary_drop_ratio = 0;
     int threads = 1;
