@@ -8,11 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-
-def ranges(begins: NDArray, sizes: NDArray) -> NDArray[np.int64]:
-    """Return the numbers from each begin on, as many as its size, one range after the other."""
-    ends = np.cumsum(sizes)
-    return np.repeat(begins - (ends - sizes), sizes) + np.arange(ends[-1] if len(ends) else 0)
+from ceiba.data.offsets import offsets, ranges
 
 
 class InstanceLists(NamedTuple):
@@ -43,7 +39,7 @@ class InstanceLists(NamedTuple):
     def take(self, nodes: NDArray) -> InstanceLists:
         """Return the lists of some nodes, in that order."""
         sizes = np.diff(self.ptr)[nodes]
-        ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        ptr = offsets(sizes)
         at = ranges(self.ptr[nodes], sizes)
         return InstanceLists(ptr, self.indices[at], None if self.weight is None else self.weight[at])
 

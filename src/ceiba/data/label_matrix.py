@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 
 from ceiba.data.instances import InstanceLists
 from ceiba.data.labels import encode_labels
+from ceiba.data.offsets import row_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +65,10 @@ def as_labels(Y: Any, classes: Any = None) -> tuple[Labels, NDArray]:
         return Y, classes
     matrix, names = encode_labels(Y, classes)
     return Labels(matrix), names
+
+
+def is_positive(Y: csr_array, row: NDArray[np.integer], label: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which pairs of row and label are positives of Y, a matrix of shape (N, L) in which 0 is none."""
+    n_labels = np.int64(Y.shape[1])
+    positives = row_numbers(Y.indptr) * n_labels + Y.indices
+    return np.isin(row * n_labels + label, positives[Y.data != 0])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.data.instances import ranges
+from ceiba.data.offsets import ranges
 from ceiba.errors import InputError
 
 _TEXTS_AT_ONCE, _CHARACTERS_AT_ONCE = 4096, 2**23  # of a block

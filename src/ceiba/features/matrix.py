@@ -158,6 +158,10 @@ class FeatureMatrix:
         """Return the sparse part as a SciPy array that shares the memory."""
         return sp.csr_array((self.data, self.indices, self.indptr), shape=(self.n_rows, self.n_sparse))
 
+    def sparse_part(self) -> FeatureMatrix:
+        """Return the features without the dense blocks; they share the memory."""
+        return FeatureMatrix(self.indptr, self.indices, self.data, self.n_sparse)
+
     def rows(self, numbers: NDArray[np.intp]) -> FeatureMatrix:
         """Return some rows, in that order."""
         picked = self.sparse()[numbers]

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ceiba.data.instances import InstanceLists, ranges
+from ceiba.data.instances import InstanceLists
+from ceiba.data.offsets import ranges
 
 
 class SharedCandidates(NamedTuple):

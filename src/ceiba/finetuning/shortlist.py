@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ceiba.data.instances import InstanceLists, ranges
+from ceiba.data.instances import InstanceLists
+from ceiba.data.offsets import ranges
 from ceiba.finetuning.candidates import by_instance, row_entries
 from ceiba.finetuning.initial_weights import initial_weights
 from ceiba.finetuning.level import Level

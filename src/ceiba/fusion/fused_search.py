@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._params import Interval
+from ceiba.data.offsets import row_numbers
 from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.io.reading import FolderFiles
@@ -71,7 +72,7 @@ class FusedSearch(CandidateGenerator):
     ) -> NDArray[np.float32]:
         """Return the probabilities of given labels."""
         plain = _unfiltered(ctx)
-        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
+        row = row_numbers(ptr)
         order = np.lexsort((labels, row))
         found = self._pairs.found(Q, plain)
         features = self._pairs.features(Q, found, ptr, labels[order], plain)
@@ -136,7 +137,7 @@ class FusedSearch(CandidateGenerator):
         found = self._pairs.found(Q, plain)
         ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _allowed(ctx.allowed, Q.n_rows)
         probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
-        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))
+        row = row_numbers(ptr)
         kept = probability >= ctx.least
         if ctx.denied is not None:
             kept &= ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
@@ -160,7 +161,7 @@ def _allowed(labels_of: LabelFilter, n_rows: int) -> tuple[NDArray[np.int64], ND
         labels = np.unique(labels_of).astype(np.int32)
         return np.arange(n_rows + 1, dtype=np.int64) * len(labels), np.tile(labels, n_rows)
     ptr, labels = labels_of
-    row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
+    row = row_numbers(ptr)
     return ptr, labels[np.lexsort((labels, row))]
 
 
@@ -168,5 +169,5 @@ def _among(row: NDArray, labels: NDArray, labels_of: LabelFilter, n_labels: int)
     if not isinstance(labels_of, tuple):
         return np.isin(labels, labels_of)
     ptr, others = labels_of
-    keys = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)) * n_labels + others
+    keys = row_numbers(ptr) * n_labels + others
     return np.isin(row * n_labels + labels, keys)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.data.offsets import row_numbers
 from ceiba.fusion.pair_measures import PairMeasure
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.queries import Queries
@@ -79,15 +80,14 @@ class PairFeatures:
         ndarray of shape (P, F), float32
         """
         n_labels = len(self.label_features)
-        keys = np.repeat(np.arange(Q.n_rows), np.diff(ptr)) * n_labels + labels
+        keys = row_numbers(ptr) * n_labels + labels
         columns: list[NDArray] = []
         for ranked in found:
             score, rank = np.zeros(len(keys), np.float32), np.full(len(keys), self.n_candidates, np.float32)
             own = _keys(ranked, n_labels)
-            place = np.arange(len(own)) - np.repeat(ranked.ptr[:-1], np.diff(ranked.ptr))
             at = np.minimum(np.searchsorted(keys, own), max(0, len(keys) - 1))
             hit = keys[at] == own if len(keys) else np.zeros(len(own), bool)
-            score[at[hit]], rank[at[hit]] = ranked.scores[hit], place[hit]
+            score[at[hit]], rank[at[hit]] = ranked.scores[hit], ranked.ranks[hit]
             columns += [np.log(np.maximum(score, 0) + np.float32(_FLOOR)), np.log1p(rank)]
         by_name = {source.name: ranked for source, ranked in zip(self.sources, found, strict=True)}
         measured = [each.measure(Q, by_name, ptr, labels, ctx=ctx) for each in self.measures]
@@ -95,5 +95,4 @@ class PairFeatures:
 
 
 def _keys(ranked: Ranked, n_labels: int) -> NDArray[np.int64]:
-    row = np.repeat(np.arange(len(ranked.ptr) - 1, dtype=np.int64), np.diff(ranked.ptr))
-    return row * n_labels + ranked.ids
+    return ranked.rows * n_labels + ranked.ids

@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._params import Exactly, Interval, Options, check
+from ceiba.data.offsets import row_numbers
 from ceiba.errors import InputError
 from ceiba.fusion.precision_curve import PrecisionCurve, midpoints, precision_curve
 
@@ -213,10 +214,10 @@ class _Pairs:
 def _pairs(scores: sp.csr_array, Y: sp.csr_array, n_unknown: int) -> _Pairs:
     if scores.shape != Y.shape:
         raise InputError(f"The scores have the shape {scores.shape}, but the labels {Y.shape}.")
-    rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    rows = row_numbers(scores.indptr)
     if np.isnan(scores.data).any():
         raise InputError("The scores hold NaN.")
-    true_row = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr))[Y.data != 0]
+    true_row = row_numbers(Y.indptr)[Y.data != 0]
     true_label = Y.indices[Y.data != 0]
     true = np.unique(true_row * np.int64(Y.shape[1]) + true_label)
     wanted = rows * np.int64(Y.shape[1]) + scores.indices

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._params import Exactly, Interval, Options
+from ceiba.data.label_matrix import is_positive
 from ceiba.errors import CeibaError, InputError, ModelFormatError
 from ceiba.fusion.calibration import CALIBRATORS, Calibrator, make_calibrator
 from ceiba.fusion.precision_curve import PrecisionCurve
@@ -126,10 +127,8 @@ class Decision:
 
 def learn_calibrator(found: Ranked, Y: sp.csr_array, method: str, ctx: SearchContext) -> Calibrator:
     """Fit a calibrator on ranked labels. A pair counts the less, the lower its rank: 1, 1/2, 1/3 and so on."""
-    row = np.repeat(np.arange(len(found.ptr) - 1), np.diff(found.ptr))
-    rank = np.arange(len(found.ids)) - found.ptr[row] + 1
     calibrator = make_calibrator(method, "probability")
-    return calibrator.fit(plain_scores(found.scores, ctx), _is_right(row, found.ids, Y), 1 / rank)
+    return calibrator.fit(plain_scores(found.scores, ctx), is_positive(Y, found.rows, found.ids), 1 / (found.ranks + 1))
 
 
 def new_decision(ctx: SearchContext) -> Decision:
@@ -149,12 +148,6 @@ def lowered(score: float) -> float:
 
 def _form(ctx: SearchContext) -> str:
     return ctx.combine.removeprefix("log-")
-
-
-def _is_right(row: NDArray[np.integer], label: NDArray[np.integer], Y: sp.csr_array) -> NDArray[np.bool_]:
-    n_labels = np.int64(Y.shape[1])
-    right = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr)) * n_labels + Y.indices
-    return np.isin(row * n_labels + label, right[Y.data != 0])
 
 
 def _inverse(calibrator: Calibrator, probability: float) -> float:

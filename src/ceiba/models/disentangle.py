@@ -10,6 +10,7 @@ import numpy as np
 from ceiba._params import COUNT, NOT_NEGATIVE, setting
 from ceiba._progress import Progress, stage
 from ceiba.data.instances import InstanceLists
+from ceiba.data.offsets import row_numbers
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.nodes import beam_nodes
 from ceiba.linear.solve import SolverSettings
@@ -121,6 +122,6 @@ def match_ranks(
     n_clusters = len(matcher.tree.slot_label)
     ptr, nodes, _ = beam_nodes(matcher.layers, X, beam_size, combine, n_threads)
     rank = np.arange(1, len(nodes) + 1) - np.repeat(ptr[:-1], np.diff(ptr))
-    row = np.repeat(np.arange(X.n_rows), np.diff(ptr))
+    row = row_numbers(ptr)
     order = np.lexsort((nodes, row))
     return FeatureMatrix(ptr, nodes[order], (1 / rank[order]).astype(np.float32), n_clusters)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
 from ceiba._progress import Progress, stage
-from ceiba.data.label_matrix import Labels
+from ceiba.data.label_matrix import Labels, is_positive
+from ceiba.data.offsets import row_numbers
 from ceiba.errors import InputError
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, stacked
 from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
@@ -154,7 +155,7 @@ def train_hybrid(
         ptr, columns = pairs.union(found, Q.n_rows)
         features.append(pairs.features(Q, found, ptr, columns, settings.context))
         Y = labels.by_row[held_out]
-        right.append(is_positive(Y, ptr, columns))
+        right.append(is_positive(Y, row_numbers(ptr), columns))
         scored.append((ptr, columns, Y))
         if told is not None:
             told(len(held_out))
@@ -215,7 +216,7 @@ def make_sources(
 ) -> PairFeatures:
     """Train sources, and return the features of pairs that they give."""
     Y, counts = labels.by_row, labels.counts
-    words = _sparse_part(X)
+    words = X.sparse_part()
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     if LINEAR in names:
@@ -239,7 +240,7 @@ def make_sources(
             )
         )
     if LABEL_WORDS in names and label_rows is not None:
-        sources.append(SparseLabels(SparseIndex(_sparse_part(label_rows.features)), label_rows.label, name=LABEL_WORDS))
+        sources.append(SparseLabels(SparseIndex(label_rows.features.sparse_part()), label_rows.label, name=LABEL_WORDS))
         measures += [ScoreMeasure(sources[-1]), LabelPhrases(label_rows.texts, label_rows.label)]
     if LABEL_STEMS in names and label_rows is not None and label_rows.stems is not None:
         stems, n_stems = label_rows.stems, int(label_rows.stems.max()) + 1
@@ -261,13 +262,6 @@ def make_sources(
     return PairFeatures(sources, measures, np.column_stack(known), tuple(names_of), settings.n_candidates)
 
 
-def is_positive(Y: sp.csr_array, ptr: NDArray[np.int64], columns: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Return which pairs, whose labels ascend for each row, are stored in Y."""
-    row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
-    own = np.repeat(np.arange(Y.shape[0]), np.diff(Y.indptr)) * Y.shape[1] + Y.indices
-    return np.isin(row * Y.shape[1] + columns, own)
-
-
 def _linear(
     name: str,
     X: FeatureMatrix,
@@ -279,10 +273,10 @@ def _linear(
 ) -> list[CandidateGenerator]:
     """Train a tree search of the known labels for each base; with `documents` label texts are training texts too."""
     if sparse_only:
-        X = FeatureMatrix(X.indptr, X.indices, X.data, X.n_sparse)
+        X = X.sparse_part()
     Y = labels.by_row
     if documents is not None:
-        X = stacked(X, _sparse_part(documents.features))
+        X = stacked(X, documents.features.sparse_part())
         ones = np.ones(len(documents.label), np.float32)
         of_texts = sp.csr_array((ones, documents.label, np.arange(len(ones) + 1)), shape=(len(ones), Y.shape[1]))
         Y = sp.csr_array(sp.vstack([Y, of_texts], format="csr"))
@@ -308,10 +302,6 @@ def _on_embeddings(linear: LinearSettings) -> LinearSettings:
     if solver.weight_threshold == SolverSettings().weight_threshold:
         solver = replace(solver, weight_threshold=_WEIGHT_THRESHOLD)
     return replace(linear, trees=trees, solver=solver)
-
-
-def _sparse_part(X: FeatureMatrix) -> FeatureMatrix:
-    return FeatureMatrix(X.indptr, X.indices, X.data, X.n_sparse)
 
 
 def _n_words(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from ceiba.data.frames import column_values
 from ceiba.data.indicators import is_indicator
 from ceiba.data.label_space import LabelSpace
 from ceiba.data.labels import describe, encode_with
+from ceiba.data.offsets import offsets
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.fusion.thresholds import tune_thresholds
 from ceiba.io.reading import FolderFiles
@@ -151,9 +152,8 @@ class Model:
             own = ctx.part(begin, end)._replace(least=lowered(least))
             found = self._ranker.candidates(Q.part(begin, end), None, ctx=own)
             kept = decision.predicts(found, limit, ctx)
-            row = np.repeat(np.arange(end - begin), np.diff(found.ptr))
             parts.append(found.ids[kept])
-            sizes.append(np.bincount(row[kept], minlength=end - begin))
+            sizes.append(np.bincount(found.rows[kept], minlength=end - begin))
         ids = np.concatenate(parts)
         ranked = Ranked(np.cumsum(np.concatenate(sizes)), ids, np.empty(0, np.float32))
         return self._matrix(ranked, np.ones(len(ids), np.int8))
@@ -187,7 +187,7 @@ class Model:
         rows = _candidate_rows(candidates)
         check_rows("candidates", len(rows), Q.n_rows)
         ids = np.array([self.labels.column(label, "candidates") for row in rows for label in row], np.int32)
-        ptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        ptr = offsets([len(row) for row in rows])
         scores = self._outcome(self._ranker.score(Q, ptr, ids, ctx=ctx), ctx)
         return np.split(scores, ptr[1:-1]) if rows else []
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.data.offsets import row_numbers
+
 
 class Ranked(NamedTuple):
     """Labels (or nodes) of each row, best first, as CSR-like arrays."""
@@ -15,12 +17,22 @@ class Ranked(NamedTuple):
     ids: NDArray[np.int32]
     scores: NDArray[np.float32]
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each label."""
+        return row_numbers(self.ptr)
+
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """The rank of each label within its row, from 0."""
+        return np.arange(len(self.ids)) - np.repeat(self.ptr[:-1], np.diff(self.ptr))
+
     def padded(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the first k of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
         n = len(self.ptr) - 1
         ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-        row = np.repeat(np.arange(n), np.diff(self.ptr))
-        place = np.arange(len(self.ids)) - self.ptr[row]
-        kept = place < k
-        ids[row[kept], place[kept]], scores[row[kept], place[kept]] = self.ids[kept], self.scores[kept]
+        ranks = self.ranks
+        first = ranks < k
+        at = self.rows[first], ranks[first]
+        ids[at], scores[at] = self.ids[first], self.scores[first]
         return ids, scores

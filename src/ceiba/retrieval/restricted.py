@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._params import Flag, Interval
+from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import ModelFormatError
-from ceiba.features.matrix import FeatureMatrix
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
 from ceiba.io.sealed import OBJECT, Fields
@@ -57,8 +57,8 @@ class Restricted(CandidateGenerator):
         """Return the scores of given labels; 0 for those that the inner generator does not know."""
         own = np.minimum(np.searchsorted(self._labels, labels), len(self._labels) - 1)
         known = self._labels[own] == labels
-        row = np.repeat(np.arange(Q.n_rows), np.diff(ptr))[known]
-        inner_ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=Q.n_rows))]).astype(np.int64)
+        row = row_numbers(ptr)[known]
+        inner_ptr = offsets(np.bincount(row, minlength=Q.n_rows))
         scores = np.zeros(len(labels), np.float32)
         scores[known] = self._inner.score(self._seen(Q), inner_ptr, own[known].astype(np.int32), ctx=ctx)
         return scores
@@ -100,7 +100,4 @@ class Restricted(CandidateGenerator):
         return cls(inner, labels, n_features, sparse_only=bool(fields.get("sparse_only", Flag())))
 
     def _seen(self, Q: Queries) -> Queries:
-        if not self._sparse_only:
-            return Q
-        X = Q.features
-        return Queries(FeatureMatrix(X.indptr, X.indices, X.data, X.n_sparse), Q.texts)
+        return Queries(Q.features.sparse_part(), Q.texts) if self._sparse_only else Q

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ceiba._native import core
 from ceiba._params import Flag, Interval
+from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import ModelFormatError
 from ceiba.features.matrix import EMBEDDING
 from ceiba.io.reading import FolderFiles
@@ -18,6 +19,7 @@ from ceiba.io.sealed import STRING, Fields
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
+from ceiba.retrieval.top import joined
 
 # The best labels of the source whose cosines count. With 200 a text's first five were as good as with all (validation
 # split of titles), with 64 a little worse. It is the same number for every k, so that scores do not depend on k.
@@ -87,12 +89,7 @@ class ScoreFusion(CandidateGenerator):
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n best labels of each row, with n None as many as the notes say."""
-        parts = [_NONE, *self._blocks(Q, n, ctx)]
-        sizes = np.concatenate([np.diff(part.ptr) for part in parts])
-        ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        return Ranked(
-            ptr, np.concatenate([part.ids for part in parts]), np.concatenate([part.scores for part in parts])
-        )
+        return joined(list(self._blocks(Q, n, ctx)))
 
     def score(
         self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
@@ -133,8 +130,7 @@ class ScoreFusion(CandidateGenerator):
                 ctx.progress(end)
 
     def _of_reached(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
-        row, at = _entries(reached.ptr)
-        place = at - reached.ptr[row]
+        row, place = reached.rows, reached.ranks
         sizes = np.diff(reached.ptr)
         own = _plain(reached.scores, ctx)
         if sizes.max(initial=0) <= N_CANDIDATES:
@@ -142,7 +138,7 @@ class ScoreFusion(CandidateGenerator):
             order = np.lexsort((reached.ids, -fused, row))
         else:
             candidate = place < N_CANDIDATES
-            ptr = np.concatenate([[0], np.cumsum(np.minimum(sizes, N_CANDIDATES))]).astype(np.int64)
+            ptr = offsets(np.minimum(sizes, N_CANDIDATES))
             fused = own / np.float32(1 + self.weight)  # of a cosine of 0
             fused[candidate] = self._fuse(own[candidate], self.cosines(Q, ptr, reached.ids[candidate], ctx.n_threads))
             # Labels that are no candidates come in the source's order and after their equals, as with any other k.
@@ -152,7 +148,7 @@ class ScoreFusion(CandidateGenerator):
     def _of_all(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
         n_labels = len(self.label_embeddings)
         cosine = Q.features.block(EMBEDDING) @ self.label_embeddings.T
-        row, _ = _entries(reached.ptr)
+        row = reached.rows
         of_reached = self._fuse(_plain(reached.scores, ctx), cosine[row, reached.ids])
         fused = self._fuse(np.float32(0), cosine)
         fused[row, reached.ids] = of_reached
@@ -229,9 +225,7 @@ def _cut(
     kept = (fused > 0) & (scores >= least)
     if k is not None:
         kept &= place < k
-    sizes = np.bincount(row[kept], minlength=n_rows)
-    ptr = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Ranked(ptr, ids[kept], scores[kept])
+    return Ranked(offsets(np.bincount(row[kept], minlength=n_rows)), ids[kept], scores[kept])
 
 
 def _below_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
@@ -244,14 +238,6 @@ def _below_kth(scores: NDArray[np.float32], k: int) -> NDArray[np.float32]:
     return np.partition(scores, n - k, axis=1)[:, n - k, None]
 
 
-def _entries(ptr: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return the row of each entry, and its place among all."""
-    return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr)), np.arange(ptr[-1])
-
-
 def _places(labels: LabelFilter) -> tuple[Any, NDArray[np.int32]]:
     """Return the index of labels in a matrix of all rows and labels."""
-    return (_entries(labels[0])[0], labels[1]) if isinstance(labels, tuple) else (slice(None), labels)
-
-
-_NONE = Ranked(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+    return (row_numbers(labels[0]), labels[1]) if isinstance(labels, tuple) else (slice(None), labels)

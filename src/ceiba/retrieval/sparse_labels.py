@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._params import Interval
+from ceiba.data.offsets import offsets, ranges
 from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.io.reading import FolderFiles
@@ -60,7 +61,7 @@ class SparseLabels(CandidateGenerator):
         labels = self._row_label[found.ids]
         if self._most_rows == 1:
             return Ranked(found.ptr, labels, found.scores)
-        row = np.repeat(np.arange(Q.n_rows), np.diff(found.ptr))
+        row = found.rows
         order = np.lexsort((-found.scores, labels, row))
         row, labels, scores = row[order], labels[order], found.scores[order]
         best = np.ones(len(row), bool)  # of each label
@@ -73,8 +74,7 @@ class SparseLabels(CandidateGenerator):
         """Return the scores of given labels."""
         first, last = np.searchsorted(self._row_label, [labels, labels + 1])
         count = last - first
-        ends = np.concatenate([[0], np.cumsum(count)])
-        rows = np.arange(ends[-1]) + np.repeat(first - ends[:-1], count)
+        ends, rows = offsets(count), ranges(first, count)
         products = self._index.score(self._query(Q), ends[ptr], rows.astype(np.int32), n_threads=ctx.n_threads)
         scores = np.zeros(len(labels), np.float32)
         some = count > 0

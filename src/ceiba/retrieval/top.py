@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba.data.offsets import offsets
 from ceiba.retrieval.ranked import Ranked
 
 
@@ -24,7 +25,7 @@ def ranked_pairs(n_rows: int, row: NDArray, ids: NDArray, scores: NDArray, n: in
         sizes = np.bincount(row, minlength=n_rows)
         place = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         row, ids, scores = row[place < n], ids[place < n], scores[place < n]
-    ptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=n_rows))]).astype(np.int64)
+    ptr = offsets(np.bincount(row, minlength=n_rows))
     return Ranked(ptr, ids.astype(np.int32), scores.astype(np.float32))
 
 
@@ -34,7 +35,7 @@ def joined(parts: list[Ranked]) -> Ranked:
         return parts[0]
     sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(part.ptr) for part in parts)])
     return Ranked(
-        np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        offsets(sizes),
         np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
         np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)]),
     )
