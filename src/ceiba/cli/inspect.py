@@ -151,11 +151,11 @@ def place(model: Any, name: str, texts: Path | None = None) -> dict[str, Any]:
     known = label_texts(model)
     positives = () if texts is None else _positives(model, texts, label)
     places = []
-    for sense in senses(model, column, n_neighbours=len(model.classes_), texts=positives):
+    for sense in senses(model, column, n_neighbors=len(model.classes_), texts=positives):
         where: dict[str, Any] = {
             "tree": sense.tree + 1,
             "path": sense.path,
-            "neighbours": [_plain_label(mate) for mate in sense.neighbours],
+            "neighbours": [_plain_label(mate) for mate in sense.neighbors],
             "features": {str(feature): round(weight, 4) for feature, weight in sense.features},
         }
         if known is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Encoder", "TokenRows", "load_encoder"]
+__all__ = ["FROZEN", "Encoder", "TokenRows", "load_encoder"]
+
+FROZEN = "frozen:"  # before the name of an encoder that is used as it is
 
 # Loaded on first use: torch takes seconds to import.
 _HOMES = {

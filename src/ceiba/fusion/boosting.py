@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from ceiba.errors import MissingExtraError, ModelFormatError
 from ceiba.fusion.logistic import LogisticFusion
@@ -75,7 +76,7 @@ class BoostedFusion:
         if not len(features):
             return np.empty(0, np.float32)
         added = self._booster.predict(features, raw_score=True, num_threads=1)
-        return (1 / (1 + np.exp(-(_logit(self._logistic, features) + added)))).astype(np.float32)
+        return expit(_logit(self._logistic, features) + added).astype(np.float32)
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what each feature adds to the logit: in the regression, and in the trees by Shapley values."""
@@ -113,5 +114,4 @@ def _lightgbm() -> Any:
 
 def _logit(logistic: LogisticFusion, features: NDArray[np.float32]) -> NDArray[np.float64]:
     p = logistic.probability(features).astype(np.float64)
-    with np.errstate(divide="ignore"):
-        return np.clip(np.log(p) - np.log1p(-p), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    return np.clip(logit(p), -_LARGEST_LOGIT, _LARGEST_LOGIT)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from ceiba._params import Options, check
 from ceiba.errors import InputError, ModelFormatError
@@ -137,9 +138,7 @@ class SigmoidCalibrator:
         ndarray of the same shape
             float32 where scores are, otherwise float64.
         """
-        return _in_chunks(
-            scores, self.scale, lambda s: _sigmoid(_features(s, self.scale) @ self.coef_ + self.intercept_)
-        )
+        return _in_chunks(scores, self.scale, lambda s: expit(_features(s, self.scale) @ self.coef_ + self.intercept_))
 
     def arrays(self) -> dict[str, NDArray]:
         """Return what was learned, as arrays to be saved."""
@@ -286,7 +285,7 @@ def _logistic(
     total = weight.sum()
     loss, margin = _loss(z, theta, target, weight), z @ theta
     for _ in range(_MOST_STEPS):
-        p = _sigmoid(margin)
+        p = expit(margin)
         gradient = z.T @ (weight * (p - target)) / total
         if np.abs(gradient).max() < _TOLERANCE:
             break
@@ -359,10 +358,6 @@ def _features(s: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
 
 def _plain(s: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     return np.exp(s) if scale == "log-probability" else s
-
-
-def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(-np.logaddexp(0.0, -x))
 
 
 def _float_array(arrays: Mapping[str, NDArray], name: str, size: int | None = None) -> NDArray[np.float64]:

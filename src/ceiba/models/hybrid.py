@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from ceiba._estimator import Nested, named_arguments
 from ceiba._params import available_threads
@@ -17,6 +16,7 @@ from ceiba._random import seed_from
 from ceiba._settings import check_parameters, parameters
 from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.data.label_space import LabelSpace
+from ceiba.encoders import FROZEN
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
@@ -32,12 +32,10 @@ from ceiba.models.hybrid_recipe import HybridSettings, LabelRows, train_hybrid
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
 from ceiba.models.presets import Presets
-from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries
+from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries, new_vectorizer
 from ceiba.models.timer import Timer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.retrieval.generator import SearchContext
-
-_FROZEN = "frozen:"
 
 
 @parameters(HybridSourceSettings, HybridModelSettings)
@@ -245,10 +243,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
             return
         if texts is None:
             raise InputError("encoder needs X to be texts.")
-        if not self.encoder.startswith(_FROZEN):
-            raise InputError(
-                f'encoder={self.encoder!r}: an encoder is used as it is here; write "{_FROZEN}" before it.'
-            )
+        if not self.encoder.startswith(FROZEN):
+            raise InputError(f'encoder={self.encoder!r}: an encoder is used as it is here; write "{FROZEN}" before it.')
 
     def _features(
         self, X: Any, columns: NDArray | None, texts: bool, progress: Progress | None
@@ -259,8 +255,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
             given = as_features(X)
             return given, FeatureQueries(given.n_features, columns, owner=owner)
         stage(progress, "features", len(X))
-        own = isinstance(self.vectorizer, str)
-        vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
+        vectorizer = new_vectorizer(self.vectorizer, self.n_jobs)
         sparse = as_features(vectorizer.fit_transform(X))
         if self.encoder is None:
             return sparse, VectorizerQueries(vectorizer, sparse.n_features, owner=owner)
@@ -270,7 +265,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
 
         require_torch(owner)
         encoder = load_encoder(
-            self.encoder.removeprefix(_FROZEN),
+            self.encoder.removeprefix(FROZEN),
             pooling="auto",
             max_length=self.max_length,
             dropout=None,
@@ -278,8 +273,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
             precision="auto",
         )
         queries = EncoderQueries(encoder, sparse.n_features, vectorizer=vectorizer, owner=owner)
-        told = stage(progress, "embeddings", len(X))
-        embeddings = queries.embed(X, progress=told, n_threads=available_threads(self.n_jobs))
+        report = stage(progress, "embeddings", len(X))
+        embeddings = queries.embed(X, progress=report, n_threads=available_threads(self.n_jobs))
         return sparse.with_block(EMBEDDING, embeddings), queries
 
 

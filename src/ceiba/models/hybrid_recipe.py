@@ -148,7 +148,7 @@ def train_hybrid(
     features, right, scored = [], [], []
     folds = list(out_of_fold(labels.n_rows, settings.seed))
     for number, (rest, held_out) in enumerate(folds, start=1):
-        told = stage(progress, f"fold {number}/{len(folds)}", len(held_out))
+        report = stage(progress, f"fold {number}/{len(folds)}", len(held_out))
         pairs = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings)
         Q = Queries(X.rows(held_out), None if texts is None else [texts[row] for row in held_out])
         found = pairs.found(Q, settings.context)
@@ -157,8 +157,8 @@ def train_hybrid(
         Y = labels.by_row[held_out]
         right.append(is_positive(Y, row_numbers(ptr), columns))
         scored.append((ptr, columns, Y))
-        if told is not None:
-            told(len(held_out))
+        if report is not None:
+            report(len(held_out))
     stage(progress, "fusion", sum(len(part) for part in right))
     fusion = _fused(np.concatenate(features), np.concatenate(right), settings)
     thresholds = _tuned(fusion, features, scored)

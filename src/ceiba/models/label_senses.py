@@ -25,9 +25,9 @@ class Sense:
         From 0.
     path : list of int
         The nodes from the first level down to the cluster; empty in a tree without clusters.
-    n_neighbours : int
+    n_neighbors : int
         The other labels of the cluster.
-    neighbours : list
+    neighbors : list
         Those of them that are most like the label there, by the cosine of the weights, best first.
     features : list of (name, weight)
         The label's largest weights there.
@@ -37,8 +37,8 @@ class Sense:
 
     tree: int
     path: list[int]
-    n_neighbours: int
-    neighbours: list[Any]
+    n_neighbors: int
+    neighbors: list[Any]
     features: list[tuple[Any, float]]
     examples: list[str] = field(default_factory=list)
 
@@ -58,7 +58,7 @@ class ClusterDistance:
 
 
 def senses(
-    model: Any, column: int, *, n_features: int = 8, n_neighbours: int = 20, texts: Any = (), n_texts: int = 3
+    model: Any, column: int, *, n_features: int = 8, n_neighbors: int = 20, texts: Any = (), n_texts: int = 3
 ) -> list[Sense]:
     """Describe a label in each of its clusters.
 
@@ -67,7 +67,7 @@ def senses(
     model : a fitted model
     column : int
         The label's number.
-    n_features, n_neighbours, n_texts : int
+    n_features, n_neighbors, n_texts : int
         How many of each to show.
     texts : sequence of str or (n, D) features, default=()
         Positives of the label to choose examples from; examples of rows of features are their numbers.
@@ -84,23 +84,23 @@ def senses(
     for t, partition in enumerate(model.partitions_):
         slots = partition.tree.slots(column)
         clusters = partition.tree.slot_cluster[slots]
-        led, surest = _routed(model, t, clusters, texts, n_given) if n_given else (np.empty(0, int), np.empty(0))
+        routed, surest = _routed(model, t, clusters, texts, n_given) if n_given else (np.empty(0, int), np.empty(0))
         for index, (slot, cluster) in enumerate(zip(slots.tolist(), clusters.tolist(), strict=True)):
             weights, own = _weights(partition, cluster), slot - int(partition.tree.child_ptrs[-1][cluster])
             likeness = (normalize(weights) @ normalize(weights[[own]]).T).toarray().ravel()
             likeness[own] = -np.inf
-            mates = np.argsort(-likeness, kind="stable")[: min(n_neighbours, len(likeness) - 1)]
-            labels = partition.tree.slot_label[partition.tree.child_ptrs[-1][cluster] + mates]
+            nearest = np.argsort(-likeness, kind="stable")[: min(n_neighbors, len(likeness) - 1)]
+            labels = partition.tree.slot_label[partition.tree.child_ptrs[-1][cluster] + nearest]
             row = weights[[own]]
             largest = np.argsort(-row.data, kind="stable")[:n_features]
-            rows = np.flatnonzero(led == cluster)
+            rows = np.flatnonzero(routed == cluster)
             rows = rows[np.argsort(-surest[rows], kind="stable")][:n_texts].tolist()
             found.append(
                 Sense(
                     tree=t,
                     path=partition.tree.path(column, index),
-                    n_neighbours=len(likeness) - 1,
-                    neighbours=model.classes_[labels].tolist(),
+                    n_neighbors=len(likeness) - 1,
+                    neighbors=model.classes_[labels].tolist(),
                     features=[(name_of(int(row.indices[i])), float(row.data[i])) for i in largest if row.data[i] > 0],
                     examples=[str(row) if sparse else texts[row] for row in rows],
                 )
@@ -131,12 +131,12 @@ def most_overlapped(model: Any, n: int = 20) -> list[ClusterDistance]:
         several = np.flatnonzero(np.bincount(tree.slot_label) > 1)
         if not len(several):
             continue
-        centres = sp.vstack([_centre(partition, cluster) for cluster in range(len(tree.child_ptrs[-1]) - 1)]).tocsr()
+        centers = sp.vstack([_center(partition, cluster) for cluster in range(len(tree.child_ptrs[-1]) - 1)]).tocsr()
         by_label = np.lexsort((tree.slot_cluster, tree.slot_label))
         ends = np.cumsum(np.bincount(tree.slot_label))
         for label in several.tolist():
             own = tree.slot_cluster[by_label[ends[label - 1] if label else 0 : ends[label]]]
-            cosine = (centres[own] @ centres[own].T).toarray()
+            cosine = (centers[own] @ centers[own].T).toarray()
             pairs = {(a, b): 1 - float(cosine[a, b]) for a, b in combinations(range(len(own)), 2)}
             (a, b), distance = max(pairs.items(), key=lambda pair: (pair[1], -pair[0][0], -pair[0][1]))
             if label in found and found[label].distance >= distance:
@@ -145,7 +145,7 @@ def most_overlapped(model: Any, n: int = 20) -> list[ClusterDistance]:
             common = sum(np.cumprod([x == y for x, y in zip(*paths, strict=True)]).tolist())
             ends_of = (int(own[a]), int(own[b]))
             found[label] = ClusterDistance(model.classes_[label], t, ends_of, distance, len(paths[0]) - common)
-    return [spread for _, spread in sorted(found.items(), key=lambda item: (-item[1].distance, item[0]))[:n]]
+    return [each for _, each in sorted(found.items(), key=lambda item: (-item[1].distance, item[0]))[:n]]
 
 
 def _weights(partition: TreeModel, cluster: int) -> sp.csr_array:
@@ -156,7 +156,7 @@ def _weights(partition: TreeModel, cluster: int) -> sp.csr_array:
     return sp.csr_array((value.astype(np.float64), (child, feature)), shape=shape)
 
 
-def _centre(partition: TreeModel, cluster: int) -> sp.csr_array:
+def _center(partition: TreeModel, cluster: int) -> sp.csr_array:
     weights = _weights(partition, cluster)
     weights.data = np.maximum(weights.data, 0)
     return normalize(sp.csr_array(normalize(weights).sum(axis=0).reshape(1, -1)))
@@ -169,5 +169,5 @@ def _routed(model: Any, tree: int, clusters: NDArray, texts: Any, n: int) -> tup
     found, scores = model.match(texts, k=max(model.beam_size, len(clusters)), tree=tree)
     first = np.argmax(np.isin(found, clusters), axis=1)
     rows = np.arange(len(found))
-    led = np.where(np.isin(found[rows, first], clusters), found[rows, first], -1)
-    return led, scores[rows, first]
+    routed = np.where(np.isin(found[rows, first], clusters), found[rows, first], -1)
+    return routed, scores[rows, first]

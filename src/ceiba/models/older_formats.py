@@ -29,8 +29,9 @@ from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQuer
 from ceiba.models.transformer import TransformerClassifier
 from ceiba.models.transformer_recipe import FUSED
 from ceiba.models.xr_linear import XRLinear
+from ceiba.retrieval.dense_labels import read_dense
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
-from ceiba.retrieval.score_fusion import ScoreFusion, read_label_embeddings
+from ceiba.retrieval.score_fusion import ScoreFusion
 from ceiba.retrieval.tree_search import TreeSearch
 
 _EMBEDDING_FILE, _COSINE_FILE = "label_embedding.safetensors", "cosine.safetensors"
@@ -104,7 +105,7 @@ def _read_transformer(
     exhaustive = bool(fields.get("read_label_texts", Flag()))
     weight = float(fields.get("cosine_weight", Interval(float, 0, None)))
     if weight > 0:
-        embeddings = read_label_embeddings(files, _COSINE_FILE, (len(labels), queries.dim))
+        embeddings = read_dense(files, _COSINE_FILE, (len(labels), queries.dim), array="embeddings")
         generators = search, ScoreFusion(search, embeddings, weight, exhaustive=exhaustive, name=FUSED)
     model = replace(
         ranker.model_, labels=labels, queries=queries, generators=generators, answers_by=generators[-1].name

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from ceiba._params import Flag, Interval
 from ceiba.data.frames import is_table
@@ -153,6 +154,11 @@ class VectorizerQueries:
         """Read what `save` wrote."""
         vectorizer = read_vectorizer(fields.get("vectorizer", OBJECT), files, trusted=context.trusted)
         return cls(vectorizer, fields.get("n_features", _SIZE), owner=context.owner)
+
+
+def new_vectorizer(vectorizer: Any, n_jobs: int | None) -> Any:
+    """Return an unfitted vectorizer for the value of the parameter `vectorizer`: "tfidf", or one to be cloned."""
+    return TfidfVectorizer(n_jobs=n_jobs) if isinstance(vectorizer, str) else clone(vectorizer)
 
 
 def text_features(vectorizer: Any, n_features: int, owner: str) -> Callable[[Any], FeatureMatrix]:

@@ -159,8 +159,8 @@ class TransformerClassifier(TransformerParameters):
         """
         queries = self._queries()
         texts = as_texts(texts)
-        told = stage(progress, "embeddings", len(texts))
-        return queries.embed(texts, progress=told, n_threads=available_threads(self.n_jobs))
+        report = stage(progress, "embeddings", len(texts))
+        return queries.embed(texts, progress=report, n_threads=available_threads(self.n_jobs))
 
     # ------------------------------------------------------------------ fitted attributes
 

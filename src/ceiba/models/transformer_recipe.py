@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from ceiba._params import available_threads
 from ceiba._progress import Progress, stage
@@ -18,10 +17,10 @@ from ceiba._random import seed_from
 from ceiba._settings import settings_of
 from ceiba.data.instances import InstanceLists
 from ceiba.data.label_space import LabelSpace
+from ceiba.encoders import FROZEN
 from ceiba.encoders.load import load_encoder
 from ceiba.encoders.runtime import choose_device, torch_threads
 from ceiba.errors import InputError
-from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features, stacked
 from ceiba.finetuning.settings import FineTuningSettings
 from ceiba.linear.tree_model import TreeModel
@@ -30,6 +29,7 @@ from ceiba.models.fusion_weight import AUTO, TUNED_WITHOUT_TEXTS, WITHOUT_TEXTS,
 from ceiba.models.label_texts import embeddings_of_labels, kept_texts
 from ceiba.models.linear_recipe import PIFA_FEATURES, LinearSettings, add_documents, report_of, train_linear
 from ceiba.models.model import TREE, Model
+from ceiba.models.query_makers import new_vectorizer
 from ceiba.models.sample_weights import weighted_positives
 from ceiba.models.timer import Timer
 from ceiba.models.training_texts import TrainingTexts, grow_rows, no_features
@@ -44,7 +44,6 @@ from ceiba.tree.label_tree import LabelTree
 from ceiba.tree.levels import positives_per_level
 
 FUSED = "score_fusion"  # the name of the generator that fuses the tree's scores and cosines
-_FROZEN = "frozen:"
 
 
 @dataclass(frozen=True)
@@ -123,10 +122,10 @@ def train_transformer(
     features, vectorizer = _sparse(params, every_text, given.X, progress)
     timer.lap("features")
     read = encoder.tokenize if cache is None else partial(cache.tokens, encoder)
-    chunks, told = None, stage(progress, "tokens", n)
+    chunks, report = None, stage(progress, "tokens", n)
     if params.long_texts == "chunks":
-        chunks = encoder.tokenize_chunks(given.texts, told)
-    tokens = read(given.texts, told) if chunks is None else chunks.first
+        chunks = encoder.tokenize_chunks(given.texts, report)
+    tokens = read(given.texts, report) if chunks is None else chunks.first
     label_tokens = None if given.names is None else read(given.names)
     timer.lap("tokens")
     with torch_threads(available_threads(params.n_jobs)), encoder.compiling(params.compile):
@@ -137,7 +136,7 @@ def train_transformer(
             embeddings = encoder.embed_chunks(chunks, embeddings)
         if label_tokens is not None:
             embeddings = grow_rows(embeddings, label_tokens.n_rows)
-            if cache is not None and params.encoder.startswith(_FROZEN):
+            if cache is not None and params.encoder.startswith(FROZEN):
                 embeddings[n:] = cache.embeddings(encoder, label_tokens)
             else:
                 encoder.embed(label_tokens, out=embeddings[n:])
@@ -186,7 +185,7 @@ def _train_rankers(
         What cosines to the embeddings of labels weigh.
     """
     n = len(given.texts)
-    without = WITHOUT_TEXTS if params.encoder.startswith(_FROZEN) else TUNED_WITHOUT_TEXTS
+    without = WITHOUT_TEXTS if params.encoder.startswith(FROZEN) else TUNED_WITHOUT_TEXTS
     weight = without if params.cosine_weight == AUTO else float(params.cosine_weight)
     settings = LinearSettings.of(
         ranker, seed=seed_from(params.random_state), n_threads=available_threads(params.n_jobs)
@@ -227,9 +226,11 @@ def _fine_tune(
     cache: Any,
 ) -> tuple[NDArray[np.float32], list[dict[str, Any]]]:
     """Return the embeddings of the texts by the encoder, which is fine-tuned unless it is frozen."""
-    if params.encoder.startswith(_FROZEN):
-        told = stage(progress, "embeddings", tokens.n_rows)
-        return encoder.embed(tokens, progress=told) if cache is None else cache.embeddings(encoder, tokens, told), []
+    if params.encoder.startswith(FROZEN):
+        report = stage(progress, "embeddings", tokens.n_rows)
+        return encoder.embed(tokens, progress=report) if cache is None else cache.embeddings(
+            encoder, tokens, report
+        ), []
     from ceiba.encoders.cache import encoder_fingerprint
     from ceiba.encoders.static import static_dim
     from ceiba.finetuning.checkpoint import fingerprint
@@ -289,7 +290,7 @@ def _new_encoder(params: TransformerParameters, texts: list[str], seed: int, pro
     """Return the encoder to begin with: loaded, or learned from the texts if it is a static one."""
     from ceiba.encoders.static import fit_static_encoder, static_dim
 
-    name = params.encoder.removeprefix(_FROZEN)
+    name = params.encoder.removeprefix(FROZEN)
     dim = static_dim(name)
     if dim is not None:
         device = choose_device(params.device)
@@ -318,8 +319,7 @@ def _sparse(
     if params.vectorizer is None:
         return no_features(len(texts)), None
     stage(progress, "features", len(texts))
-    own = isinstance(params.vectorizer, str)
-    vectorizer = TfidfVectorizer(n_jobs=params.n_jobs) if own else clone(params.vectorizer)
+    vectorizer = new_vectorizer(params.vectorizer, params.n_jobs)
     return as_features(vectorizer.fit_transform(texts)), vectorizer
 
 

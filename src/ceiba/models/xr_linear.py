@@ -7,8 +7,6 @@ from collections.abc import Sized
 from itertools import chain
 from typing import Any, ClassVar
 
-from sklearn.base import clone
-
 from ceiba._estimator import Nested, named_arguments
 from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
@@ -37,7 +35,7 @@ from ceiba.models.linear_recipe import (
 )
 from ceiba.models.model import TREE, Model, check_rows
 from ceiba.models.presets import Presets
-from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries
+from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries, new_vectorizer
 from ceiba.models.sample_weights import matched_instances, weighted_positives
 from ceiba.retrieval.generator import SearchContext
 from ceiba.retrieval.tree_search import TreeSearch
@@ -220,8 +218,7 @@ class XRLinear(Presets, PartitionedClassifier):
             texts, n_rows = chain(texts, label_texts), n_train + len(label_texts)
         if self.vectorizer is None:
             raise InputError("X holds texts, but vectorizer is None.")
-        own = isinstance(self.vectorizer, str)
-        vectorizer = TfidfVectorizer(n_jobs=self.n_jobs) if own else clone(self.vectorizer)
+        vectorizer = new_vectorizer(self.vectorizer, self.n_jobs)
         stage(progress, "features", n_rows)
         rows = texts if isinstance(vectorizer, TfidfVectorizer) else checked(texts)
         features = as_features(vectorizer.fit_transform(rows))

@@ -1,1 +1,1 @@
-"""Search: the beam down the trees."""
+"""Retrieval: candidate generators, which find labels for rows and score them."""

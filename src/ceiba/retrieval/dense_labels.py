@@ -77,16 +77,11 @@ class DenseLabels(CandidateGenerator):
         return cls(read_dense(files, f"{name}.safetensors", shape), name=name)
 
 
-def read_dense(files: FolderFiles, file: str, shape: tuple[int | None, int]) -> NDArray[np.float32]:
-    """Read the array "rows" of a file, and check it; a None in the shape is any number."""
-    rows = files.tensors(file).get("rows")
-    if (
-        rows is None
-        or rows.dtype != np.float32
-        or rows.ndim != 2
-        or shape[0] not in (None, rows.shape[0])
-        or rows.shape[1] != shape[1]
-        or not np.isfinite(rows).all()
-    ):
-        raise ModelFormatError(f"{files.path(file)} does not hold rows of {shape[1]} numbers for each entry.")
+def read_dense(files: FolderFiles, file: str, shape: tuple[int, int], *, array: str = "rows") -> NDArray[np.float32]:
+    """Read a dense array of a file; ModelFormatError where it is not of the shape."""
+    rows, path = files.tensors(file).get(array), files.path(file)
+    if rows is None or rows.shape != shape or rows.dtype != np.float32:
+        raise ModelFormatError(f"{path} does not hold {shape[0]} rows of {shape[1]} numbers.")
+    if not np.isfinite(rows).all():
+        raise ModelFormatError(f"{path}: {array} must be finite numbers.")
     return rows

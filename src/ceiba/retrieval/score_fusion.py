@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ceiba._native import core
 from ceiba._params import Flag, Interval
 from ceiba.data.offsets import offsets, row_numbers
-from ceiba.errors import ModelFormatError
 from ceiba.features.matrix import EMBEDDING
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_labels import read_dense
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -184,19 +184,9 @@ class ScoreFusion(CandidateGenerator):
         """Read what `save` wrote."""
         name, source = fields.get("name", STRING), context.part(fields.get("source", STRING), fields)
         shape = len(context.part("labels", fields)), context.part("queries", fields).dim
-        embeddings = read_label_embeddings(files, f"{name}.safetensors", shape)
+        embeddings = read_dense(files, f"{name}.safetensors", shape, array="embeddings")
         weight = float(fields.get("weight", Interval(float, 0, None)))
         return cls(source, embeddings, weight, exhaustive=bool(fields.get("exhaustive", Flag())), name=name)
-
-
-def read_label_embeddings(files: FolderFiles, name: str, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Read embeddings of labels; ModelFormatError where they are not of the shape."""
-    embeddings, path = files.tensors(name).get("embeddings"), files.path(name)
-    if embeddings is None or embeddings.shape != shape or embeddings.dtype != np.float32:
-        raise ModelFormatError(f"{path} does not hold an embedding of {shape[1]} numbers for each label.")
-    if not np.isfinite(embeddings).all():
-        raise ModelFormatError(f"{path}: embeddings must be finite numbers.")
-    return embeddings
 
 
 def _plain(scores: NDArray[np.float32], ctx: SearchContext) -> NDArray[np.float32]:
