@@ -71,7 +71,8 @@ test-oldest: $(SOURCES)
 	$(OLDEST_ENV)/bin/uv pip install --quiet --python $(OLDEST_ENV)/bin/python --resolution lowest-direct . \
 	    "pytest>=8.3" "hypothesis>=6.100" "pandas>=2.2.2" "polars>=1.20"
 	OMP_NUM_THREADS=1 $(OLDEST_ENV)/bin/python -m pytest -m "not slow and not peers and not wheel" \
-	    tests/smoke tests/data tests/features tests/linear tests/metrics tests/params tests/retrieval tests/tree
+	    tests/smoke tests/data tests/features tests/fusion tests/linear tests/metrics tests/params tests/retrieval \
+	    tests/tree
 
 # a manylinux wheel in dist/, with all instruction sets; its tag is the oldest that this machine's C library allows
 wheel: dist/.wheel
