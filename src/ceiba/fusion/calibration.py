@@ -119,7 +119,7 @@ class SigmoidCalibrator:
             coef, intercept = _logistic(x[:, used], target, weight)
             if not used or coef.min() >= 0:
                 break
-            del used[int(np.argmin(coef))]  # a probability that falls with the score would turn the ranking round
+            del used[int(np.argmin(coef))]  # a probability that falls with the score would reverse the ranking
         self.coef_ = np.zeros(x.shape[1])
         self.coef_[used] = coef
         self.intercept_ = intercept

@@ -62,7 +62,7 @@ class FusedSearch(CandidateGenerator):
         parts = []
         for begin in range(0, max(1, Q.n_rows), _ROWS):
             end = min(begin + _ROWS, Q.n_rows)
-            parts.append(self._of_block(Q.part(begin, end), n, ctx.part(begin, end)))
+            parts.append(self._rank_block(Q.part(begin, end), n, ctx.part(begin, end)))
             if ctx.progress is not None:
                 ctx.progress(end)
         return joined(parts)
@@ -132,7 +132,7 @@ class FusedSearch(CandidateGenerator):
             raise ModelFormatError(f"{fields.path}: the fusion is not of the features of its sources.") from error
         return cls(pairs, fusion, name=fields.get("name", STRING))
 
-    def _of_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
+    def _rank_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
         plain = _unfiltered(ctx)
         found = self._pairs.found(Q, plain)
         ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _allowed(ctx.allowed, Q.n_rows)

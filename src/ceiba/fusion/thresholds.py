@@ -22,7 +22,8 @@ from ceiba.errors import InputError
 from ceiba.fusion.precision_curve import PrecisionCurve, midpoints, precision_curve
 
 OBJECTIVES = ("micro_f1", "macro_f1")
-# The right labels that the common threshold counts as, beside those of a label itself; which, held-out rows decide.
+# Weights of the common threshold in the mean with a label's own, which weighs the number of the label's right rows.
+# Held-out rows decide which is used.
 SHRINKAGES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, np.inf)
 _FOLDS = 5
 _MOST_ROUNDS = 100
@@ -52,7 +53,8 @@ class Thresholds:
     recall : float
         The share of the right labels that were predicted on these rows.
     shrinkage : float
-        How many right labels the common threshold counts as in a label's own; inf where all have the same.
+        Weight of the common threshold in the mean with a label's own, whose weight is the label's right rows; inf where
+        all labels have the common one.
     curve : PrecisionCurve
         Precision and recall at other common thresholds.
     """
@@ -285,7 +287,7 @@ def _by_label(pairs: _Pairs) -> tuple[Ints, Ints, Ints, Bools]:
 
 
 class _LabelCuts:
-    """What a threshold behind each pair would give its label, among the pairs of one label at a time."""
+    """The effect of a threshold just below each pair on the pair's label."""
 
     def __init__(self, pairs: _Pairs, objective: str, min_precision: float | None):
         self.pairs, self.objective, self.min_precision = pairs, objective, min_precision
@@ -300,9 +302,9 @@ class _LabelCuts:
         self.above = np.nextafter(scores[self.start], np.float32(np.inf))  # predicts nothing of what was seen
 
     def best(self, value: Floats) -> tuple[NDArray[np.float32], float, float]:
-        """Return the best threshold of each label that has pairs, then how many pairs these predict right, and in all.
+        """Return the best threshold of each label that has pairs, and how many right and how many pairs they predict.
 
-        A value is what a cut behind a pair gives; predicting nothing gives 0.
+        A value is that of a threshold just below a pair; predicting nothing has the value 0.
         """
         value = np.where(self.ends, value, -np.inf)
         most = np.maximum.reduceat(value, self.start)

@@ -34,7 +34,7 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
     """Base of the models that walk a label tree; not to be used by itself.
 
     A subclass has the parameters `beam_size`, `combine`, `prediction_threshold` and `n_jobs`, and its ``fit`` sets
-    ``model_``, a `Model`. All other fitted attributes are parts of it. Methods ask it with the parameters of today.
+    ``model_``, a `Model`. All other fitted attributes are parts of it. Methods call it with the current parameters.
     """
 
     takes_every_label_text: ClassVar[bool] = False  # whether ``label_texts`` may name labels that no row has
@@ -339,7 +339,7 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         return self
 
     def _context(self, beam_size: int | None = None, method: str = "") -> SearchContext:
-        """Return what counts at prediction: the parameters of today, which are checked, and a beam for one call."""
+        """Return what counts at prediction: the current parameters, checked, and the beam of one call."""
         owner, n_jobs = self._prediction_owner(), self.n_jobs
         cpus = 0 if type(n_jobs) is int and n_jobs > 0 else usable_cpus()
         given = type(owner), owner.beam_size, owner.combine, owner.prediction_threshold, n_jobs, cpus

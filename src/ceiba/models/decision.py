@@ -23,7 +23,7 @@ from ceiba.retrieval.ranked import Ranked
 
 # The best labels of a row that calibration and thresholds are learned from: those below are hardly ever right.
 N_LEARNED_FROM = 200
-TUNED = "tuned"  # what stands for the thresholds that were tuned
+TUNED = "tuned"  # the value of `prediction_threshold` for tuned thresholds
 UNTUNED = 0.5  # the threshold of `predict` where none was tuned or set
 _FILE = "decision.safetensors"
 _CURVE = ("thresholds", "precision", "recall", "labels_per_row")
@@ -76,7 +76,7 @@ class Decision:
         return threshold if self.calibrator is None else _inverse(self.calibrator, threshold)
 
     def predicts(self, found: Ranked, threshold: float | None, ctx: SearchContext) -> NDArray[np.bool_]:
-        """Return which labels reach a threshold, or with None that of their own."""
+        """Return which labels reach a threshold; None takes the tuned ones."""
         if threshold is None and self.thresholds is not None:
             return self.thresholds.reached(found.ids, plain_scores(found.scores, ctx).astype(np.float32))
         threshold = UNTUNED if threshold is None else threshold
@@ -84,7 +84,7 @@ class Decision:
         return (values if self.calibrator is not None else plain_scores(values, ctx)) >= threshold
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
-        """Write the arrays of both."""
+        """Write the arrays of calibrator and thresholds."""
         arrays: dict[str, NDArray] = {}
         fields: dict[str, Any] = {"combine": self.combine, "calibrator": None, "thresholds": None}
         if self.calibrator is not None:
@@ -142,7 +142,7 @@ def plain_scores(scores: NDArray[np.float32], ctx: SearchContext) -> NDArray[Any
 
 
 def lowered(score: float) -> float:
-    """Return a limit with room for rounding; what is below the score itself is told afterwards."""
+    """Return a limit a little lower, with room for rounding. The caller removes labels below the exact one."""
     return score - 1e-5 * (1 + abs(score)) if np.isfinite(score) else score
 
 

@@ -60,8 +60,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
     Notes
     -----
     The fusion is a logistic regression on the logarithms of each source's score and rank, of similarities to the
-    label's text, and of the label's frequency. It learns from texts that its sources were not trained on: of up to
-    20,000 training texts from three folds of four, of up to 200,000 from two, of more from a twentieth held out once.
+    label's text, and of the label's frequency. It learns from texts that its sources were not trained on. Three of four
+    folds are held out in turn; above 20,000 training texts two of them; above 200,000 a twentieth, once.
 
     References
     ----------
@@ -138,7 +138,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         texts = None if rows is None else check_texts(rows, "X")
         labels, ids = as_labels(y, classes)
         labels, ids, names, owners = _with_label_texts(labels, ids, label_texts)
-        self._check(texts, names)
+        self._check_texts(texts, names)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()
         features, queries = self._features(
@@ -236,7 +236,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
                 raise InputError("base must cluster labels by their training texts: tree=None, label_embedding='pifa'.")
         return bases
 
-    def _check(self, texts: list[str] | None, names: Sequence[str]) -> None:
+    def _check_texts(self, texts: list[str] | None, names: Sequence[str]) -> None:
         if texts is None and names:
             raise InputError("label_texts need X to be texts.")
         if self.encoder is None:
@@ -249,7 +249,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     def _features(
         self, X: Any, columns: NDArray | None, texts: bool, progress: Progress | None
     ) -> tuple[FeatureMatrix, QueryMaker]:
-        """Return the features of texts and label texts, or those given, and what makes them of queries."""
+        """Return the features of texts and label texts, or those given, and the maker of queries."""
         owner = type(self).__name__
         if not texts:
             given = as_features(X)
@@ -296,10 +296,10 @@ def _with_label_texts(
     if more:
         merged = np.array(sorted([*ids.tolist(), *more]), dtype=ids.dtype)
         column = {label: i for i, label in enumerate(merged.tolist())}
-        places = np.array([column[label] for label in ids.tolist()], np.int32)
+        columns = np.array([column[label] for label in ids.tolist()], np.int32)
         Y = labels.by_row
         shape = (Y.shape[0], len(merged))
-        wider = sp.csr_array((Y.data, places[Y.indices], Y.indptr), shape=shape)
+        wider = sp.csr_array((Y.data, columns[Y.indices], Y.indptr), shape=shape)
         wider.sort_indices()
         labels, ids = Labels(wider), merged
     texts, owners = [], []

@@ -52,7 +52,7 @@ class HybridSourceSettings:
 
 @dataclass(frozen=True)
 class HybridModelSettings:
-    """What is said of the whole model."""
+    """Settings of the whole model."""
 
     beam_size: int = setting(10, COUNT, doc="Nodes kept per level of a label tree when predicting.")
     combine: str = setting(

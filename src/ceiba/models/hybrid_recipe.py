@@ -129,7 +129,7 @@ def train_hybrid(
     X : FeatureMatrix of N rows
         Sparse features of length 1 and, where there is an encoder, the block "embedding".
     labels : Labels of N rows and L labels
-        Labels without a positive are candidates where they have texts.
+        A label without a positive is a candidate where it has a text.
     label_rows : LabelRows or None
     settings : HybridSettings
     texts : sequence of N str or None, default=None
@@ -160,8 +160,8 @@ def train_hybrid(
         if report is not None:
             report(len(held_out))
     stage(progress, "fusion", sum(len(part) for part in right))
-    fusion = _fused(np.concatenate(features), np.concatenate(right), settings)
-    thresholds = _tuned(fusion, features, scored)
+    fusion = _fit_fusion(np.concatenate(features), np.concatenate(right), settings)
+    thresholds = _tune_thresholds(fusion, features, scored)
     stage(progress, "sources", len(names))
     pairs = make_sources(X, labels, label_rows, names, settings)
     generators = (*pairs.sources, FusedSearch(pairs, fusion))
@@ -198,8 +198,8 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
 def out_of_fold(n: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield the rows that sources are trained on, and rows held out that the fusion learns from.
 
-    Up to 20,000 texts: three of four folds. Up to 200,000: two of them. More: a twentieth, once. At most 3,000 rows of
-    each are used.
+    Up to 20,000 texts, three of four folds are held out in turn; up to 200,000, two of them; above that a twentieth,
+    once. At most 3,000 rows of each are used.
     """
     order = np.random.default_rng([seed, 6]).permutation(n)
     share, used = (n // _FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (n // 20, 1)
@@ -220,11 +220,11 @@ def make_sources(
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     if LINEAR in names:
-        sources += _linear(LINEAR, X, labels, settings, sparse_only=True)
+        sources += _train_trees(LINEAR, X, labels, settings, sparse_only=True)
     if LINEAR_DOCUMENTS in names and label_rows is not None:
-        sources += _linear(LINEAR_DOCUMENTS, X, labels, settings, sparse_only=True, documents=label_rows)
+        sources += _train_trees(LINEAR_DOCUMENTS, X, labels, settings, sparse_only=True, documents=label_rows)
     if LINEAR_EMBEDDINGS in names:
-        sources += _linear(LINEAR_EMBEDDINGS, X, labels, settings, sparse_only=False)
+        sources += _train_trees(LINEAR_EMBEDDINGS, X, labels, settings, sparse_only=False)
     if NEIGHBORS in names:
         index, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
         n = settings.n_neighbors
@@ -252,7 +252,7 @@ def make_sources(
         sources.append(DenseLabels(means, name=CLASS_MEANS))
         measures.append(ScoreMeasure(sources[-1]))
     if LABEL_EMBEDDINGS in names and label_rows is not None:
-        embeddings = _mean_of_label(label_rows, len(counts))
+        embeddings = _mean_label_embeddings(label_rows, len(counts))
         sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS))
         measures.append(ScoreMeasure(sources[-1]))
     known, names_of = [np.log1p(counts).astype(np.float32)], ["log frequency"]
@@ -262,7 +262,7 @@ def make_sources(
     return PairFeatures(sources, measures, np.column_stack(known), tuple(names_of), settings.n_candidates)
 
 
-def _linear(
+def _train_trees(
     name: str,
     X: FeatureMatrix,
     labels: Labels,
@@ -288,8 +288,8 @@ def _linear(
         own = linear if sparse_only else _on_embeddings(linear)
         positives = weighted_positives(Labels(Y), None, linear.instances.relevance_norm)
         trees = train_linear(X, positives, own)
-        called = name if len(settings.linear) == 1 else f"{name}-{number}"
-        inner = TreeSearch(trees, len(known), name=called)
+        source_name = name if len(settings.linear) == 1 else f"{name}-{number}"
+        inner = TreeSearch(trees, len(known), name=source_name)
         found.append(Restricted(inner, known, X.n_features, sparse_only=sparse_only))
     return found
 
@@ -312,7 +312,7 @@ def _n_words(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
     return np.where(np.isinf(shortest), 0, shortest).astype(np.float32)
 
 
-def _mean_of_label(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
+def _mean_label_embeddings(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
     """Return the mean embedding of each label's texts, of length 1; 0 where it has none."""
     embeddings = label_rows.features.block(EMBEDDING)
     if len(label_rows.label) == n_labels and (label_rows.label == np.arange(n_labels)).all():
@@ -322,7 +322,7 @@ def _mean_of_label(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
     return normalize(np.asarray(own @ embeddings, np.float32))
 
 
-def _fused(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
+def _fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
     n_threads = settings.context.n_threads
     boosted = settings.fusion == GBDT
     if settings.fusion == "auto":
@@ -332,7 +332,7 @@ def _fused(features: NDArray[np.float32], right: NDArray[np.bool_], settings: Hy
     return LogisticFusion().fit(features, right, n_threads=n_threads)
 
 
-def _tuned(
+def _tune_thresholds(
     fusion: Fusion,
     features: Sequence[NDArray[np.float32]],
     scored: Sequence[tuple[NDArray[np.int64], NDArray[np.int32], sp.csr_array]],

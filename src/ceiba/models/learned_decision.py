@@ -96,7 +96,7 @@ class LearnsDecision:
         min_precision : float in (0, 1], default=None
             The least share of predictions that must be right.
         per_label : bool, default=False
-            Whether each label gets a threshold of its own, drawn to the common one the more, the rarer the label is.
+            Whether each label gets its own threshold. The rarer a label, the nearer its threshold is to the common one.
 
         Returns
         -------

@@ -111,7 +111,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class LinearModelSettings:
-    """What is said of the whole model."""
+    """Settings of the whole model."""
 
     vectorizer: Any = setting(
         "tfidf",

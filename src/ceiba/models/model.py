@@ -50,7 +50,7 @@ class Model:
     """A fitted model, made of exchangeable parts.
 
     Nothing in it changes after it is made, so any number of threads may ask it at once. An estimator makes it, and
-    passes its own parameters of today as the context. Without a context those of ``fit`` count.
+    passes its current parameters as the context. Without a context those of ``fit`` count.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Model:
     queries : QueryMaker
         Makes queries of texts or features.
     generators : tuple of CandidateGenerator
-        Each has a name of its own. Those that another one is made of stand before it.
+        Names are unique. A generator comes after those that it is made of.
     answers_by : str
         The name of the generator whose ranking is the model's answer.
     context : SearchContext

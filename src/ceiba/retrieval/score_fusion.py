@@ -44,10 +44,10 @@ class ScoreFusion(CandidateGenerator):
     weight : float
         What the cosine counts beside the source's score.
     exhaustive : bool
-        False: cosines count for the best `N_CANDIDATES` labels of the source. Further labels count with a cosine of 0,
-        which leaves them below. True: cosines count for all labels, those that the source does not reach have a score
-        of 0 there. It is for labels whose embeddings say more than their training texts. It takes L x d
-        multiplications a row. Labels at 0 are none.
+        False: cosines count for the best `N_CANDIDATES` labels of the source. Further labels get a cosine of 0,
+        so they rank below. True: cosines count for all labels, those that the source does not reach have a score
+        of 0 there. Use it for labels whose embeddings say more than their training texts. It takes L x d
+        multiplications a row. Labels with a fused score of 0 are left out.
     name : str, default="score_fusion"
 
     Notes
@@ -112,7 +112,7 @@ class ScoreFusion(CandidateGenerator):
         return core.inner_products(embeddings, self.label_embeddings, ptr, labels, n_threads)
 
     def _blocks(self, Q: Queries, k: int | None, ctx: SearchContext) -> Iterator[Ranked]:
-        """Yield the rankings of blocks of rows, whose bounds do not depend on k where all cosines are multiplied."""
+        """Yield the rankings of blocks of rows, whose bounds do not depend on k where all cosines are computed."""
         rows = _ROWS
         if self.exhaustive or k is None:
             rows = max(1, min(rows, _CELLS // len(self.label_embeddings)))
@@ -122,14 +122,14 @@ class ScoreFusion(CandidateGenerator):
             part, own = Q.part(begin, end), ctx.part(begin, end)._replace(least=-np.inf)
             reached = self.source.candidates(part, n, ctx=own)
             yield (
-                self._of_all(part, k, reached, ctx.least, own)
+                self._rank_all(part, k, reached, ctx.least, own)
                 if self.exhaustive
-                else self._of_reached(part, k, reached, ctx.least, own)
+                else self._rank_reached(part, k, reached, ctx.least, own)
             )
             if ctx.progress is not None:
                 ctx.progress(end)
 
-    def _of_reached(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
+    def _rank_reached(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
         row, place = reached.rows, reached.ranks
         sizes = np.diff(reached.ptr)
         own = _plain(reached.scores, ctx)
@@ -145,7 +145,7 @@ class ScoreFusion(CandidateGenerator):
             order = np.lexsort((np.where(candidate, reached.ids, place), ~candidate, -fused, row))
         return _cut(Q.n_rows, row, place, reached.ids[order], fused[order], k, least, ctx)
 
-    def _of_all(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
+    def _rank_all(self, Q: Queries, k: int | None, reached: Ranked, least: float, ctx: SearchContext) -> Ranked:
         n_labels = len(self.label_embeddings)
         cosine = Q.features.block(EMBEDDING) @ self.label_embeddings.T
         row = reached.rows

@@ -39,10 +39,11 @@ class TreeSearch(CandidateGenerator):
 
     Notes
     -----
-    Chunk by chunk for a batch (each chunk is visited once per block of rows) and row by row for a few rows; both give
-    the same result bit for bit. Scores are kept as logarithms, in which all the combine functions are sums of terms
-    that are at most 0. A node below the k-th best score found so far can then be left out, children and all, without
-    changing the result.
+    A batch is searched chunk by chunk: each chunk is visited once per block of rows. A few rows are searched row by
+    row. Both give the same result bit for bit.
+
+    Scores are kept as logarithms, in which all the combine functions are sums of terms that are at most 0. A node below
+    the k-th best score found so far can then be left out, children and all, without changing the result.
 
     With several trees a label's score is the mean over all trees, 0 for one whose beam does not reach it.
     The k best labels are the first of any longer ranking, scores included.
