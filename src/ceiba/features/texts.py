@@ -40,11 +40,6 @@ def text_rows(X: Any) -> Iterable[Any] | None:
     return X if isinstance(X, Iterable) else None
 
 
-def is_text(X: Any) -> bool:
-    """Return whether X is a collection of texts rather than numbers; a single str is an error."""
-    return text_rows(X) is not None
-
-
 def _holds_texts(values: Any) -> bool:
     for value in values:
         if isinstance(value, (str, bytes)):
