@@ -38,8 +38,8 @@ class Loaded:
     Parameters
     ----------
     folder : Path
-    n_jobs : int or None
-        Threads of one call.
+    n_threads : int
+        Threads of one call, where there is an encoder. Other models take longer to share a batch than to answer it.
 
     Attributes
     ----------
@@ -54,12 +54,12 @@ class Loaded:
     texts : dict of label to str, or None
     """
 
-    def __init__(self, folder: Path, n_jobs: int | None):
+    def __init__(self, folder: Path, n_threads: int):
         self.generation, self.saved, self.model = _read(folder)
         if not self.model.reads_texts:
             raise InputError(f"{folder}: the model takes features. A service needs one that was trained on texts.")
-        self.model.set_params(n_jobs=n_jobs)
         self.has_encoder = getattr(self.model, "encoder_", None) is not None
+        self.model.set_params(n_jobs=n_threads if self.has_encoder else 1)
         self.calibrated = bool(self.model.gives_probabilities)
         self._logarithms = self.model.combine.startswith("log-") and not self.calibrated
         self.ids: list[Any] = self.model.classes_.tolist()
@@ -139,14 +139,15 @@ class ServedModel:
     ----------
     name : str
     folder : Path
-    n_jobs : int or None
+    n_threads : int
+        See `Loaded`.
     """
 
-    def __init__(self, name: str, folder: Path, n_jobs: int | None):
-        self.name, self._folder, self._n_jobs = name, folder, n_jobs
+    def __init__(self, name: str, folder: Path, n_threads: int):
+        self.name, self._folder, self._n_threads = name, folder, n_threads
         self._refreshing = threading.Lock()
         self._last_error = ""
-        self.current = Loaded(folder, n_jobs)
+        self.current = Loaded(folder, n_threads)
 
     def refresh(self) -> bool:
         """Load a new generation where there is one; calls under way finish on the old one.
@@ -161,7 +162,7 @@ class ServedModel:
                 if current_generation(self._folder).name == self.current.generation:
                     self._last_error = ""
                     return False
-                self.current = Loaded(self._folder, self._n_jobs)
+                self.current = Loaded(self._folder, self._n_threads)
             except Exception as error:  # whatever is wrong with the folder, the old generation goes on answering
                 message = f"{type(error).__name__}: {error}"
                 if message != self._last_error:  # once, not at every look

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from ceiba._params import available_threads
 from ceiba.serve.batcher import Batcher
 from ceiba.serve.errors import ServiceError, overloaded
 from ceiba.serve.served_model import Answer, Loaded, ServedModel, names_of
@@ -43,7 +44,8 @@ class Service:
     def __init__(self, folders: Sequence[Path], settings: ServeSettings):
         self.settings, self.telemetry = settings, Telemetry()
         names = names_of(folders)
-        self.models = {name: ServedModel(name, folder, n_jobs=1) for name, folder in zip(names, folders, strict=True)}
+        n_threads = max(1, available_threads(None) // settings.workers)
+        self.models = {name: ServedModel(name, folder, n_threads) for name, folder in zip(names, folders, strict=True)}
         self._batchers = {name: self._batcher(name, model) for name, model in self.models.items()}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
         self._pending = 0
