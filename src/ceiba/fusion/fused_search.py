@@ -14,7 +14,7 @@ from ceiba.fusion.pair_features import PairFeatures
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import Component, FolderWriter, LoadContext, component, load_component, save_component
 from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.top import joined, ranked_pairs
@@ -87,7 +87,7 @@ class FusedSearch(CandidateGenerator):
         measures of the pair, and "label", the label's own features.
         """
         plain = _unfiltered(ctx)
-        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        ptr, labels = single_pair(label)
         found = self._pairs.found(Q, plain)
         features = self._pairs.features(Q, found, ptr, labels, plain)
         added: dict[str, float] = {}

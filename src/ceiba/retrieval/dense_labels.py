@@ -13,7 +13,7 @@ from ceiba.features.matrix import EMBEDDING
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.top import joined, ranked_dense
@@ -61,7 +61,7 @@ class DenseLabels(CandidateGenerator):
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the cosine."""
-        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        ptr, labels = single_pair(label)
         return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]))
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:

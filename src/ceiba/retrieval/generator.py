@@ -65,6 +65,11 @@ def part_of(labels: LabelFilter | None, begin: int, end: int) -> LabelFilter | N
     return ptr[begin : end + 1] - ptr[begin], ids[ptr[begin] : ptr[end]]
 
 
+def single_pair(label: int) -> Pairs:
+    """Return one label of one row, as `CandidateGenerator.score` takes pairs."""
+    return np.array([0, 1], np.int64), np.array([label], np.int32)
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Why a generator gave a label its score.

@@ -14,7 +14,7 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
 from ceiba.retrieval.dense_labels import DenseLabels, read_dense
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.neighbor_votes import NeighborVotes
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -74,7 +74,7 @@ class Neighbors(CandidateGenerator):
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the votes, and the numbers of the nearest instances and their similarities."""
         near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
-        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        ptr, labels = single_pair(label)
         nearest = list(zip(near.ids.tolist(), near.scores.tolist(), strict=True))
         return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]), {"nearest": nearest})
 

@@ -16,7 +16,7 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
 from ceiba.retrieval.dense_labels import read_dense
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.top import joined
@@ -100,7 +100,7 @@ class ScoreFusion(CandidateGenerator):
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the details "cosine" and "cosine_weight"."""
-        pair = np.array([0, 1], np.int64), np.array([label], np.int32)
+        pair = single_pair(label)
         cosine, score = self.cosines(Q, *pair)[0], self.score(Q, *pair, ctx=ctx)[0]
         return Evidence(self.name, float(score), {"cosine": float(cosine), "cosine_weight": self.weight})
 

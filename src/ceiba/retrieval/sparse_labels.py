@@ -15,7 +15,7 @@ from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.sparse_index import SparseIndex
@@ -38,7 +38,7 @@ class SparseLabels(CandidateGenerator):
         The label of each row.
     name : str
     merged : ndarray of shape (number of sparse features,), int32, or None, default=None
-        The column of `index` that each of a query's features counts in, such as that of a word's stem; None: its own.
+        The column of `index` for each feature of a query, such as the column of a word's stem. None: the same column.
     """
 
     kind: ClassVar[str]
@@ -84,7 +84,7 @@ class SparseLabels(CandidateGenerator):
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the score."""
-        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        ptr, labels = single_pair(label)
         return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]))
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:

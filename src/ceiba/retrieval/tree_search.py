@@ -17,7 +17,7 @@ from ceiba.io.sealed import STRING, Fields
 from ceiba.linear.layer import Layer
 from ceiba.linear.nodes import ALL_NODES, FORMS, core_searcher
 from ceiba.linear.tree_model import TreeModel
-from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.tree_path import best_path
@@ -60,7 +60,7 @@ class TreeSearch(CandidateGenerator):
         return core_searcher([(model.layers, model.tree.slot_label) for model in self.trees], self.n_labels)
 
     def check_arrays(self) -> None:
-        """Raise ValueError, which says which, where an array of a layer is inconsistent."""
+        """Raise ValueError, which names the array, where an array of a layer is inconsistent."""
         _ = self._core
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
@@ -94,7 +94,7 @@ class TreeSearch(CandidateGenerator):
 
         The details are "tree" and "steps", one `Step` per level.
         """
-        ptr, labels = np.array([0, 1], np.int64), np.array([label], np.int32)
+        ptr, labels = single_pair(label)
         scores = [float(self.score(Q, ptr, labels, ctx=ctx, tree=t)[0]) for t in range(len(self.trees))]
         if tree is None:
             tree = int(np.argmax(scores))
