@@ -228,7 +228,7 @@ def renamed_on_command_line(kind: type, name: str, text: str, prefix: str = "") 
 
 
 def nested_estimators(kind: type[NamedParameters]) -> dict[str, Any]:
-    """Return the estimator that each nested parameter of a class stands for at its default."""
+    """Return, for each nested parameter of a class, the estimator that its default makes."""
     return {part: nested.make() for part, nested in kind._nested.items()}
 
 

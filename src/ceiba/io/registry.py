@@ -104,7 +104,7 @@ def component(kind: str, role: str) -> Callable[[_Class], _Class]:
     Parameters
     ----------
     kind : str
-        What stands for the class in the manifests of models.
+        The name of the class in the manifests of models.
     role : str
         What the component is within a model, such as "generator": it is loaded in this place only.
     """

@@ -145,7 +145,7 @@ def psp_at_k(
     >>> round(psp_at_k([[0, 1], [2]], [[0, 2], [1, 2]], k=2, Y_train=train), 2)
     46.18
     """
-    return _one(PROPENSITY["PSP"], "psp_at_k", Y_true, Y_score, k, classes, _given(Y_train, "psp_at_k"), A, B)
+    return _one(PROPENSITY["PSP"], "psp_at_k", Y_true, Y_score, k, classes, _required(Y_train, "psp_at_k"), A, B)
 
 
 def psndcg_at_k(
@@ -185,7 +185,9 @@ def psndcg_at_k(
     >>> round(psndcg_at_k([[0, 1], [2]], [[0, 2], [1, 2]], k=2, Y_train=train), 2)
     45.97
     """
-    return _one(PROPENSITY["PSnDCG"], "psndcg_at_k", Y_true, Y_score, k, classes, _given(Y_train, "psndcg_at_k"), A, B)
+    return _one(
+        PROPENSITY["PSnDCG"], "psndcg_at_k", Y_true, Y_score, k, classes, _required(Y_train, "psndcg_at_k"), A, B
+    )
 
 
 def coverage_at_k(Y_true: Any, Y_score: Any, k: int, *, classes: Any = None) -> float:
@@ -335,7 +337,7 @@ def _one(
     return 100 * float(formula(sums)[0])
 
 
-def _given(Y_train: Any, owner: str) -> Any:
+def _required(Y_train: Any, owner: str) -> Any:
     if Y_train is None:
         raise InputTypeError(f"{owner} needs Y_train, the labels of the training set. Got None.")
     return Y_train

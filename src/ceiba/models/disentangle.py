@@ -59,8 +59,8 @@ def disentangle(
 ) -> tuple[LabelTree, dict[str, float]]:
     """Let labels stand in several clusters of a tree.
 
-    Every round trains the levels above the labels (to match is all they are for, so the labels' own level is left
-    out), matches the training instances, and assigns the labels anew, each time from their primary clusters in `tree`.
+    Every round trains the levels above the labels, which are enough for matching. It then matches the training
+    instances and assigns the labels anew. Each round begins with the primary clusters in `tree`.
 
     Parameters
     ----------

@@ -43,7 +43,8 @@ SOURCES = (
     LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
     LABEL_EMBEDDINGS, CLASS_MEANS,
 )  # fmt: skip
-LOGISTIC, GBDT = FUSIONS = ("logistic", "gbdt")
+GBDT = "gbdt"
+FUSIONS = ("logistic", GBDT)
 _FEWEST_TO_BOOST = 1000  # right pairs
 _POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less

@@ -17,7 +17,7 @@ from ceiba.models.query_makers import name_of_feature
 
 @dataclass(frozen=True)
 class Sense:
-    """One of a label's places: a bottom cluster of one tree.
+    """A label in one bottom cluster of one tree.
 
     Attributes
     ----------
@@ -111,8 +111,7 @@ def senses(
 def most_overlapped(model: Any, n: int = 20) -> list[ClusterDistance]:
     """Return the labels whose clusters are farthest apart.
 
-    A cluster is the sum of its labels' weights, each of length 1 and without what is below 0, so that it is what
-    its labels are about.
+    A cluster is represented by the sum of its labels' weights, each of length 1. Negative weights do not count.
 
     Parameters
     ----------

@@ -56,9 +56,9 @@ class TransformerClassifier(TransformerParameters):
     ) -> Self:
         """Train the model.
 
-        In a script that `accelerate launch` or `torchrun` started as several processes, they fine-tune together, each
-        on a part of every batch, and all end with the same model; save it where the environment's RANK is 0. Needs the
-        extra ceiba[distributed], and for `checkpoint_dir` a folder that all of them see.
+        The processes that `accelerate launch` or `torchrun` started fine-tune together, each on a part of every batch.
+        All end with the same model; save it where the environment's RANK is 0. This needs the extra
+        ceiba[distributed], and for `checkpoint_dir` a folder that all of them see.
 
         Parameters
         ----------

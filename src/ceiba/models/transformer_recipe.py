@@ -314,7 +314,7 @@ def _sparse(
     params: TransformerParameters, texts: list[str], given: FeatureMatrix | None, progress: Progress | None
 ) -> tuple[FeatureMatrix, Any]:
     if given is not None:
-        more = len(texts) - given.n_rows  # label texts, of which there are no features
+        more = len(texts) - given.n_rows  # label texts, which have no features
         return stacked(given, no_features(more, given.n_features)) if more else given, None
     if params.vectorizer is None:
         return no_features(len(texts)), None

@@ -42,8 +42,8 @@ class SparseIndex:
     Notes
     -----
     Each feature has a list of the rows with a value for it. The values are kept in 255 steps, rounded up. A search
-    orders the lists by what they can add to a score. It leaves out the last lists as long as a row that is only in
-    those cannot be among the n best (MaxScore, with the bound of Cauchy and Schwarz besides). The other lists are
+    orders the lists by what they can add to a score. It skips the last lists while a row that is in these alone cannot
+    be among the n best. This is MaxScore, with the bound of Cauchy and Schwarz as a second one. The other lists are
     summed up in blocks of 16,384 rows. Rows whose sum reaches the n-th best score so far are scored exactly from the
     matrix.
 

@@ -28,7 +28,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Step:
-    """A node on the path: its margin is the bias plus all contributions, of which the largest are listed."""
+    """A node on the path: its margin is the bias plus all contributions. The largest are listed."""
 
     level: int
     node: int

@@ -57,29 +57,29 @@ def assign_clusters(
     overlap : int, default=2
         lambda, the most clusters of a label.
     capacity : float or None, default=None
-        The most that a cluster may cost once it has taken a label in: its labels times its instances, an instance being
-        a positive of one of its labels. A cluster whose own labels cost more takes none. None: twice the
-        mean cost of the clusters as they are.
+        The most that a cluster may cost once it has taken a label in. Its cost is its labels times its instances, which
+        are the positives of its labels. A cluster whose own labels cost more takes none. None: twice the mean cost of
+        the clusters as they are.
     coverage : bool, default=False
-        Whether a positive counts only for what a further cluster adds to the best that its label has. A matcher trained
-        with a label in its primary cluster leads its positives there, whatever they mean, so that most add
-        nothing then. By default a positive counts in full for each cluster: the sum of Y'M.
+        Whether a positive counts only for what a further cluster adds to the best that its label has. A matcher that
+        was trained with a label in its primary cluster leads its positives there, whatever they mean. Most then add
+        nothing. By default a positive counts in full for each cluster: the sum of Y'M.
     per_label : bool, default=True
-        Whether gains are taken as a share of the label's positives, so that rare labels are helped as much as frequent
-        ones, which cost a cluster many more instances. Otherwise every positive counts the same.
+        Whether gains are taken as a share of the label's positives. Rare labels then gain as much as frequent ones,
+        which cost a cluster many more instances. Otherwise every positive counts the same.
     min_gain : float, default=0.0
         The least gain per positive of the label, in units of the scores, for which it gets a further cluster.
     primary_drop_ratio : float, default=0.5
-        A label leaves its primary cluster where the scores of its positives sum to less than this share of
-        what they sum to in one of its further clusters; 0: never. What that makes room for is not given away.
+        A label leaves its primary cluster if the scores of its positives are too low there: their sum is less than
+        this share of the sum in one of its further clusters. 0: never. The capacity that becomes free is not used.
     n_jobs : int or None, default=1
         The result does not depend on it.
 
     Returns
     -------
     LabelTree or csr_array of shape (L, K), bool
-        A tree where `primary_cluster` is one, with the levels above the bottom as they were and the labels of
-        each cluster in descending order of frequency; else which labels stand in which clusters.
+        A tree where `primary_cluster` is one; else which labels stand in which clusters. The levels above the bottom
+        are as they were. The labels of each cluster are in descending order of frequency.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def assign_clusters(
 
     Notes
     -----
-    Pairs of label and cluster are taken in the order of their gain while the cluster has room. What a label's clusters
-    cover is submodular in them, so that without capacities greedy adds at least 1 - 1/e of the most that could
-    be added, and all of it for the sum of Y'M; with capacities the tests compare it with the best on small cases.
+    The algorithm is greedy: pairs of label and cluster are taken in the order of their gain while the cluster has
+    capacity. What a label's clusters cover is a submodular function of them. Without capacities the gain is therefore
+    at least 1 - 1/e of the optimum, and the optimum itself for the sum of Y'M.
     A label that the matcher never finds keeps its primary cluster.
 
     References
