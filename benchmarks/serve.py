@@ -154,6 +154,7 @@ def measure(model: Path, texts: list[str], seconds: int) -> Iterator[dict[str, A
         yield {"what": "64 texts a request, 2 clients", **found, "texts_per_second": 64 * found["requests_per_second"]}
         before = memory(pid)
         rate = 4 * found["requests_per_second"]
+        asyncio.run(open_loop(port, many, rate, 1))
         outcome = asyncio.run(open_loop(port, many, rate, seconds))
         after = memory(pid)
         asyncio.run(open_loop(port, many, rate, seconds))
