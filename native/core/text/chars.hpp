@@ -101,7 +101,7 @@ class CharTables {
 
     // Writes what the text becomes, as UTF-8, and the class of each byte's character. Both need room for
     // 4 * longest() * length bytes. Returns the number of bytes.
-    int64_t normalise(const Text& text, uint8_t* bytes, uint8_t* classes) const {
+    int64_t normalize(const Text& text, uint8_t* bytes, uint8_t* classes) const {
         if (text.kind == 1) return run(static_cast<const uint8_t*>(text.data), text.length, bytes, classes);
         if (text.kind == 2) return run(static_cast<const uint16_t*>(text.data), text.length, bytes, classes);
         return run(static_cast<const uint32_t*>(text.data), text.length, bytes, classes);

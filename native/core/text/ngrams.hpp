@@ -39,7 +39,7 @@ class NgramSplitter {
             bytes_.resize(room);
             classes_.resize(room);
         }
-        const int64_t count = tables.normalise(text, bytes_.data(), classes_.data());
+        const int64_t count = tables.normalize(text, bytes_.data(), classes_.data());
         if (options.sizes[0].most > 0) words(options.sizes[0], count, ids[0], soon, id);
         if (options.sizes[1].most > 0) characters(options.sizes[1], count, ids[1], soon, id);
     }
