@@ -93,10 +93,10 @@ def tiny_encoder(tmp_path_factory):
 def small_corpus():
     """Return texts and label lists that a bag of words can learn: 90 texts, 18 labels."""
     rng = np.random.default_rng(0)
-    colours, things, ways = WORDS[:3], WORDS[3:6], WORDS[6:11]
+    colors, things, ways = WORDS[:3], WORDS[3:6], WORDS[6:11]
     texts, labels = [], []
     for _ in range(90):
-        colour, thing, way = rng.choice(colours), rng.choice(things), rng.choice(ways)
-        texts.append(f"the {way} {colour} {thing} {'of a ' * rng.integers(0, 4)}".strip())
-        labels.append([f"{colour} {thing}", str(thing), str(way)])
+        color, thing, way = rng.choice(colors), rng.choice(things), rng.choice(ways)
+        texts.append(f"the {way} {color} {thing} {'of a ' * rng.integers(0, 4)}".strip())
+        labels.append([f"{color} {thing}", str(thing), str(way)])
     return texts, labels

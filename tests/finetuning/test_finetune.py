@@ -61,16 +61,16 @@ def test_loss_falls_at_every_level(tiny_encoder, small_corpus, model, loss):
 
 
 @pytest.mark.parametrize("loss", ["softmax", "squared_hinge"])
-def test_a_head_begun_at_random_knows_nothing(tiny_encoder, small_corpus, loss):
+def test_a_random_head_knows_nothing(tiny_encoder, small_corpus, loss):
     params = {"finetuning_loss": loss, "matcher_branching_factor": 8, "epochs": 12.0}
-    begun, at_random = (
+    at_centroids, at_random = (
         fit(tiny_encoder, small_corpus, XTransformer, head_init=head_init, **params).fit_report_["matcher"][0]
         for head_init in ("auto", "random")
     )
     n_nodes = at_random["nodes"]
     knowing_nothing = np.log(n_nodes) if loss == "softmax" else n_nodes  # a margin of 0 costs 1
     assert at_random["loss"][0] == pytest.approx(knowing_nothing, rel=0.25)
-    assert begun["loss"][0] < 0.97 * at_random["loss"][0]
+    assert at_centroids["loss"][0] < 0.97 * at_random["loss"][0]
     assert np.mean(at_random["loss"][-5:]) < at_random["loss"][0]
 
 
