@@ -62,7 +62,7 @@ def label_texts(model: Any) -> dict[Any, str] | None:
 
 
 def label_list(path: Path, model: Any, option: str) -> list[Any]:
-    """Read labels from a file, one a line; those that the model does not know are told, and passed over.
+    """Read labels from a file, one a line; those that the model does not know are reported and skipped.
 
     Raises
     ------

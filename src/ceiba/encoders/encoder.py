@@ -56,7 +56,7 @@ class Encoder(nn.Module):
     max_length : int
         Tokens read of a text.
     precision : {"float32", "bfloat16", "float16"}, default="float32"
-        What matrix products are made in; weights are always float32.
+        The number format of matrix products; weights are always float32.
     """
 
     min_batch_tokens = 512  # on a CPU; smaller batches take longer per token

@@ -46,7 +46,7 @@ def load_encoder(
     device : str, default="auto"
         "cpu", "cuda", "cuda:1", "mps"; "auto" is a GPU where there is one.
     precision : {"auto", "float32", "bfloat16", "float16"}, default="auto"
-        What matrix products are made in.
+        The number format of matrix products.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def choose_device(name: str) -> Any:
 
 
 def choose_precision(name: str, device: Any) -> str:
-    """Return what matrix products are made in; "auto" is bfloat16 where the device multiplies it faster."""
+    """Return the number format of matrix products; "auto" is bfloat16 where the device multiplies it faster."""
     import torch
 
     if name != "auto":

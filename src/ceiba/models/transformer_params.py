@@ -37,9 +37,9 @@ class EncoderSettings:
     long_texts: str = setting(
         "truncate",
         Options("truncate", "chunks"),
-        doc="What becomes of a text of more than `max_length` tokens: its beginning stands for it, or it is divided "
-        "into chunks of that length. Its embedding is then the mean of the chunks', scaled to length 1. Fine-tuning "
-        "and label texts take the first chunk only.",
+        doc='How a text of more than `max_length` tokens is read. "truncate": only its first tokens. "chunks": in '
+        "chunks of that length; its embedding is the mean of theirs, scaled to length 1. Fine-tuning and label texts "
+        "take the first chunk only.",
     )
     pooling: str = setting(
         "auto",
@@ -105,7 +105,7 @@ class RankerSettings(OverlapSettings):
 
 @dataclass(frozen=True)
 class TransformerModelSettings:
-    """What is said of the whole model."""
+    """Settings of the whole model."""
 
     vectorizer: Any = setting(
         "tfidf", *VECTORIZER, doc="The sparse features, as in `XRLinear`. None: the embeddings alone."
@@ -118,7 +118,7 @@ class TransformerModelSettings:
     precision: str = setting(
         "auto",
         Options("auto", "float32", "bfloat16", "float16"),
-        doc='What matrix products are made in; "auto" is the fastest that the device has and training bears.',
+        doc='The number format of matrix products; "auto" is the fastest that the device has and training allows.',
     )
     compile: bool | str = setting(
         "auto",
