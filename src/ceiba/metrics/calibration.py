@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ceiba._params import Exactly, Interval, Options, check
 from ceiba.errors import InputError, InputTypeError
 from ceiba.metrics.containers import DenseScores, Pattern, Rows, SparseScores, read_positives, read_scores
-from ceiba.metrics.labels import LabelSpace, pattern
+from ceiba.metrics.labels import CommonColumns, pattern
 from ceiba.metrics.ranking import best_labels, best_of_sparse, hits
 
 STRATEGIES = ("uniform", "quantile")
@@ -203,7 +203,7 @@ def _pairs(Y_true: Any, Y_score: Any, k: int | None, classes: Any, owner: str) -
         raise InputTypeError(f"{owner} needs probabilities. Y_score lists labels without any.")
     if true.n != scores.n:
         raise InputError(f"Y_true has {true.n} rows but Y_score has {scores.n}.")
-    space = LabelSpace([true, scores], classes)
+    space = CommonColumns([true, scores], classes)
     positives = pattern(true, space)
     top, values = _best(scores, k, space) if k is not None else (None, None)
     if top is not None and values is not None:
@@ -217,7 +217,7 @@ def _pairs(Y_true: Any, Y_score: Any, k: int | None, classes: Any, owner: str) -
     return p.astype(np.float64), right
 
 
-def _best(scores: SparseScores | DenseScores, k: int, space: LabelSpace) -> tuple[Any, Any]:
+def _best(scores: SparseScores | DenseScores, k: int, space: CommonColumns) -> tuple[Any, Any]:
     if isinstance(scores, SparseScores):
         longest = max(1, int(np.diff(scores.indptr).max()))
         return best_of_sparse(scores.indptr, scores.indices, scores.data, min(k, longest))

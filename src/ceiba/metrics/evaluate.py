@@ -12,7 +12,7 @@ from ceiba._params import Interval, check
 from ceiba.errors import InputError, InputTypeError
 from ceiba.metrics.containers import DenseScores, IntArray, Rows, SparseScores, read_positives, read_scores
 from ceiba.metrics.formulas import PER_LABEL, PLAIN, PROPENSITY
-from ceiba.metrics.labels import LabelSpace, pattern
+from ceiba.metrics.labels import CommonColumns, pattern
 from ceiba.metrics.propensity import check_propensity_model, read_training, weights
 from ceiba.metrics.ranking import best_labels
 from ceiba.metrics.tally import Tally, tally
@@ -114,7 +114,7 @@ def top_k(Y_score: Any, k: int, *, classes: Any = None) -> npt.NDArray[Any]:
     """
     (k,) = sizes_of(k, "k", "top_k")
     scores = read_scores(Y_score, "Y_score")
-    space = LabelSpace([scores], classes)
+    space = CommonColumns([scores], classes)
     names = space.names()
     top = best_labels(scores, min(k, max(1, len(names))), space)
     empty = None if names.dtype == object else -1
@@ -130,7 +130,7 @@ def gather(
     if true.n != scores.n:
         raise InputError(f"Y_true has {true.n} rows but Y_score has {scores.n}.")
     train = None if Y_train is None else read_training(Y_train)
-    space = LabelSpace([container for container in (true, scores, train) if container is not None], classes)
+    space = CommonColumns([container for container in (true, scores, train) if container is not None], classes)
     w = None if train is None else weights(train, space, A, B)
     # No more places than the longest row fills, so a large k costs nothing where little was returned.
     top: IntArray = best_labels(scores, max(1, min(max(ks), _longest(scores))), space)

@@ -13,7 +13,7 @@ from ceiba.errors import InputError, InputTypeError
 from ceiba.metrics.containers import IntArray, Pattern, Rows, read_positives, row_of
 
 
-class LabelSpace:
+class CommonColumns:
     """The label columns that the containers of one call share.
 
     - With ``classes``, column j is ``classes[j]``; labels listed in some container but not in ``classes`` (a
@@ -132,7 +132,7 @@ class LabelSpace:
             raise InputError("classes holds a label twice.")
 
 
-def pattern(positives: Pattern | Rows, space: LabelSpace) -> Pattern:
+def pattern(positives: Pattern | Rows, space: CommonColumns) -> Pattern:
     """Return positives as columns of a label space, duplicates once."""
     if isinstance(positives, Pattern):
         return Pattern(positives.indptr, positives.indices, space.size, positives.name)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ceiba._params import Interval, check
 from ceiba.errors import InputError
 from ceiba.metrics.containers import Pattern, Rows, read_positives
-from ceiba.metrics.labels import LabelSpace, pattern
+from ceiba.metrics.labels import CommonColumns, pattern
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def inverse_propensity(Y_train: Any, *, A: float = 0.55, B: float = 1.5, classes
     """
     check_propensity_model(A, B, "inverse_propensity")
     train = read_training(Y_train)
-    return weights(train, LabelSpace([train], classes), A, B)
+    return weights(train, CommonColumns([train], classes), A, B)
 
 
 def read_training(Y_train: Any) -> Pattern | Rows | LabelCounts:
@@ -93,7 +93,7 @@ def read_training(Y_train: Any) -> Pattern | Rows | LabelCounts:
     return Y_train if isinstance(Y_train, LabelCounts) else read_positives(Y_train, "Y_train")
 
 
-def weights(train: Pattern | Rows | LabelCounts, space: LabelSpace, A: float, B: float) -> npt.NDArray[Any]:
+def weights(train: Pattern | Rows | LabelCounts, space: CommonColumns, A: float, B: float) -> npt.NDArray[Any]:
     """Return the inverse propensity of every column of a label space."""
     if isinstance(train, LabelCounts):
         # A label space may have further columns, of labels that only the test set names.

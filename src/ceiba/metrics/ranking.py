@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ceiba.metrics.containers import DenseScores, FloatArray, IntArray, Rows, SparseScores
-from ceiba.metrics.labels import LabelSpace
+from ceiba.metrics.labels import CommonColumns
 
 CELLS = 1 << 20
 """Numbers in one working block: bounds the memory that any step needs over its input and its result."""
 
 
-def best_labels(scores: SparseScores | DenseScores | Rows, k: int, space: LabelSpace) -> IntArray:
+def best_labels(scores: SparseScores | DenseScores | Rows, k: int, space: CommonColumns) -> IntArray:
     """Return the columns of the k best labels of each row, shape (n, k), best first, -1 in empty places."""
     if isinstance(scores, SparseScores):
         return best_of_sparse(scores.indptr, scores.indices, scores.data, k)[0]
