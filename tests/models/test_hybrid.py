@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -252,3 +256,67 @@ def test_presets_and_sources_are_declared():
     assert HybridClassifier.from_preset("fast").base.n_trees == 1
     assert HybridClassifier.from_preset("accurate").base.n_trees == 5
     assert len(set(SOURCES)) == len(SOURCES)
+
+
+def test_a_fitted_model_can_be_pickled_and_copied(fitted):
+    texts = corpus(20, seed=5)[0]
+    expected = fitted.predict_topk(texts, k=5)
+    for other in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        found = other.predict_topk(texts, k=5)
+        assert found[0].tolist() == expected[0].tolist()
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "texts"),
+    [
+        ([["a"], ["b"]], {np.str_("a"): "wheel road", np.str_("c"): "oven dough"}),
+        ([[1], [2]], {np.int64(1): "wheel road", 9: "oven dough"}),
+        ([["a"], ["b"]], pd.Series({"a": "wheel road", "c": "oven dough"})),
+        ([["a"], ["b"]], {"a": np.array(["wheel", "road"]), "c": pd.Series(["oven dough"])}),
+    ],
+    ids=["NumPy str", "NumPy int", "Series", "arrays of texts"],
+)
+def test_label_texts_of_numpy_and_pandas(rows, texts):
+    model = HybridClassifier(fusion="logistic", n_jobs=1).fit(corpus(20)[0], rows * 10, label_texts=texts)
+    classes = model.classes_.tolist()
+    assert classes == ([1, 2, 9] if rows[0] == [1] else ["a", "b", "c"])
+    assert {type(label) for label in classes} == {type(rows[0][0])}
+
+
+@pytest.mark.parametrize("label", ["a\ud800", 2**80, None, True, 1.5, ("a",)], ids=ascii)
+def test_labels_of_label_texts_are_checked_like_those_of_y(label):
+    rows = [[1], [2]] * 10 if type(label) in (int, bool) else [["a"], ["b"]] * 10
+    with pytest.raises((InputError, InputTypeError), match="label_texts"):
+        HybridClassifier(n_jobs=1).fit(corpus(20)[0], rows, label_texts={label: "a text"})
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "word"),
+    [
+        ([], [], "X"),
+        (corpus(20)[0], [[]] * 20, "y"),
+        (corpus(20)[0], [["only"]] * 20, "y"),
+        (corpus(20)[0], [["one", "two"]] * 20, "y"),
+    ],
+    ids=["no rows", "no labels", "one label", "all labels everywhere"],
+)
+@pytest.mark.parametrize("label_texts", [None, {"only": "a text"}], ids=["alone", "label_texts"])
+def test_what_cannot_be_learned_is_named(X, y, word, label_texts):
+    if label_texts and y and len(y[0]) == 2:
+        pytest.skip("a label without rows is wrong everywhere")
+    with pytest.raises(InputError, match=rf"^{word} (is|holds)"):
+        HybridClassifier(fusion="logistic", n_jobs=1).fit(X, y, label_texts=label_texts)
+
+
+def test_dense_numbers_are_refused_by_name():
+    X = np.stack([np.arange(20.0), np.ones(20)], axis=1)
+    with pytest.raises(InputError, match=r"^X holds dense"):
+        HybridClassifier(fusion="logistic", n_jobs=1).fit(X, [["a"], ["b"]] * 10)
+
+
+def test_any_number_of_candidates_may_be_asked_for():
+    texts, labels = corpus(20)
+    few, many = (HybridClassifier(fusion="logistic", n_jobs=1, n_candidates=n) for n in (10, 2**70))
+    scores = [model.fit(texts, labels).predict_topk(texts, k=2)[1] for model in (few, many)]
+    np.testing.assert_array_equal(*scores)

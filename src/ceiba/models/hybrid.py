@@ -14,8 +14,10 @@ from ceiba._params import available_threads
 from ceiba._progress import Progress, shows_progress, stage
 from ceiba._random import seed_from
 from ceiba._settings import check_parameters, parameters
+from ceiba.data.frames import column_values
 from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.data.label_space import LabelSpace
+from ceiba.data.labels import check_classes
 from ceiba.encoders import FROZEN
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
@@ -137,7 +139,13 @@ class HybridClassifier(Presets, PartitionedClassifier):
         rows = text_rows(X)
         texts = None if rows is None else check_texts(rows, "X")
         labels, ids = as_labels(y, classes)
+        if texts == [] or (isinstance(X, (list, tuple)) and not X):
+            raise InputError("X is empty: it has no rows.")
+        if not labels.counts.any():
+            raise InputError("y holds no labels at all.")
         labels, ids, names, owners = _with_label_texts(labels, ids, label_texts)
+        if int(labels.counts.sum()) == labels.n_rows * len(ids):
+            raise InputError("y holds every label in every row, so that there is no wrong label to learn from.")
         self._check_texts(texts, names)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()
@@ -155,7 +163,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         settings = HybridSettings(
             linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in bases),
             sources=None if self.sources == "auto" else tuple(self.sources),
-            n_candidates=self.n_candidates,
+            n_candidates=min(self.n_candidates, len(ids)),
             n_neighbors=self.n_neighbors,
             fusion=self.fusion,
             seed=seed,
@@ -253,6 +261,10 @@ class HybridClassifier(Presets, PartitionedClassifier):
         owner = type(self).__name__
         if not texts:
             given = as_features(X)
+            if not given.n_sparse:
+                raise InputError(
+                    "X holds dense numbers, whose neighbors are not searched: give scipy.sparse.csr_array(X)."
+                )
             return given, FeatureQueries(given.n_features, columns, owner=owner)
         stage(progress, "features", len(X))
         vectorizer = new_vectorizer(self.vectorizer, self.n_jobs)
@@ -285,13 +297,14 @@ def _with_label_texts(
     nothing = np.empty(0, np.int32)
     if label_texts is None:
         return labels, ids, [], nothing
-    if not isinstance(label_texts, Mapping):
+    if not (isinstance(label_texts, Mapping) or (hasattr(label_texts, "keys") and hasattr(label_texts, "items"))):
         raise InputTypeError("label_texts must be a dict of label to str, or to a list of str.")
-    of_label = {label: _texts_of(label, given) for label, given in label_texts.items()}
+    pairs = list(label_texts.items())  # a Series has items too
+    names = check_classes([label for label, _ in pairs], "label_texts").tolist()
+    of_label = {name: _texts_of(name, given) for name, (_, given) in zip(names, pairs, strict=True)}
     known = set(ids.tolist())
     more = [label for label in of_label if label not in known]
-    kinds = {type(label) for label in (*ids.tolist()[:1], *of_label)}
-    if len(kinds) > 1:
+    if len({type(label) for label in (*ids.tolist()[:1], *of_label)}) > 1:
         raise InputTypeError("label_texts: all labels must be str, or all int, as those of y are.")
     if more:
         merged = np.array(sorted([*ids.tolist(), *more]), dtype=ids.dtype)
@@ -318,7 +331,10 @@ def _stems(vectorizer: Any) -> NDArray[np.int32] | None:
 
 
 def _texts_of(label: Any, given: Any) -> list[str]:
-    texts = [given] if isinstance(given, str) else given
+    values = None if isinstance(given, str) else column_values(given)
+    texts = [given] if isinstance(given, str) else given if values is None else list(values)
+    if isinstance(texts, np.ndarray):
+        texts = texts.tolist()
     if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
         raise InputTypeError(f"label_texts: the label {label!r} needs a str or a list of str.")
     if not texts or not all(text.strip() for text in texts):

@@ -94,6 +94,9 @@ class NeighborVotes:
         """Return the labels of rows as arrays, to be saved; see `from_arrays`."""
         return {"ptr": self._ptr, "indices": self._indices, "n_labels": np.array([self.n_labels], np.int64)}
 
+    def __reduce__(self) -> Any:
+        return NeighborVotes.from_arrays, (self.arrays(),)
+
     def rank(self, neighbors: Ranked, n: int | None = None, *, power: float = 1.0, n_threads: int = 1) -> Ranked:
         """Return the labels of the most votes.
 

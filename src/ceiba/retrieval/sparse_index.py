@@ -121,6 +121,9 @@ class SparseIndex:
         """Return the arrays of the index, to be saved; see `from_arrays`."""
         return dict(zip(_TYPES, (*self._arrays, np.array([self.n_rows, self.n_features], np.int64)), strict=True))
 
+    def __reduce__(self) -> Any:
+        return SparseIndex.from_arrays, (self.arrays(),)
+
     def search(
         self,
         Q: Any,
