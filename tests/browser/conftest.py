@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-browser")
 
-from tests.serve.conftest import fit, process  # noqa: E402
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip these tests where what they import is not installed."""
+    for name in ("playwright", "fastapi", "httpx2"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is missing: see `make test-browser`", allow_module_level=True)
 
 
 def chromium() -> str:
@@ -23,7 +27,9 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def browser():
-    with sync_api.sync_playwright() as playwright:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
         started.close()
@@ -31,6 +37,8 @@ def browser():
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
+    from tests.serve.tools import fit
+
     folder = tmp_path_factory.mktemp("models") / "subjects"
     fit(n_trees=2).save(folder)
     return folder
@@ -38,6 +46,8 @@ def model_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(model_folder):
+    from tests.serve.tools import process
+
     with process(model_folder) as (_, url):
         yield url
 

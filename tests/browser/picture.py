@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.conftest import chromium
-from tests.serve.conftest import process
+from tests.serve.tools import process
 
 TEXT = "Type 2 diabetes with kidney disease"
 

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from tests.serve.conftest import HOSTILE, corpus, label_texts, process
+from tests.serve.tools import HOSTILE, corpus, label_texts, process
 
 import ceiba
 

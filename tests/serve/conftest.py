@@ -1,64 +1,24 @@
-"""A small model with texts of its labels, and the service on it, without a socket."""
+"""Fixtures of the service's tests. They import when they are used, so that tests are skipped without the extra."""
 
 from __future__ import annotations
 
-import os
-import random
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-import ceiba
 
-for name in ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "httpx2"):
-    pytest.importorskip(name, reason="the service needs the extra ceiba[serve], its tests httpx2")
-
-from starlette.testclient import TestClient  # noqa: E402
-
-from ceiba.features.tfidf import TfidfVectorizer  # noqa: E402
-from ceiba.serve.app import create_app  # noqa: E402
-from ceiba.serve.settings import ServeSettings  # noqa: E402
-
-SUBJECTS = ("harbour", "orchard", "glacier", "violin", "bakery", "lantern", "meadow", "railway", "pottery", "falcon")
-HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-def corpus(n: int = 120, seed: int = 0) -> tuple[list[str], list[list[str]]]:
-    """Return texts about two subjects each, and the subjects; one label is hostile."""
-    rng = random.Random(seed)
-    texts, labels = [], []
-    for _ in range(n):
-        chosen = rng.sample([*SUBJECTS, HOSTILE], 2)
-        words = [*chosen, *chosen, *rng.choices(("old", "new", "and", "the"), k=4)]
-        words = ["trick" if word == HOSTILE else word for word in words]
-        rng.shuffle(words)
-        texts.append(" ".join(words))
-        labels.append(chosen)
-    return texts, labels
-
-
-def label_texts() -> dict[str, str]:
-    return {**{name: f"The {name}s of old" for name in SUBJECTS}, HOSTILE: "A <b>bold</b> name\nof two lines"}
-
-
-def fit(seed: int = 0, **parameters) -> ceiba.XRLinear:
-    model = ceiba.XRLinear(
-        vectorizer=TfidfVectorizer(word_ngrams=(1, 2), char_ngrams=(3, 4)),
-        max_leaf_size=4,
-        branching_factor=2,
-        n_jobs=1,
-        random_state=seed,
-        **parameters,
-    )
-    return model.fit(*corpus(seed=seed), label_texts=label_texts())
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip these tests where what they import is not installed."""
+    for name in ("fastapi", "uvicorn", "prometheus_client", "python_multipart", "httpx2"):
+        if find_spec(name) is None:
+            pytest.skip(f"{name} is missing: install the extras ceiba[serve,dev]", allow_module_level=True)
 
 
 @pytest.fixture(scope="session")
-def model() -> ceiba.XRLinear:
+def model():
+    from tests.serve.tools import fit
+
     return fit(n_trees=2)
 
 
@@ -70,62 +30,9 @@ def folder(model, tmp_path_factory) -> Path:
     return path
 
 
-@contextmanager
-def serving(*folders: Path, **settings):
-    """Give a client of the service on models, in this process."""
-    app = create_app(list(folders), ServeSettings(**settings))
-    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
-        yield client
-
-
 @pytest.fixture(scope="session")
 def client(folder):
+    from tests.serve.tools import serving
+
     with serving(folder) as client:
         yield client
-
-
-def problem(response, status: int) -> dict:
-    """Return the problem details that every error must be."""
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/problem+json"
-    content = response.json()
-    assert set(content) == {"status", "code", "title", "detail", "field"}
-    assert content["status"] == status
-    assert content["detail"]
-    assert response.headers["x-content-type-options"] == "nosniff"
-    return content
-
-
-@contextmanager
-def process(*words, port: str | int = 0):
-    """Run ``ceiba serve`` as a process of its own, and give it and its address once it answers."""
-    import httpx2
-
-    source = str(Path(ceiba.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "ceiba", "serve", *map(str, words), "--port", str(port)]
-    running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
-    try:
-        line = running.stderr.readline()
-        assert "http://" in line, line + running.stderr.read()
-        url = next(word for word in line.split() if word.startswith("http://")).rstrip("/")
-        end = time.monotonic() + 60
-        while True:
-            try:
-                if httpx2.get(f"{url}/readyz", timeout=5).status_code == 200:
-                    break
-            except httpx2.TransportError:
-                pass
-            assert running.poll() is None, running.stderr.read()
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        yield running, url
-    finally:
-        if running.poll() is None:
-            running.terminate()
-            try:
-                running.wait(30)
-            except subprocess.TimeoutExpired:
-                running.kill()
-        running.wait()
-        running.stderr.close()

@@ -1,7 +1,7 @@
 """Annif's protocol, with Annif's own client."""
 
 import pytest
-from tests.serve.conftest import HOSTILE, label_texts, problem, process
+from tests.serve.tools import HOSTILE, label_texts, problem, process
 
 annif_client = pytest.importorskip("annif_client")
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from tests.serve.conftest import corpus, process
+from tests.serve.tools import corpus, process
 
 import ceiba
 from ceiba.features.tfidf import TfidfVectorizer

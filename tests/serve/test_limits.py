@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.serve.conftest import problem, serving
+from tests.serve.tools import problem, serving
 
 from ceiba.errors import InputError, StorageError
 from ceiba.serve.app import create_app

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
-from tests.serve.conftest import HOSTILE, SUBJECTS, corpus, label_texts, problem, serving
+from tests.serve.tools import HOSTILE, SUBJECTS, corpus, label_texts, problem, serving
 
 import ceiba
 
@@ -68,7 +68,7 @@ def test_allowed_and_denied_labels(client, model):
 
 
 def test_scores_are_from_0_to_1_for_logarithms_too(tmp_path):
-    from tests.serve.conftest import fit
+    from tests.serve.tools import fit
 
     model = fit(combine="log-sigmoid")
     model.save(tmp_path / "logs")
@@ -155,7 +155,7 @@ def test_unknown_models_and_paths(client):
 
 
 def test_two_models_by_name(folder, tmp_path):
-    from tests.serve.conftest import fit
+    from tests.serve.tools import fit
 
     fit(seed=3).save(tmp_path / "subjects")
     with serving(folder, tmp_path / "subjects") as client:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from tests.serve.conftest import process
+from tests.serve.tools import process
 
 from ceiba.cli import main
 

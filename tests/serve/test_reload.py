@@ -2,7 +2,7 @@
 
 import threading
 
-from tests.serve.conftest import corpus, fit, serving
+from tests.serve.tools import corpus, fit, serving
 
 from ceiba.serve.served_model import ServedModel
 
