@@ -309,10 +309,16 @@ def test_what_cannot_be_learned_is_named(X, y, word, label_texts):
         HybridClassifier(fusion="logistic", n_jobs=1).fit(X, y, label_texts=label_texts)
 
 
-def test_dense_numbers_are_refused_by_name():
-    X = np.stack([np.arange(20.0), np.ones(20)], axis=1)
-    with pytest.raises(InputError, match=r"^X holds dense"):
-        HybridClassifier(fusion="logistic", n_jobs=1).fit(X, [["a"], ["b"]] * 10)
+def test_dense_and_sparse_numbers_give_the_same_answers():
+    X = np.random.default_rng(0).uniform(0.1, 1, (40, 6)).astype(np.float32)
+    labels = [["a"], ["b"]] * 20
+    found = [
+        HybridClassifier(fusion="logistic", n_jobs=1, random_state=0).fit(given, labels).predict_topk(asked, k=2)[1]
+        for given in (X, sp.csr_array(X))
+        for asked in (X[:5], sp.csr_array(X[:5]))
+    ]
+    for scores in found[1:]:
+        np.testing.assert_allclose(scores, found[0], rtol=1e-3)
 
 
 def test_any_number_of_candidates_may_be_asked_for():

@@ -236,6 +236,11 @@ def _split_at(X: FeatureMatrix, n_sparse: int) -> FeatureMatrix:
     return FeatureMatrix(sparse.indptr.astype(np.int64), sparse.indices.astype(np.int32), sparse.data, n_sparse, dense)
 
 
+def all_sparse(X: FeatureMatrix) -> FeatureMatrix:
+    """Return features that were given as a dense array as sparse ones; any others as they are."""
+    return X if X.n_sparse else as_features(X.to_scipy(), allow_empty=True)
+
+
 def as_features(
     X: Any,
     n_features: int | None = None,

@@ -21,7 +21,7 @@ from ceiba.data.labels import check_classes
 from ceiba.encoders import FROZEN
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
-from ceiba.features.matrix import EMBEDDING, FeatureMatrix, as_features
+from ceiba.features.matrix import EMBEDDING, FeatureMatrix, all_sparse, as_features
 from ceiba.features.texts import check_texts, text_rows
 from ceiba.fusion.pair_measures import stem_columns
 from ceiba.linear.tree_model import TreeModel
@@ -260,11 +260,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         """Return the features of texts and label texts, or those given, and the maker of queries."""
         owner = type(self).__name__
         if not texts:
-            given = as_features(X)
-            if not given.n_sparse:
-                raise InputError(
-                    "X holds dense numbers, whose neighbors are not searched: give scipy.sparse.csr_array(X)."
-                )
+            given = all_sparse(as_features(X))
             return given, FeatureQueries(given.n_features, columns, owner=owner)
         stage(progress, "features", len(X))
         vectorizer = new_vectorizer(self.vectorizer, self.n_jobs)

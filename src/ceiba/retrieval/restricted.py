@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ceiba._params import Flag, Interval
 from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import ModelFormatError
+from ceiba.features.matrix import all_sparse
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
 from ceiba.io.sealed import OBJECT, Fields
@@ -100,4 +101,4 @@ class Restricted(CandidateGenerator):
         return cls(inner, labels, n_features, sparse_only=bool(fields.get("sparse_only", Flag())))
 
     def _seen(self, Q: Queries) -> Queries:
-        return Queries(Q.features.sparse_part(), Q.texts) if self._sparse_only else Q
+        return Queries(all_sparse(Q.features).sparse_part(), Q.texts) if self._sparse_only else Q

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ceiba._params import Interval
 from ceiba.data.offsets import offsets, ranges
 from ceiba.errors import CeibaError, ModelFormatError
-from ceiba.features.matrix import FeatureMatrix, as_features
+from ceiba.features.matrix import FeatureMatrix, all_sparse, as_features
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
@@ -123,7 +123,7 @@ class SparseLabels(CandidateGenerator):
 
     def _query(self, Q: Queries) -> FeatureMatrix:
         if self._merged is None:
-            return Q.features
+            return all_sparse(Q.features)
         return merged_columns(Q.features, self._merged, self._index.n_features)
 
 
