@@ -73,7 +73,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, len(found.dat
 """
 
 
-@pytest.mark.parametrize("n_trees", [1, 3])
+@pytest.mark.parametrize("n_trees", [1, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["predict", "decision_function"])
 def test_memory_is_that_of_the_answer(method, n_trees):
     """20,000 rows that reach hundreds of labels each, of which the threshold of predict leaves next to none."""
