@@ -305,11 +305,20 @@ def test_no_violations_and_no_sideways_scroll(address, open_page, tmp_path, sche
 
 
 @pytest.fixture(scope="module")
-def hybrid_address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "hybrid"
+def hybrid_folders(tmp_path_factory):
+    """A hybrid model, and one that keeps its training texts."""
+    folders = [tmp_path_factory.mktemp("models") / name for name in ("hybrid", "keeps-texts")]
     texts, labels = corpus(160)
-    ceiba.HybridClassifier(n_jobs=1, random_state=0).fit(texts, labels, label_texts=label_texts()).save(folder)
-    with process(folder) as (_, url):
+    texts[0] += " <img src=x onerror=alert(1)> unusual"
+    for folder, kept in zip(folders, (False, True), strict=True):
+        model = ceiba.HybridClassifier(n_jobs=1, random_state=0, include_training_texts=kept)
+        model.fit(texts, labels, label_texts=label_texts()).save(folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def hybrid_address(hybrid_folders):
+    with process(hybrid_folders[0]) as (_, url):
         yield url
 
 
@@ -335,3 +344,29 @@ def test_sources_of_a_fused_model(hybrid_address, open_page):
     page.get_by_role("tab", name="Labels").click()
     expect(page.locator("#tree")).to_contain_text("no tree")
     assert not violations(page)
+
+
+def test_nearest_training_texts_where_the_model_keeps_them(hybrid_folders, open_page):
+    with process(hybrid_folders[1]) as (_, url):
+        page = open_page(url, viewport={"width": 360, "height": 800})
+        expect(page.locator("#model-facts")).to_contain_text("shows training texts")
+        text = corpus(160)[0][0] + " <img src=x onerror=alert(1)> unusual"
+        ask(page, text)
+        page.locator("#results .label").first.click()
+        nearest = page.locator(".why .nearest > li")
+        expect(nearest.first).to_contain_text("unusual")
+        expect(nearest.first).to_contain_text("similarity 1.00")
+        expect(nearest.first).to_contain_text(" of old")
+        expect(page.locator(".nearest .has-label").first).to_be_visible()
+        assert page.locator("main img").count() == 0
+        assert not violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_no_training_texts_of_other_models(hybrid_address, open_page):
+    page = open_page(hybrid_address)
+    ask(page)
+    page.locator("#results .label").first.click()
+    expect(page.locator(".why .features li").first).to_be_visible()
+    assert page.locator(".nearest").count() == 0
+    assert "training texts" not in page.locator("main").inner_text()

@@ -37,8 +37,26 @@ def test_trained_asked_measured_and_inspected(run, data):
     assert answer["texts"] == ["sailing ship"]
     figures = json.loads(run("evaluate", folder, data / "train.jsonl", "--json").out)
     assert figures["P@1"] == 100
-    assert json.loads(run("inspect", folder, "--json").out)["sources"] == report["sources"]
+    assert report["training_texts"] is False
+    facts = json.loads(run("inspect", folder, "--json").out)
+    assert (facts["sources"], facts["training_texts"]) == (report["sources"], False)
     assert load(folder).gives_probabilities
+
+
+def test_training_texts_are_kept_when_asked_for(run, data):
+    given = ["--model-dir", data / "model", "--include-training-texts", "--set", "fusion=logistic", "--json"]
+    report = json.loads(run("train", data / "train.jsonl", "--model", "hybrid", *given).out)
+    assert report["training_texts"] is True
+    assert json.loads(run("inspect", data / "model", "--json").out)["training_texts"] is True
+    found = load(data / "model").explain("red apple number3", "fruit").training_texts
+    assert found[0].text == "red apple number3"
+
+
+def test_training_texts_of_a_model_that_keeps_none(run, data):
+    done = run("train", data / "train.jsonl", "--model-dir", data / "model", "--include-training-texts")
+    assert done.code == 2
+    assert "--include-training-texts" in done.err
+    assert not (data / "model").exists()
 
 
 def test_label_texts_that_are_not_there(run, data):

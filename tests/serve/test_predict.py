@@ -202,6 +202,29 @@ def test_a_model_of_several_sources(tmp_path):
         assert problem(client.get("/v1/tree"), 422)["field"] == "tree"
 
 
+def test_training_texts_are_shown_of_a_model_that_keeps_them(tmp_path):
+    texts, labels = corpus(160)
+    texts[3] += " <script>alert(1)</script>" + " and so on" * 200
+    model = ceiba.HybridClassifier(n_jobs=1, fusion="logistic", include_training_texts=True)
+    model.fit(texts, labels, label_texts=label_texts()).save(tmp_path / "hybrid")
+    with serving(tmp_path / "hybrid") as client:
+        assert client.get("/v1/models").json()["models"][0]["has_training_texts"] is True
+        content = client.post("/v1/explain", json={"text": texts[3], "label": labels[3][0]}).json()
+        expected = model.explain(texts[3], labels[3][0]).training_texts
+        assert [near["text"] for near in content["training_texts"]] == [each.text[:1000] for each in expected]
+        nearest = content["training_texts"][0]
+        assert nearest["text"] == texts[3][:1000]
+        assert nearest["has_label"] is True
+        assert sorted(label["id"] for label in nearest["labels"]) == sorted(labels[3])
+        assert nearest["labels"][0]["text"] == label_texts()[nearest["labels"][0]["id"]]
+
+
+def test_training_texts_of_other_models_are_not_shown(client):
+    assert client.get("/v1/models").json()["models"][0]["has_training_texts"] is False
+    content = client.post("/v1/explain", json={"text": corpus()[0][0], "label": "violin"}).json()
+    assert content["training_texts"] is None
+
+
 def test_words_of_a_model_with_an_encoder(tiny_encoder, small_corpus, tmp_path):
     pytest.importorskip("transformers", reason="the extra ceiba[transformer] is not installed")
     texts, labels = small_corpus

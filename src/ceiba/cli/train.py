@@ -41,6 +41,13 @@ def train(
             help="Learn from the labels' texts, in labels.jsonl or the like beside TRAIN, and show them in answers.",
         ),
     ] = False,
+    include_training_texts: Annotated[
+        bool,
+        typer.Option(
+            "--include-training-texts",
+            help="Keep the training texts with a hybrid model; explanations and the page then show the nearest ones.",
+        ),
+    ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
@@ -64,6 +71,8 @@ def train(
     from ceiba.cli.settings import build
 
     estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset)
+    if include_training_texts:
+        keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)
 
     from ceiba.data import read
@@ -104,6 +113,15 @@ def train(
     if error is not None:
         folders.report_rescue(model_dir, where, error)
         raise typer.Exit(1)
+
+
+def keep_training_texts(estimator: Any) -> None:
+    """Let a model keep its training texts; InputError where its class cannot."""
+    from ceiba.errors import InputError
+
+    if "include_training_texts" not in estimator.get_params(deep=False):
+        raise InputError(f"--include-training-texts: {type(estimator).__name__} keeps no texts. Use --model hybrid.")
+    estimator.set_params(include_training_texts=True)
 
 
 def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False) -> None:

@@ -262,6 +262,11 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         return self._fitted().labels.n_instances
 
     @property
+    def has_training_texts(self) -> bool:
+        """Whether the model keeps its training texts, and explanations show the nearest ones."""
+        return self._fitted().training_texts is not None
+
+    @property
     def n_features_in_(self) -> int:
         """The number of features."""
         return self._fitted().queries.n_features

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ceiba.models.nearest_texts import NearTrainingText
 from ceiba.retrieval.generator import Evidence
+
+_SHOWN = 200  # characters of a training text in a table
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,15 @@ class FusedExplanation:
     sources : list of SourceEvidence
     others : dict of str to float
         What else adds to the logit: measures of text and label together, and the label's own features ("label").
+    training_texts : list of NearTrainingText or None
+        Training texts near to the text, the nearest first; None where the model does not keep them.
     """
 
     label: Any
     score: float
     sources: list[SourceEvidence]
     others: dict[str, float]
+    training_texts: list[NearTrainingText] | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.label!r}: probability {self.score:.4f}"]
@@ -54,6 +60,9 @@ class FusedExplanation:
             rank = "not found" if each.rank is None else f"rank {each.rank}"
             lines.append(f"    {each.contribution:+.3f}  {each.name} ({rank}, score {each.score:.4f})")
         lines += [f"    {value:+.3f}  {name}" for name, value in self.others.items()]
+        if self.training_texts is not None:
+            lines.append("nearest training texts")
+            lines += [f"    {each.similarity:.3f}  {_short(each.text)!r} {each.labels}" for each in self.training_texts]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -69,14 +78,32 @@ class FusedExplanation:
         )
         header = "<tr><th>contribution</th><th>source</th><th>rank</th><th>score</th></tr>"
         heading = escape(str(self).split("\n", 1)[0])
-        return f"<div><p><b>{heading}</b></p><table><thead>{header}</thead><tbody>{rows}</tbody></table></div>"
+        table = f"<table><thead>{header}</thead><tbody>{rows}</tbody></table>"
+        return f"<div><p><b>{heading}</b></p>{table}{self._html_of_texts()}</div>"
+
+    def _html_of_texts(self) -> str:
+        if self.training_texts is None:
+            return ""
+        rows = "".join(
+            f"<tr><td>{each.similarity:.3f}</td><td>{escape(_short(each.text))}</td>"
+            f"<td>{escape(', '.join(map(str, each.labels)))}</td></tr>"
+            for each in self.training_texts
+        )
+        header = "<tr><th>similarity</th><th>training text</th><th>labels</th></tr>"
+        return f"<table><thead>{header}</thead><tbody>{rows}</tbody></table>"
 
 
-def fused_explanation(label: Any, evidence: Evidence) -> FusedExplanation:
-    """Return the explanation that the evidence of a fused search gives."""
+def fused_explanation(
+    label: Any, evidence: Evidence, training_texts: list[NearTrainingText] | None = None
+) -> FusedExplanation:
+    """Return the explanation that the evidence of a fused search gives, and training texts near to the text."""
     sources = [
         SourceEvidence(found.source, found.score, rank, contribution)
         for found, rank, contribution in evidence.details["sources"]
     ]
     sources.sort(key=lambda each: -each.contribution)
-    return FusedExplanation(label, evidence.score, sources, dict(evidence.details["others"]))
+    return FusedExplanation(label, evidence.score, sources, dict(evidence.details["others"]), training_texts)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

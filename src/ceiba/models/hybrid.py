@@ -30,9 +30,10 @@ from ceiba.models.column_names import feature_names
 from ceiba.models.decision import Decision
 from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
 from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
-from ceiba.models.hybrid_recipe import HybridSettings, LabelRows, train_hybrid
+from ceiba.models.hybrid_recipe import EMBEDDED_NEIGHBORS, NEIGHBORS, HybridSettings, LabelRows, train_hybrid
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
+from ceiba.models.nearest_texts import nearest_texts
 from ceiba.models.presets import Presets
 from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries, new_vectorizer
 from ceiba.models.timer import Timer
@@ -97,6 +98,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     n_candidates: int
     n_neighbors: int
     fusion: str
+    include_training_texts: bool
     vectorizer: Any
     random_state: Any
 
@@ -174,13 +176,16 @@ class HybridClassifier(Presets, PartitionedClassifier):
         space = LabelSpace(ids, labels.counts, n, _first_texts(names, owners, len(ids)))
         decision = Decision(context.combine, thresholds=parts.thresholds)
         name = parts.generators[-1].name
-        model = Model(space, queries, parts.generators, name, context, self.prediction_threshold, decision)
+        kept = nearest_texts(texts, parts.generators) if self.include_training_texts and texts is not None else None
+        model = Model(space, queries, parts.generators, name, context, self.prediction_threshold, decision, kept)
         report = {"seconds": timer.seconds, "pairs": parts.n_pairs}
         self.__dict__.update(model_=model, sources_=parts.names, fit_report_=report)
         return self
 
     def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> FusedExplanation:  # type: ignore[override]
         """Explain a label's probability for one text: which sources found the label, and what each added.
+
+        A model of `include_training_texts` also gives the nearest training texts and their labels.
 
         Parameters
         ----------
@@ -205,7 +210,9 @@ class HybridClassifier(Presets, PartitionedClassifier):
         """
         if tree is not None:
             raise InputError("tree must be None: a hybrid model answers by all its sources together.")
-        return fused_explanation(label, self._fitted().evidence(X, label, context=self._context()))
+        model, context = self._fitted(), self._context()
+        evidence = model.evidence(X, label, context=context)
+        return fused_explanation(label, evidence, model.near_training_texts(X, label, context=context))
 
     @property
     def gives_probabilities(self) -> bool:
@@ -219,8 +226,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         return []
 
     def fitted_facts(self) -> dict[str, Any]:
-        """Return the sources."""
-        return {"sources": self.sources_}
+        """Return the sources, and whether the training texts are kept."""
+        return {"sources": self.sources_, "training_texts": self.has_training_texts}
 
     def fitted_state(self) -> dict[str, Any]:
         """Return what `restore` needs besides the model."""
@@ -245,6 +252,13 @@ class HybridClassifier(Presets, PartitionedClassifier):
         return bases
 
     def _check_texts(self, texts: list[str] | None, names: Sequence[str]) -> None:
+        if self.include_training_texts:
+            if texts is None:
+                raise InputError("include_training_texts=True needs X to be texts.")
+            if self.sources != "auto" and not {NEIGHBORS, EMBEDDED_NEIGHBORS} & set(self.sources):
+                raise InputError(
+                    f'include_training_texts=True needs "{NEIGHBORS}" or "{EMBEDDED_NEIGHBORS}" among sources.'
+                )
         if texts is None and names:
             raise InputError("label_texts need X to be texts.")
         if self.encoder is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Instance, JsonList, Options, Text, setting
+from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Flag, Instance, JsonList, Options, Text, setting
 from ceiba._random import RANDOM_STATE
 from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.hybrid_recipe import FUSIONS, SOURCES
@@ -73,6 +73,13 @@ class HybridModelSettings:
         Instance("a transformer with fit and transform", methods=("fit", "transform")),
         doc="Turns texts into features with rows of length 1: Ceiba's TfidfVectorizer, or any scikit-learn "
         "transformer, which is cloned.",
+    )
+    include_training_texts: bool = setting(
+        False,
+        Flag(),
+        doc="Keep the training texts with the model, so that explanations show the nearest ones with their labels. "
+        "Whoever has the model, or may ask a service on it, can then read them. Needs X to be texts, and a source of "
+        "neighbors.",
     )
     random_state: Any = setting(
         0, *RANDOM_STATE, doc="Seeds clustering, solver, folds and boosting. The same seed gives the same model."

@@ -26,6 +26,7 @@ from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.decision import N_LEARNED_FROM, TUNED, Decision, learn_calibrator, lowered, new_decision, plain_scores
 from ceiba.models.explain import Explanation, largest
 from ceiba.models.label_filters import encode_filter
+from ceiba.models.nearest_texts import NearestTexts, NearTrainingText
 from ceiba.models.query_makers import QueryMaker, name_of_feature
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
 from ceiba.retrieval.queries import Queries
@@ -67,6 +68,8 @@ class Model:
         The score that `predict` asks for. "tuned": the thresholds of the decision, or 0.5 where it has none.
     decision : Decision or None
         Calibrator and thresholds; None where neither was learned.
+    training_texts : NearestTexts or None
+        The texts of the training, which explanations show; None where the model does not keep them.
     """
 
     kind: ClassVar[str]
@@ -77,6 +80,7 @@ class Model:
     context: SearchContext = _DEFAULT
     prediction_threshold: float | str = TUNED
     decision: Decision | None = None
+    training_texts: NearestTexts | None = None
 
     # ------------------------------------------------------------------ answers
 
@@ -221,6 +225,16 @@ class Model:
         ctx = self.context if context is None else context
         return self._ranker.explain(self._one_query(X, ctx), self.labels.column(label), ctx=ctx)
 
+    def near_training_texts(
+        self, X: Any, label: Any, *, context: SearchContext | None = None
+    ) -> list[NearTrainingText] | None:
+        """Return training texts near to one text, and whether each has a label; None where the model keeps none."""
+        if self.training_texts is None:
+            return None
+        ctx = self.context if context is None else context
+        Q, column = self._one_query(X, ctx), self.labels.column(label)
+        return self.training_texts.near(Q, column, self.labels, ctx=ctx)
+
     def _one_query(self, X: Any, ctx: SearchContext) -> Queries:
         Q = self.queries.queries([X] if isinstance(X, str) else X, ctx.n_threads)
         if Q.n_rows != 1:
@@ -310,6 +324,7 @@ class Model:
             "combine": self.context.combine,
             "prediction_threshold": self.prediction_threshold,
             "decision": None if self.decision is None else save_component(self.decision, writer),
+            "training_texts": None if self.training_texts is None else save_component(self.training_texts, writer),
         }
 
     @classmethod
@@ -341,7 +356,10 @@ class Model:
         decision = None
         if fields.values.get("decision") is not None:
             decision = load_component("decision", files, fields.within("decision"), loading)
-        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold, decision)
+        texts = None
+        if fields.values.get("training_texts") is not None:
+            texts = load_component("training texts", files, fields.within("training_texts"), loading)
+        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold, decision, texts)
 
 
 def check_rows(name: str, given: int, expected: int) -> None:

@@ -90,6 +90,10 @@ class NeighborVotes:
         """N, the number of rows that can vote."""
         return len(self._ptr) - 1
 
+    def labels_of(self, row: int) -> NDArray[np.int32]:
+        """Return the labels of a row."""
+        return self._indices[self._ptr[row] : self._ptr[row + 1]]
+
     def arrays(self) -> dict[str, NDArray]:
         """Return the labels of rows as arrays, to be saved; see `from_arrays`."""
         return {"ptr": self._ptr, "indices": self._indices, "n_labels": np.array([self.n_labels], np.int64)}

@@ -59,21 +59,34 @@ class Neighbors(CandidateGenerator):
             SparseLabels(instances, number, name=name) if block == SPARSE else DenseLabels(instances, name=name)
         )
 
+    @property
+    def n_rows(self) -> int:
+        """N, the number of training instances."""
+        return self._votes.n_rows
+
+    def nearest(self, Q: Queries, *, ctx: SearchContext) -> Ranked:
+        """Return the training instances that vote for each row, the nearest first, and their similarities."""
+        return self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+
+    def labels_of(self, row: int) -> NDArray[np.int32]:
+        """Return the labels of a training instance."""
+        return self._votes.labels_of(row)
+
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n labels of most votes of each row, with n None all that have any."""
-        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        near = self.nearest(Q, ctx=ctx)
         return self._votes.rank(near, n, power=self.power, n_threads=ctx.n_threads)
 
     def score(
         self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
     ) -> NDArray[np.float32]:
         """Return the votes for given labels."""
-        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        near = self.nearest(Q, ctx=ctx)
         return self._votes.score(near, ptr, labels, power=self.power, n_threads=ctx.n_threads)
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the votes, and the numbers of the nearest instances and their similarities."""
-        near = self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        near = self.nearest(Q, ctx=ctx)
         ptr, labels = single_pair(label)
         nearest = list(zip(near.ids.tolist(), near.scores.tolist(), strict=True))
         return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]), {"nearest": nearest})

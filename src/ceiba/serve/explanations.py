@@ -12,11 +12,14 @@ import numpy as np
 
 from ceiba.models.explain import Explanation
 from ceiba.models.fused_explanation import FusedExplanation
+from ceiba.models.nearest_texts import NearTrainingText
 from ceiba.serve.served_model import Loaded
 
 _FEATURES_OF_MARKS = 60  # per node: words are found even where the answer lists few features
 _N_EXAMPLES = 3
 _MOST_MARKS = 2000
+_LONGEST_TEXT = 1000  # characters of a training text that are shown
+_MOST_LABELS = 50  # of a training text
 _MOST_TRIED = 48  # words that are left out, one at a time
 _WORD = re.compile(r"\w+")
 
@@ -62,7 +65,13 @@ def _(found: Explanation, loaded: Loaded, text: str, n_features: int) -> dict[st
             for part in step.contributions:
                 amounts[str(part.feature)] = amounts.get(str(part.feature), 0.0) + part.amount
         words = marks(text, amounts)
-    return {"score": loaded.shown(found.score), "marks": words, "steps": steps, "sources": sources}
+    return {
+        "score": loaded.shown(found.score),
+        "marks": words,
+        "steps": steps,
+        "sources": sources,
+        "training_texts": None,
+    }
 
 
 @_parts.register
@@ -72,7 +81,17 @@ def _(found: FusedExplanation, loaded: Loaded, text: str, n_features: int) -> di
     ]
     sources += [_source(name, contribution=value) for name, value in found.others.items()]
     words = marks_without(loaded, text, found.label)
-    return {"score": found.score, "marks": words, "steps": [], "sources": sources}
+    near = None if found.training_texts is None else [_training_text(each, loaded) for each in found.training_texts]
+    return {"score": found.score, "marks": words, "steps": [], "sources": sources, "training_texts": near}
+
+
+def _training_text(found: NearTrainingText, loaded: Loaded) -> dict[str, Any]:
+    return {
+        "text": found.text[:_LONGEST_TEXT],
+        "labels": [{"id": str(label), "text": loaded.text(label)} for label in found.labels[:_MOST_LABELS]],
+        "similarity": found.similarity,
+        "has_label": found.has_label,
+    }
 
 
 def _source(name: str, **values: Any) -> dict[str, Any]:

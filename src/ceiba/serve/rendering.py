@@ -39,6 +39,7 @@ def model_info(model: ServedModel) -> dict[str, Any]:
         "n_trees": len(loaded.model.trees_),
         "calibrated": loaded.calibrated,
         "has_label_texts": loaded.texts is not None,
+        "has_training_texts": bool(loaded.model.has_training_texts),
     }
 
 

@@ -50,6 +50,13 @@ class ExplainRequest(_Request):
     n_features: int = _FEATURES
 
 
+class LabelName(BaseModel):
+    """A label and what it is called."""
+
+    id: str
+    text: str | None
+
+
 class Mark(BaseModel):
     """A word of the text, and what it carried to the label's score. Offsets count Unicode code points."""
 
@@ -90,6 +97,15 @@ class Source(BaseModel):
     weight: float | None = Field(description="What the score counts beside that of the tree.")
 
 
+class TrainingText(BaseModel):
+    """A text that the model was trained on, near to the text."""
+
+    text: str = Field(description="Its first 1,000 characters.")
+    labels: list[LabelName] = Field(description="Up to 50 of its labels.")
+    similarity: float = Field(description="The cosine of both texts' features.")
+    has_label: bool = Field(description="Whether it has the label that is explained.")
+
+
 class Explanation(BaseModel):
     """Why a label has its score."""
 
@@ -113,6 +129,7 @@ class Explanation(BaseModel):
                         }
                     ],
                     "sources": [{"name": "tree", "score": 0.41, "rank": None, "contribution": None, "weight": None}],
+                    "training_texts": None,
                 }
             ]
         }
@@ -124,6 +141,10 @@ class Explanation(BaseModel):
     marks: list[Mark] = Field(description="The words of the text that carried the score.")
     steps: list[Step] = Field(description="The path down the tree; empty where several sources were fused.")
     sources: list[Source]
+    training_texts: list[TrainingText] | None = Field(
+        description="Training texts near to the text, the nearest first; null unless the model was trained with "
+        "`include_training_texts`."
+    )
 
 
 class Label(BaseModel):
@@ -223,6 +244,7 @@ class ModelInfo(BaseModel):
     n_trees: int
     calibrated: bool = Field(description="Whether scores are probabilities.")
     has_label_texts: bool
+    has_training_texts: bool = Field(description="Whether explanations show training texts.")
 
 
 class ModelsAnswer(BaseModel):
@@ -242,6 +264,7 @@ class ModelsAnswer(BaseModel):
                             "n_trees": 3,
                             "calibrated": False,
                             "has_label_texts": True,
+                            "has_training_texts": False,
                         }
                     ]
                 }

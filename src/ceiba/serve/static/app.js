@@ -46,7 +46,8 @@ function choose(model) {
   state.model = model;
   const kind = model.calibrated ? "probabilities" : "scores, not calibrated";
   byId("model-facts").textContent =
-    `${plural(model.n_labels, "label", "labels")} from ${plural(model.n_training_texts, "text", "texts")}; ${kind}`;
+    `${plural(model.n_labels, "label", "labels")} from ${plural(model.n_training_texts, "text", "texts")}; ${kind}` +
+    (model.has_training_texts ? "; shows training texts" : "");
   predict.modelChanged();
   filters.modelChanged();
   labels.modelChanged();

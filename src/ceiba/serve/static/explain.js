@@ -1,6 +1,6 @@
 // Why a label has its score: words of the text, the path down the tree, the sources.
 
-import { make, plural } from "./dom.js";
+import { labelName, make, plural } from "./dom.js";
 
 /** Write a text with its marked words into an element. Offsets count code points, not JavaScript's units. */
 export function showMarks(element, text, marks) {
@@ -55,7 +55,28 @@ export function explanationOf(found) {
     ...(steps.length ? path : []),
     make("h3", {}, "Sources"),
     make("ul", { className: "features" }, ...sources.map(sourceOf)),
+    ...(found.training_texts === null ? [] : nearestTexts(found.training_texts)),
   );
+}
+
+/** Return the training texts near to the text; only models that keep them have any. */
+function nearestTexts(found) {
+  const heading = make("h3", {}, "Nearest training texts");
+  if (!found.length) return [heading, make("p", { className: "quiet" }, "No training text is near.")];
+  const items = found.map((near) =>
+    make(
+      "li",
+      { className: near.has_label ? "has-label" : "" },
+      make("p", { className: "training-text" }, near.text),
+      make(
+        "p",
+        { className: "quiet" },
+        `${near.has_label ? "Has the label" : "Has other labels"} · similarity ${near.similarity.toFixed(2)} · `,
+        near.labels.map(labelName).join("; ") || "no labels",
+      ),
+    ),
+  );
+  return [heading, make("ol", { className: "nearest" }, ...items)];
 }
 
 function sourceOf(source) {
