@@ -52,12 +52,12 @@ def corpus(tmp_path_factory) -> Path:
     return folder
 
 
-SETTINGS = ("--set", "max_leaf_size=10", "--set", "branching_factor=4", "--threads", "1")
+SETTINGS = ("--model", "xr-linear", "--set", "max_leaf_size=10", "--set", "branching_factor=4", "--threads", "1")
 
 
 @pytest.fixture(scope="session")
 def model(corpus, tmp_path_factory) -> Path:
-    """A folder with a model of the corpus, of two trees; tests must not change it."""
+    """A folder with a linear model of the corpus, of two trees; tests must not change it."""
     folder = tmp_path_factory.mktemp("models") / "model"
     train = ["train", str(corpus / "train.jsonl"), "--model-dir", str(folder), "--json"]
     with pytest.raises(SystemExit) as end:

@@ -96,7 +96,7 @@ def test_filter_with_unknown_labels(run, tmp_path):
     (tmp_path / "train.txt").write_text("2 2 2\n0 0:1\n1 1:1\n")
     (tmp_path / "test.txt").write_text("2 2 4\n0,3 0:1\n1,2 1:1\n")
     (tmp_path / "filter.txt").write_text("0 3\n1 3\n")
-    assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m").code == 0
+    assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m", "--model", "xr-linear").code == 0
     words = ["evaluate", tmp_path / "m", tmp_path / "test.txt", "-k", "2", "--json"]
     plain, filtered = run(*words).json, run(*words, "--filter", tmp_path / "filter.txt").json
     assert (plain["R@2"], plain["unknown_labels"]) == (50, 2)
@@ -120,7 +120,19 @@ def test_filter_leaves_pairs_out_of_answers_and_positives(run, tmp_path):
     (tmp_path / "test.txt").write_text("4 4 4\n0 0:1\n1,2 1:1\n2 2:1\n3 3:1\n")
     (tmp_path / "filter.txt").write_text("1 1\n")
     folder = tmp_path / "m"
-    assert run("train", tmp_path / "train.txt", "--model-dir", folder, "--set", "weight_threshold=0").code == 0
+    assert (
+        run(
+            "train",
+            tmp_path / "train.txt",
+            "--model-dir",
+            folder,
+            "--model",
+            "xr-linear",
+            "--set",
+            "weight_threshold=0",
+        ).code
+        == 0
+    )
     words = ["evaluate", folder, tmp_path / "test.txt", "-k", "1", "-k", "4", "--json"]
     plain, filtered = run(*words).json, run(*words, "--filter", tmp_path / "filter.txt").json
     assert (plain["P@1"], plain["P@4"]) == (100, 500 / 16)
@@ -162,7 +174,16 @@ def test_a_drawing_that_cannot_be_is_found_out_before_work(run, corpus, model, t
     for name in ("d.pdf", "d", "no-such-folder/d.svg"):
         result = run("evaluate", model, corpus / "test.jsonl", "--plot", tmp_path / name)
         assert name in result.error()
-    run("train", corpus / "train.jsonl", "--model-dir", tmp_path / "m", "--set", "combine=log-sigmoid")
+    run(
+        "train",
+        corpus / "train.jsonl",
+        "--model-dir",
+        tmp_path / "m",
+        "--model",
+        "xr-linear",
+        "--set",
+        "combine=log-sigmoid",
+    )
     assert "log-sigmoid" in run("evaluate", tmp_path / "m", corpus / "test.jsonl", "--plot", tmp_path / "d.svg").error()
     assert not (tmp_path / "d.svg").exists()
 

@@ -64,3 +64,38 @@ def test_label_texts_that_are_not_there(run, data):
     done = run("train", data / "train.jsonl", "--model-dir", data / "model", "--model", "hybrid", "--label-texts")
     assert done.code == 2
     assert "labels.jsonl" in done.err
+
+
+def test_the_model_that_is_trained_by_default(run, data):
+    given = ["--set", "fusion=logistic", "--json"]
+    report = run("train", data / "train.jsonl", "--model-dir", data / "model", *given).json
+    assert (report["model"], report["sources"]) == ("HybridClassifier", ["linear", "neighbors"])
+    named = run("train", data / "train.jsonl", "--model-dir", data / "named", "--model", "hybrid", *given).json
+    assert named["sources"] == report["sources"]
+    assert load(data / "model").predict(["a red apple"]).nnz == 1
+
+
+def test_features_have_the_sources_that_need_no_texts(run, tmp_path):
+    train = "".join(f"{label} {label + 1}:1 {8 + i % 3}:0.5\n" for i in range(10) for label in range(6))
+    (tmp_path / "train.svm").write_text(train)
+    (tmp_path / "test.svm").write_text("2 3:1\n4 5:1\n")
+    report = run("train", tmp_path / "train.svm", "--model-dir", tmp_path / "m", "--json").json
+    assert (report["model"], report["sources"]) == ("HybridClassifier", ["linear", "neighbors"])
+    answers = run("predict", tmp_path / "m", tmp_path / "test.svm", "-k", "1").lines
+    assert [answer["labels"] for answer in answers] == [[2], [4]]
+
+
+@pytest.mark.parametrize("rows", [[("a b", ["x"]), ("c", ["y"])], [("a b", ["x"])] * 5])
+def test_rows_that_a_fusion_cannot_learn_from_name_the_model_that_can(run, tmp_path, rows):
+    lines = [json.dumps({"text": text, "labels": labels}) for text, labels in rows]
+    (tmp_path / "few.jsonl").write_text("\n".join(lines))
+    words = ["train", tmp_path / "few.jsonl", "--model-dir", tmp_path / "m"]
+    assert "XRLinear" in run(*words).error()
+    assert not (tmp_path / "m").exists()
+    assert run(*words, "--model", "xr-linear").code == 0
+
+
+def test_a_model_without_trees_of_all_labels_says_so(run, data):
+    run("train", data / "train.jsonl", "--model-dir", data / "model", "--set", "fusion=logistic")
+    for option in ("--tree", "--most-overlapped"):
+        assert option in run("inspect", data / "model", option).error()

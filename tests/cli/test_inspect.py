@@ -59,7 +59,7 @@ def test_unknown_labels(run, model, tmp_path):
 
 def test_labels_that_are_numbers(run, tmp_path):
     (tmp_path / "train.txt").write_text("2 2 3\n0,2 0:1\n1 1:1\n")
-    assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m").code == 0
+    assert run("train", tmp_path / "train.txt", "--model-dir", tmp_path / "m", "--model", "xr-linear").code == 0
     place = run("inspect", tmp_path / "m", "--label", "2", "--json").json["label"]
     assert (place["name"], place["positives_in_training"]) == (2, 1)
     assert [place["places"][0][name] for name in ("tree", "path")] == [1, []]

@@ -11,7 +11,7 @@ import pytest
 from ceiba import load
 from ceiba.errors import ModelFormatError
 
-SETTINGS = ("--set", "max_leaf_size=10", "--set", "branching_factor=4", "--threads", "1")
+SETTINGS = ("--model", "xr-linear", "--set", "max_leaf_size=10", "--set", "branching_factor=4", "--threads", "1")
 
 # The first level would take hours.
 ENDLESS = ("--set", "tolerance=1e-300", "--set", "max_iter=1000000000")

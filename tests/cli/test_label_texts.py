@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from ceiba import XRLinear, load
 
-SMALL = ("--threads", "1", "--set", "max_leaf_size=4", "--seed", "1")
+SMALL = ("--model", "xr-linear", "--threads", "1", "--set", "max_leaf_size=4", "--seed", "1")
 TEXTS = {
     "h1": "harbour works",
     "o2": "orchard care",

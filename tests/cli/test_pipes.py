@@ -12,7 +12,7 @@ import pytest
 
 from ceiba import load
 
-SMALL = ("--threads", "1", "--set", "max_leaf_size=10")
+SMALL = ("--model", "xr-linear", "--threads", "1", "--set", "max_leaf_size=10")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from ceiba import XRLinear, load
 
-SMALL = ("--threads", "1", "--set", "max_leaf_size=10")
+SMALL = ("--model", "xr-linear", "--threads", "1", "--set", "max_leaf_size=10")
 
 
 @pytest.mark.parametrize("target", ["file", "file/m", "link_to_file", "loop/m", "other", "/proc/m", "/dev/null"])

@@ -59,6 +59,13 @@ def test_two_ways_to_one_parameter_are_an_error():
         build("xr-linear", ["n_jobs=1"], threads=2)
 
 
+def test_a_parameter_of_another_model_is_answered_with_that_model():
+    with pytest.raises(InputError, match=r"'n_trees'.*--model xr-linear"):
+        build("hybrid", ["n_trees=3"])
+    with pytest.raises(InputError, match=r"'epochs'.*--model xr-transformer"):
+        build("xr-linear", ["epochs=3"])
+
+
 def test_unknown_model():
     with pytest.raises(InputError, match="xr-linear"):
         build("xr-liner", [])
@@ -83,10 +90,11 @@ def test_params_command(run):
     assert "\nbeam_size=10\n" in result.out
     assert "\nvectorizer__word_ngrams=[1,1]\n" in result.out
     assert "\nn_jobs=none\n" in result.out
-    listed = run("params", "--json").json
+    listed = run("params", "xr-linear", "--json").json
     assert listed["bias"] == {
         "default": 1.0,
         "values": "a float in [0, inf)",
         "description": "The value of a constant feature; 0 leaves the intercept out.",
     }
+    assert "n_candidates" in run("params", "--json").json, "those of the model that is trained by default"
     assert "xr-linear" in run("params", "parabel").error()

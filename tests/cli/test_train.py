@@ -9,7 +9,7 @@ import pytest
 from ceiba import XRLinear, load
 from ceiba.io import current_generation
 
-SMALL = ("--threads", "1", "--set", "max_leaf_size=10")
+SMALL = ("--model", "xr-linear", "--threads", "1", "--set", "max_leaf_size=10")
 
 
 def test_report(run, corpus, tmp_path):
@@ -67,7 +67,7 @@ def test_a_preset_and_what_counts_more(run, corpus, tmp_path):
 
 def test_same_seed_same_model_with_any_threads(run, corpus, tmp_path):
     for name, threads in (("one", 1), ("two", 2)):
-        words = ["--seed", "3", "--threads", threads, "--set", "max_leaf_size=10"]
+        words = ["--model", "xr-linear", "--seed", "3", "--threads", threads, "--set", "max_leaf_size=10"]
         assert run("train", corpus / "train.jsonl", "--model-dir", tmp_path / name, *words).code == 0
     one, two = ((current_generation(tmp_path / name) / "tree-0.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two

@@ -53,7 +53,7 @@ def test_params_list_the_rankers_own(run):
 
 def test_bad_words(run, rows, tmp_path):
     words = ["train", rows, "--model-dir", tmp_path / "m"]
-    assert "--encoder is for" in run(*words, "--encoder", "x").err
+    assert "--encoder is for" in run(*words, "--model", "xr-linear", "--encoder", "x").err
     assert "not a folder" in run(*words, "--model", "xr-transformer", "--encoder", "./nowhere").err
     assert "XRLinear has no parameter 'D'" in run(*words, "--model", "xr-transformer", "--set", "ranker__D=1").err
     assert not (tmp_path / "m").exists()
@@ -64,10 +64,11 @@ def test_label_texts(run, small_corpus, tiny_encoder, tmp_path):
     data = tmp_path / "train.jsonl"
     data.write_text("\n".join(json.dumps({"text": t, "labels": y}) for t, y in zip(texts, labels, strict=True)))
     words = ["train", data, "--model-dir", tmp_path / "m", "--label-texts", "--overwrite"]
-    assert "--label-texts needs a text for each label" in run(*words).err
+    linear = ["--model", "xr-linear"]
+    assert "--label-texts needs a text for each label" in run(*words, *linear).err
     names = sorted({label for row in labels for label in row})
     (tmp_path / "labels.jsonl").write_text("\n".join(json.dumps({"label": n, "text": f"zebra {n}"}) for n in names))
-    run(*words)
+    run(*words, *linear)
     assert run("inspect", tmp_path / "m", "--json").json["parameters"]["label_documents"] is True
     assert "zebra" in load(tmp_path / "m").vectorizer_.get_feature_names_out()
     own = ["--model", "xr-transformer", "--encoder", tiny_encoder, "--set", "cosine_weight=0.25"]

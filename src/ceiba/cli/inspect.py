@@ -37,6 +37,11 @@ def inspect(
     if texts is not None and label is None:
         raise InputError("--texts gives examples of a label: give --label too.")
     model = load(model_dir)
+    if (tree or most_overlapped) and not model.partitions_:
+        raise InputError(
+            f"{model_dir} holds a {type(model).__name__}, which has no label tree of all labels to show: leave out "
+            f"{'--tree' if tree else '--most-overlapped'}, or inspect a model trained with --model xr-linear."
+        )
     content: dict[str, Any] = {}
     if label is None and not tree and not most_overlapped:
         content = facts(model, model_dir)

@@ -10,7 +10,7 @@ from ceiba.cli.options import Json
 
 
 def params(
-    model: Annotated[str, typer.Argument(help="A model's name.")] = "xr-linear",
+    model: Annotated[str, typer.Argument(help="A model's name.")] = "hybrid",
     json: Json = False,
 ) -> None:
     """List the parameters of a model.

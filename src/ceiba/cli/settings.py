@@ -87,12 +87,21 @@ def build(
             if now is not None:
                 raise InputError(f"{owner.__name__} has no parameter {short!r} any more. Write --set {now}.")
             meant = meant_parameter(kind, key)
+            hint = f" Did you mean {meant!r}?" if meant else _owner_hint(key)
             raise InputError(
-                f"{owner.__name__} has no parameter {short!r}.{f' Did you mean {meant!r}?' if meant else ''} "
+                f"{owner.__name__} has no parameter {short!r}.{hint} "
                 f"Its parameters are: {', '.join(sorted(constraints))}."
             )
         params[key] = parse(short, text, constraints, owner.__name__)
     return estimator.set_params(**params)
+
+
+def _owner_hint(name: str) -> str:
+    """Return which model has a parameter that another one lacks; nothing where none has it."""
+    from ceiba._settings import constraints_of
+
+    owner = next((model for model in MODELS if name in constraints_of(model_class(model))), None)
+    return "" if owner is None else f" {MODELS[owner]} has it: add --model {owner}."
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,13 @@ def train(
     ],
     model: Annotated[
         str, typer.Option(help="What to train: hybrid, xr-linear, xr-transformer or x-transformer.")
-    ] = "xr-linear",
+    ] = "hybrid",
     encoder: Annotated[
         str | None,
-        typer.Option(callback=options.not_empty, help="Encoder of a Transformer model: a folder or a name on the hub."),
+        typer.Option(
+            callback=options.not_empty,
+            help='Encoder: a folder or a name on the hub; "frozen:" before it takes it as it is.',
+        ),
     ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Settings measured together: fast, balanced or accurate; --set counts more.")
@@ -61,10 +64,12 @@ def train(
     """Train a model on texts or features with labels.
 
     The file is JSONL, CSV, TSV, Parquet or one of the field's sparse formats, told by its name and content; the model
-    is saved to a folder. Its parameters are set with --set, such as --set n_trees=3 --set C=2; those of the TF-IDF
-    with the prefix vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params xr-linear` lists all of
-    them with their defaults. Transformer models read texts by an encoder, --model xr-transformer --encoder FOLDER, and
-    need the extra ceiba[transformer].
+    is saved to a folder. Without --model that is a hybrid model: label trees, the nearest training texts and, with
+    --label-texts, the labels' words, ranked by one probability. --model xr-linear trains the trees alone, several
+    times faster. Parameters are set with --set, such as --set n_candidates=100; those of the TF-IDF with the prefix
+    vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params
+    xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --model
+    xr-transformer --encoder FOLDER to fine-tune it.
     """
     from ceiba.cli import folders, output
     from ceiba.cli.progress import Stages

@@ -147,7 +147,10 @@ class HybridClassifier(Presets, PartitionedClassifier):
             raise InputError("y holds no labels at all.")
         labels, ids, names, owners = _with_label_texts(labels, ids, label_texts)
         if int(labels.counts.sum()) == labels.n_rows * len(ids):
-            raise InputError("y holds every label in every row, so that there is no wrong label to learn from.")
+            raise InputError(
+                "y holds every label in every row, so that there is no wrong label to learn from. XRLinear takes "
+                "such rows."
+            )
         self._check_texts(texts, names)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()

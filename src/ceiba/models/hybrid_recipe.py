@@ -205,7 +205,7 @@ def out_of_fold(n: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[n
     order = np.random.default_rng([seed, 6]).permutation(n)
     share, used = (n // _FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (n // 20, 1)
     if share < 1:
-        raise InputError(f"A fusion needs {_FOLDS} texts or more to learn from; got {n}.")
+        raise InputError(f"A fusion needs {_FOLDS} rows or more to learn from; got {n}. XRLinear takes fewer.")
     for fold in range(used):
         held_out = order[fold * share : (fold + 1) * share]
         rest = np.concatenate([order[: fold * share], order[(fold + 1) * share :]])
