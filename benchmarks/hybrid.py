@@ -1,6 +1,7 @@
 """The hybrid model and its sources on one data set: ranking, unseen labels, calibration, decisions, seconds.
 
     python -m benchmarks hybrid --data FOLDER [--encoder frozen:FOLDER] --json rows.jsonl
+    python -m benchmarks hybrid --data FOLDER --base XRTransformer --base-settings SETTINGS --json rows.jsonl
 
 The folder holds train.jsonl.gz and test.jsonl.gz, rows of "text" and "labels", and labels.jsonl.gz, rows of "label"
 and "text". Test rows without a label that the model may answer are left out.
@@ -38,13 +39,16 @@ def run_hybrid(
     encoder: str | None,
     train: int,
     test: int,
+    label_texts: bool,
     all_labels: bool,
+    base: str | None,
+    base_settings: dict[str, Any],
     validation: int,
     settings: dict[str, Any],
     threads: int,
 ) -> None:
     """Train a hybrid model, measure it and each of its sources, and append a row for each."""
-    from ceiba import HybridClassifier
+    import ceiba
 
     train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
     test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
@@ -54,10 +58,13 @@ def run_hybrid(
         train_rows = [train_rows[i] for i in order[validation:]]
     known = {label for row in train_rows for label in row["labels"]}
     names = {row["label"]: row["text"] for row in rows_of(folder / "labels.jsonl.gz") if row["text"].strip()}
+    if not label_texts:
+        names = {}
     if not all_labels:
         names = {label: text for label, text in names.items() if label in known}
     started = time.perf_counter()
-    model = HybridClassifier(encoder=encoder, n_jobs=threads, **settings)
+    own = None if base is None else getattr(ceiba, base)(**base_settings)
+    model = ceiba.HybridClassifier(base=own, encoder=encoder, n_jobs=threads, **settings)
     model.fit([row["text"] for row in train_rows], [row["labels"] for row in train_rows], label_texts=names or None)
     seconds = time.perf_counter() - started
 
@@ -69,6 +76,7 @@ def run_hybrid(
     Y = sp.csr_array((np.ones(len(row), np.float32), (row, label)), shape=(len(texts), len(column)))
     started = time.perf_counter()
     found = model.decision_function(texts)
+    fused_top = top_of(found)
     predicting = time.perf_counter() - started
     decided = model.predict(texts)
     about = {
@@ -77,6 +85,8 @@ def run_hybrid(
         "test": len(texts),
         "labels": len(column),
         "encoder": encoder,
+        "base": None if base is None else {"model": base, **base_settings},
+        "label texts": bool(names),
         "settings": settings,
         "threads": threads,
         "validation": bool(validation),
@@ -88,12 +98,14 @@ def run_hybrid(
         "seconds": {"training": round(seconds, 1), "predicting": round(predicting, 1), **_one_text(model, texts)},
     }
     write_row(out, {**about, "system": "hybrid", "sources": model.sources_, **fused})
+    del found
     Q = model.model_.queries.queries(texts)
     context = model.model_.context
     for source in model.model_.generators[:-1]:
         ranked = source.candidates(Q, 60, ctx=context)
         scores = sp.csr_array((ranked.scores, ranked.ids, ranked.ptr), shape=Y.shape)
         figures = ranking_figures(scores, Y, model.label_counts_, model.n_train_)
+        figures |= paired_figures(fused_top, top_of(scores), Y)
         write_row(out, {**about, "system": source.name, **figures})
 
 
@@ -130,6 +142,33 @@ def ranking_figures(scores: sp.csr_array, Y: sp.csr_array, counts: np.ndarray, n
     if unseen:
         figures["unseen R@50"] = float(np.mean(unseen))
     return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def top_of(scores: sp.csr_array, k: int = 5) -> np.ndarray:
+    """Return the k best columns of each row, -1 where there are fewer."""
+    top = np.full((scores.shape[0], k), -1)
+    for i in range(scores.shape[0]):
+        begin, end = scores.indptr[i], scores.indptr[i + 1]
+        best = scores.indices[begin:end][np.argsort(-scores.data[begin:end], kind="stable")[:k]]
+        top[i, : len(best)] = best
+    return top
+
+
+def paired_figures(fused: np.ndarray, other: np.ndarray, Y: sp.csr_array) -> dict[str, list[float]]:
+    """Return how far P@1 and P@5 of the fused ranking are above another's: the mean over rows, and its error."""
+    true = [set(Y.indices[Y.indptr[i] : Y.indptr[i + 1]].tolist()) for i in range(Y.shape[0])]
+    figures = {}
+    for k in (1, 5):
+        hits = [
+            [sum(label in own for label in row[:k]) for row, own in zip(top.tolist(), true, strict=True)]
+            for top in (fused, other)
+        ]
+        ahead = 100 * (np.array(hits[0]) - hits[1]) / k
+        figures[f"hybrid above it, P@{k}"] = [
+            round(float(ahead.mean()), 2),
+            round(float(ahead.std() / np.sqrt(len(ahead))), 2),
+        ]
+    return figures
 
 
 def calibration_figures(scores: sp.csr_array, Y: sp.csr_array, k: int = 5) -> dict[str, float]:

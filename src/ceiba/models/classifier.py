@@ -38,6 +38,7 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
     """
 
     takes_every_label_text: ClassVar[bool] = False  # whether ``label_texts`` may name labels that no row has
+    tunes_encoder: ClassVar[bool] = False  # whether ``fit`` fine-tunes an encoder, and so reads texts
 
     beam_size: int
     combine: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -74,6 +74,11 @@ class EncoderQueries:
         return self.encoder.dim
 
     @property
+    def dims(self) -> Mapping[str, int]:
+        """The embedding's width, by the name of its block."""
+        return {EMBEDDING: self.encoder.dim}
+
+    @property
     def n_features(self) -> int:
         """Sparse features and embedding."""
         return self.n_sparse + self.encoder.dim
@@ -107,15 +112,11 @@ class EncoderQueries:
         self, texts: list[str], *, progress: Callable[[int], Any] | None = None, n_threads: int = 1
     ) -> NDArray[np.float32]:
         """Embed texts that were checked. Nothing of process or encoder changes, so threads may do so at once."""
-        if not self.chunks:
-            return self.encoder.embed(self.encoder.tokenize(texts), progress=progress, n_threads=n_threads)
-        chunks = self.encoder.tokenize_chunks(texts)
-        first = self.encoder.embed(chunks.first, progress=progress, n_threads=n_threads)
-        return self.encoder.embed_chunks(chunks, first, n_threads=n_threads)
+        return embed_texts(self.encoder, texts, chunks=self.chunks, progress=progress, n_threads=n_threads)
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the encoder, the vectorizer and the names of features."""
-        _save_encoder(self.encoder, writer.path(_FOLDER))
+        save_encoder(self.encoder, writer.path(_FOLDER))
         write_feature_names(self.feature_names, writer)
         return {
             "n_sparse": self.n_sparse,
@@ -141,10 +142,26 @@ class EncoderQueries:
         )
 
 
-def load_encoder_of_model(files: FolderFiles, context: LoadContext) -> Any:
-    """Load the encoder of a saved model."""
+def embed_texts(
+    encoder: Any,
+    texts: list[str],
+    *,
+    chunks: bool = False,
+    progress: Callable[[int], Any] | None = None,
+    n_threads: int = 1,
+) -> NDArray[np.float32]:
+    """Embed texts that were checked; with `chunks` long ones are read in chunks."""
+    if not chunks:
+        return encoder.embed(encoder.tokenize(texts), progress=progress, n_threads=n_threads)
+    parts = encoder.tokenize_chunks(texts)
+    first = encoder.embed(parts.first, progress=progress, n_threads=n_threads)
+    return encoder.embed_chunks(parts, first, n_threads=n_threads)
+
+
+def load_encoder_of_model(files: FolderFiles, context: LoadContext, folder: str = _FOLDER) -> Any:
+    """Load an encoder of a saved model."""
     require_torch(f"{files.path()}: a model with an encoder")
-    encoder = load_saved(files.path(_FOLDER), device=_usable_device(context.device), precision=context.precision)
+    encoder = load_saved(files.path(folder), device=_usable_device(context.device), precision=context.precision)
     files.check_names()  # the encoder's libraries read by name
     return encoder
 
@@ -163,7 +180,8 @@ def _usable_device(device: str) -> str:
     return device
 
 
-def _save_encoder(encoder: Any, folder: Path) -> None:
+def save_encoder(encoder: Any, folder: Path) -> None:
+    """Write an encoder; StorageError where its libraries cannot."""
     try:
         encoder.save(folder)
     except SafetensorError as error:  # a full disk, in the words of a library

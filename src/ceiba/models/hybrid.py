@@ -19,6 +19,7 @@ from ceiba.data.label_matrix import Labels, as_labels
 from ceiba.data.label_space import LabelSpace
 from ceiba.data.labels import check_classes
 from ceiba.encoders import FROZEN
+from ceiba.encoders.runtime import require_torch
 from ceiba.errors import InputError, InputTypeError
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, all_sparse, as_features
@@ -28,14 +29,18 @@ from ceiba.linear.tree_model import TreeModel
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.decision import Decision
+from ceiba.models.encoder_queries import EncoderQueries
 from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
+from ceiba.models.hybrid_base import models_of_base
 from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
-from ceiba.models.hybrid_recipe import EMBEDDED_NEIGHBORS, NEIGHBORS, HybridSettings, LabelRows, train_hybrid
+from ceiba.models.hybrid_recipe import HybridParts, train_hybrid
+from ceiba.models.hybrid_settings import EMBEDDED_NEIGHBORS, NEIGHBORS, HybridSettings, LabelRows
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
 from ceiba.models.nearest_texts import nearest_texts
 from ceiba.models.presets import Presets
 from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries, new_vectorizer
+from ceiba.models.several_encoders import SeveralEncoderQueries, TextEncoder
 from ceiba.models.timer import Timer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.retrieval.generator import SearchContext
@@ -136,7 +141,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         check_parameters(self)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        bases = self._bases()
+        linear, transformers = models_of_base(self.base)
         columns = feature_names(X)
         rows = text_rows(X)
         texts = None if rows is None else check_texts(rows, "X")
@@ -151,7 +156,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
                 "y holds every label in every row, so that there is no wrong label to learn from. XRLinear takes "
                 "such rows."
             )
-        self._check_texts(texts, names)
+        self._check_texts(texts, names, transformers)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()
         features, queries = self._features(
@@ -166,7 +171,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
         context = SearchContext(self.beam_size, self.combine, n_threads)
         settings = HybridSettings(
-            linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in bases),
+            linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in linear),
+            transformers=tuple(transformers),
             sources=None if self.sources == "auto" else tuple(self.sources),
             n_candidates=min(self.n_candidates, len(ids)),
             n_neighbors=self.n_neighbors,
@@ -176,12 +182,16 @@ class HybridClassifier(Presets, PartitionedClassifier):
         )
         parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress)
         timer.lap("training")
+        if parts.tuned:
+            queries = self._with_tuned(queries, parts)
         space = LabelSpace(ids, labels.counts, n, _first_texts(names, owners, len(ids)))
         decision = Decision(context.combine, thresholds=parts.thresholds)
         name = parts.generators[-1].name
         kept = nearest_texts(texts, parts.generators) if self.include_training_texts and texts is not None else None
         model = Model(space, queries, parts.generators, name, context, self.prediction_threshold, decision, kept)
-        report = {"seconds": timer.seconds, "pairs": parts.n_pairs}
+        report: dict[str, Any] = {"seconds": timer.seconds, "pairs": parts.n_pairs}
+        if parts.tuned:
+            report["transformers"] = {each.name: each.report for each in parts.tuned}
         self.__dict__.update(model_=model, sources_=parts.names, fit_report_=report)
         return self
 
@@ -240,21 +250,14 @@ class HybridClassifier(Presets, PartitionedClassifier):
         """Take a model that was loaded, and what `fitted_state` returned when it was saved."""
         self.__dict__.update(model_=model, sources_=list(state["sources"]))
 
-    def _bases(self) -> list[XRLinear]:
-        if self.base is None:
-            return [XRLinear(n_trees=3, relevance_norm="l2")]
-        bases = list(self.base) if isinstance(self.base, (list, tuple)) else [self.base]
-        if not bases:
-            raise InputError("base is an empty list: give one XRLinear or more, or None.")
-        for each in bases:
-            if not isinstance(each, XRLinear):
-                raise InputTypeError(f"base must hold XRLinear estimators, not {type(each).__name__}.")
-            check_parameters(each)
-            if each.tree is not None or not isinstance(each.label_embedding, str) or "text" in each.label_embedding:
-                raise InputError("base must cluster labels by their training texts: tree=None, label_embedding='pifa'.")
-        return bases
+    def _with_tuned(self, queries: QueryMaker, parts: HybridParts) -> QueryMaker:
+        """Return the maker of queries with the embeddings by tuned encoders."""
+        frozen = [TextEncoder(EMBEDDING, queries.encoder)] if queries.dim else []  # type: ignore[attr-defined]
+        encoders = [*frozen, *(each.encoder for each in parts.tuned)]
+        n_sparse = queries.n_features - queries.dim
+        return SeveralEncoderQueries(encoders, queries.vectorizer, n_sparse, owner=type(self).__name__)
 
-    def _check_texts(self, texts: list[str] | None, names: Sequence[str]) -> None:
+    def _check_texts(self, texts: list[str] | None, names: Sequence[str], transformers: Sequence[Any]) -> None:
         if self.include_training_texts:
             if texts is None:
                 raise InputError("include_training_texts=True needs X to be texts.")
@@ -264,6 +267,10 @@ class HybridClassifier(Presets, PartitionedClassifier):
                 )
         if texts is None and names:
             raise InputError("label_texts need X to be texts.")
+        if transformers:
+            if texts is None:
+                raise InputError(f"base: {type(transformers[0]).__name__} needs X to be texts.")
+            require_torch(type(self).__name__)
         if self.encoder is None:
             return
         if texts is None:
@@ -285,8 +292,6 @@ class HybridClassifier(Presets, PartitionedClassifier):
         if self.encoder is None:
             return sparse, VectorizerQueries(vectorizer, sparse.n_features, owner=owner)
         from ceiba.encoders.load import load_encoder
-        from ceiba.encoders.runtime import require_torch
-        from ceiba.models.encoder_queries import EncoderQueries
 
         require_torch(owner)
         encoder = load_encoder(

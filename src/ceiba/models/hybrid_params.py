@@ -8,8 +8,10 @@ from typing import Any
 from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Flag, Instance, JsonList, Options, Text, setting
 from ceiba._random import RANDOM_STATE
 from ceiba.linear.nodes import COMBINE_NAMES
-from ceiba.models.hybrid_recipe import FUSIONS, SOURCES
+from ceiba.models.hybrid_settings import FUSIONS, SOURCES
+from ceiba.models.x_transformer import XTransformer
 from ceiba.models.xr_linear import XRLinear
+from ceiba.models.xr_transformer import XRTransformer
 
 
 @dataclass(frozen=True)
@@ -19,17 +21,26 @@ class HybridSourceSettings:
     base: Any = setting(
         None,
         Exactly(None),
-        Instance("an XRLinear or a list of them", XRLinear, list, tuple),
-        doc="The linear models among the sources; their parameters count, not a fitted state. None: three trees with "
-        'relevance_norm="l2".',
+        Instance(
+            "an XRLinear, an XRTransformer, an XTransformer or a list of them",
+            XRLinear,
+            XRTransformer,
+            XTransformer,
+            list,
+            tuple,
+        ),
+        doc="The models among the sources, not fitted yet; each is trained here with this model's `random_state` and "
+        '`n_jobs`. None, or no XRLinear among them: a linear model of three trees with relevance_norm="l2". A '
+        "Transformer model is tuned once, on nine tenths of the texts; the fusion learns from the tenth held out.",
     )
     sources: Any = setting(
         "auto",
         Options("auto"),
         JsonList(Options(*SOURCES)),
         doc='"linear", "neighbors"; with label texts also "linear-documents", "label-words", "label-stems"; with an '
-        'encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both "label-embeddings". "auto": '
-        "all that have what they need.",
+        'encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both "label-embeddings"; with a '
+        'Transformer model in `base` "transformer", "transformer-neighbors", "transformer-means", and with label texts '
+        '"transformer-label-embeddings". "auto": all that have what they need.',
     )
     encoder: str | None = setting(
         None,

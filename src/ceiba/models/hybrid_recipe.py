@@ -22,11 +22,38 @@ from ceiba.fusion.pair_features import PairFeatures
 from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.fusion.thresholds import Thresholds, tune_thresholds
 from ceiba.linear.solve import SolverSettings
+from ceiba.models.hybrid_settings import (
+    CLASS_MEANS,
+    EMBEDDED_NEIGHBORS,
+    GBDT,
+    LABEL_EMBEDDINGS,
+    LABEL_STEMS,
+    LABEL_WORDS,
+    LINEAR,
+    LINEAR_DOCUMENTS,
+    LINEAR_EMBEDDINGS,
+    NEIGHBORS,
+    OF_TRANSFORMERS,
+    SOURCES,
+    TRANSFORMER_LABELS,
+    HybridSettings,
+    LabelRows,
+)
+from ceiba.models.hybrid_transformers import (
+    TunedModel,
+    mean_label_embeddings,
+    parts_of,
+    rows_held_out,
+    sources_of_rows,
+    trained_sources,
+    tune_encoders,
+    with_embeddings,
+)
 from ceiba.models.linear_params import TreeSettings
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
 from ceiba.retrieval.dense_labels import DenseLabels
-from ceiba.retrieval.generator import CandidateGenerator, SearchContext
+from ceiba.retrieval.generator import CandidateGenerator
 from ceiba.retrieval.neighbor_votes import NeighborVotes
 from ceiba.retrieval.neighbors import SPARSE, Neighbors
 from ceiba.retrieval.queries import Queries
@@ -35,16 +62,6 @@ from ceiba.retrieval.sparse_index import SparseIndex
 from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
-LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
-NEIGHBORS, EMBEDDED_NEIGHBORS = "neighbors", "embedding-neighbors"
-LABEL_WORDS, LABEL_STEMS = "label-words", "label-stems"
-LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
-SOURCES = (
-    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
-    LABEL_EMBEDDINGS, CLASS_MEANS,
-)  # fmt: skip
-GBDT = "gbdt"
-FUSIONS = ("logistic", GBDT)
 _FEWEST_TO_BOOST = 1000  # right pairs
 _POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less
@@ -53,40 +70,6 @@ _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger cl
 _FEW, _MANY = 20_000, 200_000  # training texts
 _MOST_ROWS = 3000  # of a fold that the fusion learns from
 _FOLDS = 4
-
-
-@dataclass(frozen=True)
-class HybridSettings:
-    """How a hybrid model is trained; `HybridClassifier` documents the fields under the same names."""
-
-    linear: tuple[LinearSettings, ...]
-    sources: tuple[str, ...] | None
-    n_candidates: int
-    n_neighbors: int
-    fusion: str
-    seed: int
-    context: SearchContext
-
-
-@dataclass(frozen=True, eq=False)
-class LabelRows:
-    """The features of the labels' texts.
-
-    Attributes
-    ----------
-    features : FeatureMatrix of R rows
-        Embeddings too, where texts have them.
-    label : ndarray of shape (R,), int32, ascending
-        The label of each text.
-    texts : sequence of R str
-    stems : ndarray of shape (number of sparse features,), int32, or None
-        The number of each word's stem; None where features are no words.
-    """
-
-    features: FeatureMatrix
-    label: NDArray[np.int32]
-    texts: Sequence[str]
-    stems: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +86,15 @@ class HybridParts:
         The sources.
     n_pairs : int
         Pairs that the fusion learned from.
+    tuned : list of TunedModel
+        The Transformer models of the base.
     """
 
     generators: tuple[CandidateGenerator, ...]
     thresholds: Thresholds
     names: list[str]
     n_pairs: int
+    tuned: list[TunedModel]
 
 
 def train_hybrid(
@@ -123,7 +109,8 @@ def train_hybrid(
     """Train sources and the fusion of what they find.
 
     The fusion learns from texts that its sources were not trained on: sources are trained on folds first, then once
-    more on all texts.
+    more on all texts. With a Transformer model in the base there is one fold: its encoder is tuned once, and the fusion
+    learns from the texts held out of that.
 
     Parameters
     ----------
@@ -146,27 +133,77 @@ def train_hybrid(
         label_texts=label_rows is not None,
         stems=label_rows is not None and label_rows.stems is not None,
     )
+    tuned: list[TunedModel] = []
+    held_out = np.empty(0, np.intp)
+    if settings.transformers and texts is not None:
+        rows, held_out = rows_held_out(labels.n_rows, settings.seed)
+        tuned = tune_encoders(X, texts, labels, label_rows, rows, settings, progress)
+        X = with_embeddings(X, texts, tuned, settings.context.n_threads, progress)
+        if label_rows is not None:
+            of_texts = with_embeddings(
+                label_rows.features, label_rows.texts, tuned, settings.context.n_threads, progress
+            )
+            label_rows = replace(label_rows, features=of_texts)
     features, right, scored = [], [], []
-    folds = list(out_of_fold(labels.n_rows, settings.seed))
-    for number, (rest, held_out) in enumerate(folds, start=1):
-        report = stage(progress, f"fold {number}/{len(folds)}", len(held_out))
-        pairs = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings)
-        Q = Queries(X.rows(held_out), None if texts is None else [texts[row] for row in held_out])
+    for fold, pairs, held in _learning_sources(X, labels, label_rows, names, settings, tuned):
+        report = stage(progress, f"fold {fold}", len(held))
+        Q = Queries(X.rows(held), None if texts is None else [texts[row] for row in held])
         found = pairs.found(Q, settings.context)
         ptr, columns = pairs.union(found, Q.n_rows)
         features.append(pairs.features(Q, found, ptr, columns, settings.context))
-        Y = labels.by_row[held_out]
+        Y = labels.by_row[held]
         right.append(is_positive(Y, row_numbers(ptr), columns))
         scored.append((ptr, columns, Y))
         if report is not None:
-            report(len(held_out))
+            report(len(held))
     stage(progress, "fusion", sum(len(part) for part in right))
     fusion = _fit_fusion(np.concatenate(features), np.concatenate(right), settings)
     thresholds = _tune_thresholds(fusion, features, scored)
     stage(progress, "sources", len(names))
-    pairs = make_sources(X, labels, label_rows, names, settings)
+    pairs = make_sources(X, labels, label_rows, names, settings, tuned)
+    pairs = _with_rows(pairs, X.rows(held_out), labels.take(held_out), names, settings, tuned)
     generators = (*pairs.sources, FusedSearch(pairs, fusion))
-    return HybridParts(generators, thresholds, names, sum(len(part) for part in right))
+    return HybridParts(generators, thresholds, names, sum(len(part) for part in right), tuned)
+
+
+def _learning_sources(
+    X: FeatureMatrix,
+    labels: Labels,
+    label_rows: LabelRows | None,
+    names: Sequence[str],
+    settings: HybridSettings,
+    tuned: Sequence[TunedModel],
+) -> Iterator[tuple[str, PairFeatures, NDArray[np.intp]]]:
+    """Yield the number of a fold, sources, and rows that they were not trained on."""
+    if not tuned:
+        folds = list(out_of_fold(labels.n_rows, settings.seed))
+        for number, (rest, held_out) in enumerate(folds, start=1):
+            pairs = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings)
+            yield f"{number}/{len(folds)}", pairs, held_out
+        return
+    rest, held_out = rows_held_out(labels.n_rows, settings.seed)
+    trained = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings, tuned)
+    parts = parts_of(held_out, settings.seed)
+    for number, (others, tried) in enumerate(parts, start=1):
+        pairs = _with_rows(trained, X.rows(others), labels.take(others), names, settings, tuned)
+        yield f"{number}/{len(parts)}", pairs, tried[:_MOST_ROWS]
+
+
+def _with_rows(
+    pairs: PairFeatures,
+    X: FeatureMatrix,
+    labels: Labels,
+    names: Sequence[str],
+    settings: HybridSettings,
+    tuned: Sequence[TunedModel],
+) -> PairFeatures:
+    """Return the sources with those of tuned encoders that are made of rows held out."""
+    sources, measures = list(pairs.sources), list(pairs.measures)
+    for each in tuned:
+        more, measured = sources_of_rows(each, X, labels, names, settings)
+        sources += more
+        measures += measured
+    return replace(pairs, sources=sources, measures=measures)
 
 
 def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: bool, stems: bool) -> list[str]:
@@ -186,6 +223,9 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
         LABEL_STEMS: not stems and "label_texts, and a vectorizer of words",
         LABEL_EMBEDDINGS: not (embeddings and label_texts) and "an encoder and label_texts",
     }
+    lacks |= dict.fromkeys(OF_TRANSFORMERS, not settings.transformers and "a Transformer model in base")
+    if settings.transformers and not label_texts:
+        lacks[TRANSFORMER_LABELS] = "label_texts"
     if settings.sources is None:
         return [name for name in SOURCES if not lacks.get(name)]
     if not settings.sources:
@@ -193,6 +233,8 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     for name in settings.sources:
         if lacks.get(name):
             raise InputError(f"sources: {name!r} needs {lacks[name]}.")
+    if settings.transformers and not set(OF_TRANSFORMERS).intersection(settings.sources):
+        raise InputError("base holds a Transformer model, but sources names none of its sources.")
     return [name for name in SOURCES if name in settings.sources]
 
 
@@ -213,7 +255,12 @@ def out_of_fold(n: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[n
 
 
 def make_sources(
-    X: FeatureMatrix, labels: Labels, label_rows: LabelRows | None, names: Sequence[str], settings: HybridSettings
+    X: FeatureMatrix,
+    labels: Labels,
+    label_rows: LabelRows | None,
+    names: Sequence[str],
+    settings: HybridSettings,
+    tuned: Sequence[TunedModel] = (),
 ) -> PairFeatures:
     """Train sources, and return the features of pairs that they give."""
     Y, counts = labels.by_row, labels.counts
@@ -253,9 +300,13 @@ def make_sources(
         sources.append(DenseLabels(means, name=CLASS_MEANS))
         measures.append(ScoreMeasure(sources[-1]))
     if LABEL_EMBEDDINGS in names and label_rows is not None:
-        embeddings = _mean_label_embeddings(label_rows, len(counts))
+        embeddings = mean_label_embeddings(label_rows, len(counts))
         sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS))
         measures.append(ScoreMeasure(sources[-1]))
+    for each in tuned:
+        more, measured = trained_sources(each, X, labels, label_rows, names)
+        sources += more
+        measures += measured
     known, names_of = [np.log1p(counts).astype(np.float32)], ["log frequency"]
     if label_rows is not None:
         known.append(_n_words(label_rows, len(counts)))
@@ -273,8 +324,11 @@ def _train_trees(
     documents: LabelRows | None = None,
 ) -> list[CandidateGenerator]:
     """Train a tree search of the known labels for each base; with `documents` label texts are training texts too."""
+    several = len(X.blocks) > 1
     if sparse_only:
         X = X.sparse_part()
+    elif several:
+        X = X.sparse_part().with_block(EMBEDDING, X.block(EMBEDDING))
     Y = labels.by_row
     if documents is not None:
         X = stacked(X, documents.features.sparse_part())
@@ -291,7 +345,8 @@ def _train_trees(
         trees = train_linear(X, positives, own)
         source_name = name if len(settings.linear) == 1 else f"{name}-{number}"
         inner = TreeSearch(trees, len(known), name=source_name)
-        found.append(Restricted(inner, known, X.n_features, sparse_only=sparse_only))
+        block = EMBEDDING if several and not sparse_only else None
+        found.append(Restricted(inner, known, X.n_features, sparse_only=sparse_only, block=block))
     return found
 
 
@@ -311,16 +366,6 @@ def _n_words(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
     shortest = np.full(n_labels, np.inf, np.float32)
     np.minimum.at(shortest, label_rows.label, sizes)
     return np.where(np.isinf(shortest), 0, shortest).astype(np.float32)
-
-
-def _mean_label_embeddings(label_rows: LabelRows, n_labels: int) -> NDArray[np.float32]:
-    """Return the mean embedding of each label's texts, of length 1; 0 where it has none."""
-    embeddings = label_rows.features.block(EMBEDDING)
-    if len(label_rows.label) == n_labels and (label_rows.label == np.arange(n_labels)).all():
-        return np.ascontiguousarray(embeddings)
-    ones = np.ones(len(label_rows.label), np.float32)
-    own = sp.csr_array((ones, (label_rows.label, np.arange(len(ones)))), shape=(n_labels, len(ones)))
-    return normalize(np.asarray(own @ embeddings, np.float32))
 
 
 def _fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:

@@ -19,12 +19,14 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.sealed import OBJECT, Fields
 from ceiba.io.tensors import write_tensors
 from ceiba.io.values import Arrays, NotWritable, array_named, decode, decoders, encode
+from ceiba.models.x_transformer import XTransformer
 from ceiba.models.xr_linear import XRLinear
+from ceiba.models.xr_transformer import XRTransformer
 from ceiba.tree.label_tree import LabelTree
 
 _FILE = "params.safetensors"
 _FITTED = {"fitted": "vectorizer"}  # a template whose parameters are those of the fitted vectorizer
-_ESTIMATORS: dict[str, Any] = {"XRLinear": XRLinear, "TfidfVectorizer": TfidfVectorizer}
+_ESTIMATORS: dict[str, Any] = {each.__name__: each for each in (XRLinear, XRTransformer, XTransformer, TfidfVectorizer)}
 
 
 def write_params(estimator: Any, folder: Path) -> dict[str, Any]:
@@ -109,6 +111,8 @@ def _(value: LabelTree, name: str, arrays: Arrays) -> Any:
 
 
 @encode.register(XRLinear)
+@encode.register(XRTransformer)
+@encode.register(XTransformer)
 @encode.register(TfidfVectorizer)
 def _(value: Any, name: str, arrays: Arrays) -> Any:
     kind = type(value).__name__

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -26,6 +27,7 @@ from ceiba.retrieval.queries import Queries
 
 _NAMES_FILE = "feature_names.json"
 _SIZE = Interval(int, 1, 2**31 - 1)
+_NO_DIMS: Mapping[str, int] = MappingProxyType({})
 
 
 class QueryMaker(Component, Protocol):
@@ -36,7 +38,9 @@ class QueryMaker(Component, Protocol):
     n_features : int
         Features of a query, dense ones included.
     dim : int
-        The embedding's among them; 0 where there is none.
+        Those of embeddings among them; 0 where there are none.
+    dims : mapping of str to int
+        The width of each block of embeddings, in their order.
     reads_texts : bool
         Whether callers give texts.
     vectorizer : transformer or None
@@ -50,6 +54,9 @@ class QueryMaker(Component, Protocol):
 
     @property
     def dim(self) -> int: ...
+
+    @property
+    def dims(self) -> Mapping[str, int]: ...
 
     @property
     def reads_texts(self) -> bool: ...
@@ -79,6 +86,7 @@ class FeatureQueries:
 
     kind: ClassVar[str]
     dim = 0
+    dims = _NO_DIMS
     reads_texts = False
     vectorizer = None
 
@@ -124,6 +132,7 @@ class VectorizerQueries:
 
     kind: ClassVar[str]
     dim = 0
+    dims = _NO_DIMS
     reads_texts = True
     feature_names = None
 

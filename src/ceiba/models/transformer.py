@@ -37,6 +37,7 @@ from ceiba.retrieval.score_fusion import ScoreFusion
 class TransformerClassifier(TransformerParameters):
     """Base of the Transformer models; not to be used by itself. A subclass has a recipe."""
 
+    tunes_encoder = True
     _recipe: ClassVar[Recipe]
     ranker_: XRLinear
 

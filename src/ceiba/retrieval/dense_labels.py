@@ -73,7 +73,7 @@ class DenseLabels(CandidateGenerator):
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> DenseLabels:
         """Read what `save` wrote."""
         name = fields.get("name", STRING)
-        shape = len(context.part("labels", fields)), context.part("queries", fields).dim
+        shape = len(context.part("labels", fields)), context.part("queries", fields).dims.get(EMBEDDING, 0)
         return cls(read_dense(files, f"{name}.safetensors", shape), name=name)
 
 

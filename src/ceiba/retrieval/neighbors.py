@@ -118,7 +118,7 @@ class Neighbors(CandidateGenerator):
             if (instances.n_features, instances.n_rows) != (n_sparse_of(context, fields), votes.n_rows):
                 raise ModelFormatError(f"{path} is an index of other rows or features than the model's.")
         elif block == EMBEDDING:
-            instances = read_dense(files, file, (votes.n_rows, context.part("queries", fields).dim))
+            instances = read_dense(files, file, (votes.n_rows, context.part("queries", fields).dims.get(EMBEDDING, 0)))
         else:
             raise ModelFormatError(f"{fields.path}: there are no features {block!r}.")
         power, n = fields.get("power", Interval(float, 0, None)), fields.get("n_neighbors", Interval(int, 1, None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,10 +12,10 @@ from numpy.typing import NDArray
 from ceiba._params import Flag, Interval
 from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import ModelFormatError
-from ceiba.features.matrix import all_sparse
+from ceiba.features.matrix import EMBEDDING, all_sparse
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component, load_component, save_component
-from ceiba.io.sealed import OBJECT, Fields
+from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -22,6 +24,7 @@ from ceiba.retrieval.ranked import Ranked
 class _Width(NamedTuple):
     n_features: int
     dim: int
+    dims: Mapping[str, int]
 
 
 @component("restricted", "generator")
@@ -37,15 +40,26 @@ class Restricted(CandidateGenerator):
         The number of features that the inner generator takes.
     sparse_only : bool, default=False
         Whether it takes the sparse features only.
+    block : str or None, default=None
+        The only block of dense features that it takes, under the name "embedding". None: all, as they are.
+    parts : sequence of CandidateGenerator, default=()
+        The generators that the inner one is made of, which are saved with it.
     """
 
     kind: ClassVar[str]
 
     def __init__(
-        self, inner: CandidateGenerator, labels: NDArray[np.int32], n_features: int, *, sparse_only: bool = False
+        self,
+        inner: CandidateGenerator,
+        labels: NDArray[np.int32],
+        n_features: int,
+        *,
+        sparse_only: bool = False,
+        block: str | None = None,
+        parts: Sequence[CandidateGenerator] = (),
     ):
         self.name, self._inner, self._labels = inner.name, inner, labels
-        self._n_features, self._sparse_only = n_features, sparse_only
+        self._n_features, self._sparse_only, self._block, self._parts = n_features, sparse_only, block, tuple(parts)
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n best labels of each row, with n None all that the inner generator finds."""
@@ -74,8 +88,9 @@ class Restricted(CandidateGenerator):
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the inner generator and its labels."""
         writer.tensors(f"{self.name}-labels.safetensors", {"labels": self._labels})
-        own = {"n_features": self._n_features, "sparse_only": self._sparse_only}
-        return {"name": self.name, "inner": save_component(self._inner, writer), **own}
+        own = {"n_features": self._n_features, "sparse_only": self._sparse_only, "block": self._block}
+        parts = [save_component(part, writer) for part in self._parts]
+        return {"name": self.name, "parts": parts, "inner": save_component(self._inner, writer), **own}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Restricted:
@@ -95,10 +110,25 @@ class Restricted(CandidateGenerator):
             raise ModelFormatError(f"{files.path(file)} does not hold labels of the model.")
         width = context.part("queries", fields)
         n_features = fields.get("n_features", Interval(int, 1, width.n_features))
-        parts = {**context.parts, "labels": range(len(labels)), "queries": _Width(n_features, width.dim)}
-        inner_context = LoadContext(context.trusted, context.device, context.precision, context.owner, parts)
+        block, dims = fields.values.get("block"), width.dims
+        if block is not None:
+            if not STRING.accepts(block) or block not in dims:
+                raise ModelFormatError(f"{fields.path}: the model has no embeddings {block!r}, which {name!r} needs.")
+            dims = {EMBEDDING: dims[block]}
+        parts = {**context.parts, "labels": range(len(labels)), "queries": _Width(n_features, sum(dims.values()), dims)}
+        inner_context = replace(context, parts=parts)
+        own = []
+        for values in fields.get("parts", LIST) if "parts" in fields.values else ():
+            if not OBJECT.accepts(values):
+                raise ModelFormatError(f"{fields.path}: an entry of 'parts' is not an object.")
+            own.append(load_component("generator", files, Fields(values, fields.path), inner_context))
+            parts[own[-1].name] = own[-1]
         inner = load_component("generator", files, Fields(fields.get("inner", OBJECT), fields.path), inner_context)
-        return cls(inner, labels, n_features, sparse_only=bool(fields.get("sparse_only", Flag())))
+        sparse_only = bool(fields.get("sparse_only", Flag()))
+        return cls(inner, labels, n_features, sparse_only=sparse_only, block=block, parts=own)
 
     def _seen(self, Q: Queries) -> Queries:
+        if self._block is not None:
+            embeddings = Q.features.block(self._block)
+            return Queries(Q.features.sparse_part().with_block(EMBEDDING, embeddings), Q.texts)
         return Queries(all_sparse(Q.features).sparse_part(), Q.texts) if self._sparse_only else Q

@@ -1,0 +1,63 @@
+"""How a hybrid model is trained, and the names of its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ceiba.features.matrix import FeatureMatrix
+from ceiba.models.linear_recipe import LinearSettings
+from ceiba.retrieval.generator import SearchContext
+
+LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
+NEIGHBORS, EMBEDDED_NEIGHBORS = "neighbors", "embedding-neighbors"
+LABEL_WORDS, LABEL_STEMS = "label-words", "label-stems"
+LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
+TRANSFORMER, TRANSFORMER_LABELS = "transformer", "transformer-label-embeddings"
+TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS = "transformer-neighbors", "transformer-means"
+OF_TRANSFORMERS = (TRANSFORMER, TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS, TRANSFORMER_LABELS)
+SOURCES = (
+    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
+    LABEL_EMBEDDINGS, CLASS_MEANS, *OF_TRANSFORMERS,
+)  # fmt: skip
+GBDT = "gbdt"
+FUSIONS = ("logistic", GBDT)
+
+
+@dataclass(frozen=True)
+class HybridSettings:
+    """How a hybrid model is trained; `HybridClassifier` documents the fields under the same names."""
+
+    linear: tuple[LinearSettings, ...]
+    transformers: tuple[Any, ...]
+    sources: tuple[str, ...] | None
+    n_candidates: int
+    n_neighbors: int
+    fusion: str
+    seed: int
+    context: SearchContext
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRows:
+    """The features of the labels' texts.
+
+    Attributes
+    ----------
+    features : FeatureMatrix of R rows
+        Embeddings too, where texts have them.
+    label : ndarray of shape (R,), int32, ascending
+        The label of each text.
+    texts : sequence of R str
+    stems : ndarray of shape (number of sparse features,), int32, or None
+        The number of each word's stem; None where features are no words.
+    """
+
+    features: FeatureMatrix
+    label: NDArray[np.int32]
+    texts: Sequence[str]
+    stems: NDArray[np.int32] | None = None
