@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -99,3 +100,37 @@ def test_a_model_without_trees_of_all_labels_says_so(run, data):
     run("train", data / "train.jsonl", "--model-dir", data / "model", "--set", "fusion=logistic")
     for option in ("--tree", "--most-overlapped"):
         assert option in run("inspect", data / "model", option).error()
+
+
+def test_a_tuned_encoder_as_a_source(run, data, tiny_encoder):
+    folder = data / "model"
+    given = ["--base", "xr-transformer", "--encoder", tiny_encoder, "--set", "fusion=logistic", "--threads", "1"]
+    given += ["--set", "base__steps=2", "--set", "base__max_length=16", "--set", "base__matcher_leaf_size=3"]
+    report = json.loads(run("train", data / "train.jsonl", "--model-dir", folder, *given, "--json").out)
+    assert report["model"] == "HybridClassifier"
+    assert "transformer" in report["sources"]
+    shown = json.loads(run("inspect", folder, "--json").out)
+    assert "transformer-means" in shown["sources"]
+    assert load(folder).base.steps == 2
+    assert json.loads(run("evaluate", folder, data / "train.jsonl", "--json").out)["P@1"] > 80
+    (data / "asked.txt").write_text("a fast car\n")
+    assert len(json.loads(run("predict", folder, data / "asked.txt", "-k", "1").out)["labels"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["--base", "hybrid"], "--base.*xr-linear"),
+        (["--base", "tree"], "no model 'tree'"),
+        (["--base", "xr-linear", "--model", "xr-linear"], "--base is for a hybrid model"),
+        (["--base", "xr-linear", "--set", "base__D=1"], "XRLinear has no parameter 'D'"),
+        (["--set", "base__C=1"], "--set base__C.*--base"),
+        (["--base", "xr-linear", "--set", "base=none"], "base"),
+        (["--base", "xr-linear", "--encoder", "folder"], "frozen:"),
+    ],
+)
+def test_what_a_base_cannot_be(run, data, given, words):
+    done = run("train", data / "train.jsonl", "--model-dir", data / "model", *given)
+    assert done.code == 2
+    assert re.search(words, " ".join(done.err.split()))
+    assert not (data / "model").exists()

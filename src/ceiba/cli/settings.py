@@ -15,6 +15,7 @@ MODELS = {
     "xr-transformer": "XRTransformer",
     "x-transformer": "XTransformer",
 }
+_OF_BASE = "base__"
 _SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
 
 
@@ -35,8 +36,9 @@ def build(
     threads: int | None = None,
     encoder: str | None = None,
     preset: str | None = None,
+    base: str | None = None,
 ) -> Any:
-    """Return an estimator with the parameters of ``--set``, ``--seed``, ``--threads``, ``--encoder`` and ``--preset``.
+    """Return an estimator with the parameters of ``--set``, ``--seed``, ``--encoder`` and the like.
 
     Parameters
     ----------
@@ -48,6 +50,9 @@ def build(
         "true", "false", or a JSON list.
     seed, threads, encoder, preset : int, int, str, str or None, default=None
         ``random_state``, ``n_jobs``, ``encoder`` for short, and the preset to begin with. What is set counts more.
+    base : str, default=None
+        A model that is one of the sources of a hybrid one. Settings that begin with ``base__`` are its own. It gets an
+        encoder that is to be tuned.
 
     Raises
     ------
@@ -59,6 +64,9 @@ def build(
     from ceiba._settings import constraints_of
 
     kind = model_class(name)
+    source = None
+    if base is not None:
+        source, settings, encoder = _source(name, base, settings, encoder)
     shortcuts = {"random_state": seed, "n_jobs": threads, "encoder": encoder}
     if encoder is not None and "encoder" not in constraints_of(kind):
         raise InputError(f"--encoder is for the models that read texts by one, not for {name}.")
@@ -71,6 +79,8 @@ def build(
         if not sign or not key:
             raise InputError(f"--set takes name=value, such as --set C=2. Got {setting!r}.")
         part, inner, rest = key.partition("__")
+        if inner and part == "base" and "base" in constraints_of(kind) and source is None:
+            raise InputError(f"--set {key} is for the model of --base, which is not given.")
         if not inner and "." in key:
             raise InputError(f"there is no parameter {key!r}; nested ones are written vectorizer__word_ngrams=[1,2].")
         if key == "preset":
@@ -93,7 +103,28 @@ def build(
                 f"Its parameters are: {', '.join(sorted(constraints))}."
             )
         params[key] = parse(short, text, constraints, owner.__name__)
+    if source is not None:
+        params["base"] = [estimator.base, source] if estimator.base is not None and source.tunes_encoder else source
     return estimator.set_params(**params)
+
+
+def _source(name: str, base: str, settings: Sequence[str], encoder: str | None) -> tuple[Any, list[str], str | None]:
+    """Return the model of ``--base``, and the settings and the encoder that are left for the hybrid one."""
+    from ceiba._settings import constraints_of
+    from ceiba.encoders import FROZEN
+
+    kind = model_class(name)
+    if "base" not in constraints_of(kind):
+        raise InputError(f"--base is for a hybrid model, not for {name}.")
+    if base == name:
+        raise InputError(f"--base: a hybrid model takes {', '.join(each for each in MODELS if each != name)}.")
+    own = [each.removeprefix(_OF_BASE) for each in settings if each.startswith(_OF_BASE)]
+    others = [each for each in settings if not each.startswith(_OF_BASE)]
+    if any(each.partition("=")[0].strip() == "base" for each in others):
+        raise InputError("--set gives 'base' more than once (--base sets it too).")
+    tuned = encoder is not None and not encoder.startswith(FROZEN) and model_class(base).tunes_encoder
+    source = build(base, own, encoder=encoder if tuned else None)
+    return source, others, None if tuned else encoder
 
 
 def _owner_hint(name: str) -> str:

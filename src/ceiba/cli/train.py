@@ -30,6 +30,13 @@ def train(
             help='Encoder: a folder or a name on the hub; "frozen:" before it takes it as it is.',
         ),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="A model among the sources of a hybrid one, such as xr-transformer, which tunes --encoder; "
+            "--set base__NAME=VALUE sets its parameters."
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="Settings measured together: fast, balanced or accurate; --set counts more.")
     ] = None,
@@ -68,14 +75,14 @@ def train(
     --label-texts, the labels' words, ranked by one probability. --model xr-linear trains the trees alone, several
     times faster. Parameters are set with --set, such as --set n_candidates=100; those of the TF-IDF with the prefix
     vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params
-    xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --model
-    xr-transformer --encoder FOLDER to fine-tune it.
+    xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --base
+    xr-transformer --encoder FOLDER to fine-tune it. --model xr-transformer trains the Transformer model alone.
     """
     from ceiba.cli import folders, output
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
 
-    estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset)
+    estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset, base=base)
     if include_training_texts:
         keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)

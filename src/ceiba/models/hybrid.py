@@ -276,7 +276,10 @@ class HybridClassifier(Presets, PartitionedClassifier):
         if texts is None:
             raise InputError("encoder needs X to be texts.")
         if not self.encoder.startswith(FROZEN):
-            raise InputError(f'encoder={self.encoder!r}: an encoder is used as it is here; write "{FROZEN}" before it.')
+            raise InputError(
+                f'encoder={self.encoder!r}: an encoder is used as it is here; write "{FROZEN}" before it. To have one '
+                "fine-tuned, give it to an XRTransformer or XTransformer in base."
+            )
 
     def _features(
         self, X: Any, columns: NDArray | None, texts: bool, progress: Progress | None
