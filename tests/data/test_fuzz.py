@@ -66,8 +66,13 @@ SEEDS = {
     "X.npz": npz(),
     "X.trn.txt": "one\ntwo é\n\n".encode(),
     "noname": XMC,
+    "annif.tsv": "one é\t<urn:a> <urn:b>\ntwo\t<urn:a>\n".encode(),
+    "fasttext.train": "__label__a __label__é one two\n".encode(),
+    "libmultilabel.tsv": b"1\ta b\tone\n2\tc\ttwo\n",
+    "pecos.txt": b"1,2\tone\n0::.5\ttwo\n",
 }
 FORMATS = [None, "jsonl", "csv", "tsv", "parquet", "xmc", "xmc-matrix", "svmlight", "npz", "text"]
+FORMATS += ["annif", "fasttext", "pecos-text", "libmultilabel"]
 
 
 def survives(path, **options):

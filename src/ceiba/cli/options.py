@@ -32,7 +32,14 @@ TextColumn = Annotated[
 ]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="found by its name")]
 LabelSeparator = Annotated[str | None, typer.Option(help="What stands between the labels of a cell.", show_default=";")]
-Format = Annotated[str | None, typer.Option(help="Format of the file.", show_default="told by its name and content")]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="Format of the file: jsonl, csv, tsv, parquet, xmc, xmc-matrix, svmlight, npz, text, annif, fasttext, "
+        "pecos-text or libmultilabel.",
+        show_default="told by its name and content",
+    ),
+]
 ZeroBased = Annotated[
     bool | None,
     typer.Option(help="Whether the features of an SVMlight file count from 0.", show_default="told by the file"),

@@ -16,15 +16,17 @@ from ceiba.data import layouts, sparse_npz, sparse_text
 from ceiba.data.columns import TableTexts
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.dataset import Dataset, TextColumn
+from ceiba.data.document_folder import DocumentFolder, find_documents
 from ceiba.data.files import Progress, blocks, fail, given_path, head, opening, plain_name, suffix
 from ceiba.data.labels import check_classes
-from ceiba.data.records import is_xmc, read_table, read_xmc_table
+from ceiba.data.line_formats import LINE_FORMATS, LabelledLines, detect_lines
+from ceiba.data.records import is_xmc, read_numbered_table, read_table, read_xmc_table
 from ceiba.data.sources import STANDARD_INPUT, open_source
 from ceiba.data.tables import Csv, JsonLines, Parquet, Table, TextLines
 from ceiba.errors import InputError
 
 _TABLES = ("jsonl", "csv", "tsv", "parquet")
-FORMATS = (*_TABLES, "xmc", "xmc-matrix", "svmlight", "npz", "text")
+FORMATS = (*_TABLES, "xmc", "xmc-matrix", "svmlight", "npz", "text", *LINE_FORMATS)
 _BY_SUFFIX = {
     **dict.fromkeys((".jsonl", ".json", ".ndjson"), "jsonl"),
     **{".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet", ".npz": "npz"},
@@ -47,9 +49,9 @@ _ONLY_FOR = {
     "text_column": _TABLES,
     "label_column": _TABLES,
     "label_separator": _TABLES,
-    "label_names": ("jsonl", "xmc", "xmc-matrix", "npz", "text"),
+    "label_names": ("jsonl", "xmc", "xmc-matrix", "npz", "text", "pecos-text"),
     "n_features": ("svmlight",),
-    "n_labels": ("jsonl",),
+    "n_labels": ("jsonl", "pecos-text"),
     "zero_based": ("svmlight",),
 }
 
@@ -84,6 +86,13 @@ def read(
     - ``.npz`` of scipy.sparse: ``X_trn.npz`` + ``Y_trn.npz`` or ``X.trn.npz`` + ``Y.trn.npz``, the latter
       beside it or a folder above.
     - Plain text, one per line, with the labels of a ``Y.trn.npz`` if it is called ``X.trn.txt``.
+    - Annif's corpora, "annif": lines of a text, a tab and ``<URI>``s, or a folder of texts ``NAME.txt`` beside their
+      labels, ``NAME.tsv`` or ``NAME.key``.
+    - fastText's lines, "fasttext": words that begin with ``__label__`` are labels.
+    - PECOS's text2text, "pecos-text": numbers of labels, a tab and a text. It is told by an ``output-items.txt`` beside
+      the file; elsewhere give the format.
+    - LibMultiLabel's lines, "libmultilabel": an index, labels and a text, or labels and a text, with tabs between them.
+      It is told in a .tsv whose first column is numbers; elsewhere give the format.
 
     Rows without labels, empty texts and labels named twice in a row are legal.
 
@@ -94,8 +103,9 @@ def read(
         per line unless ``format``, ``text_column`` or ``labels=True`` says otherwise. A pipe (a FIFO,
         /dev/stdin, a shell's ``<(...)``) is copied to a temporary file, and so is the file in a zip archive of
         one.
-    format : {"jsonl", "csv", "tsv", "parquet", "xmc", "xmc-matrix", "svmlight", "npz", "text"}, default None
-        The format, where the file should not decide.
+    format : str, default None
+        The format, where the file should not decide: "jsonl", "csv", "tsv", "parquet", "xmc", "xmc-matrix", "svmlight",
+        "npz", "text", "annif", "fasttext", "pecos-text" or "libmultilabel".
     split : {"train", "test"}, default "train"
         Which of the files to read when ``path`` is a folder.
     labels : bool, default None
@@ -168,14 +178,15 @@ def read(
     with opening(path):
         is_folder = path.is_dir()
     if is_folder:
+        documents = find_documents(path, split, asked=format == "annif") if format in (None, "annif") else None
+        if documents is not None:
+            return _read_documents(documents, {**given, "label_names": label_names}, progress)
         path = layouts.data_file(path, split)
     source = open_source(path, format)
     with source.naming():
         format = format or detect(source.path, source.name)
         given["label_names"] = label_names
-        for name, formats in _ONLY_FOR.items():
-            if given[name] is not None and format not in formats:
-                raise InputError(f"{path} is read as {format}, but {name} is only for: {', '.join(formats)}.")
+        _check_options(path, format, given)
         data = _read_file(source.path, format, given, progress)
         if label_names is not None:
             _name_labels(data, label_names)
@@ -183,6 +194,35 @@ def read(
     if data.texts is not None:
         data.texts.keep = source
     return data
+
+
+def _check_options(path: Path, format: str, given: dict[str, Any]) -> None:
+    for name, formats in _ONLY_FOR.items():
+        if given[name] is not None and format not in formats:
+            raise InputError(f"{path} is read as {format}, but {name} is only for: {', '.join(formats)}.")
+
+
+def _read_documents(folder: Path, given: dict[str, Any], progress: Progress | None) -> Dataset:
+    """Read a full-text corpus of Annif."""
+    _check_options(folder, "annif", given)
+    documents = DocumentFolder(folder)
+    if given["labels"] and "labels" not in documents.columns():
+        fail(folder, None, "holds texts without labels; the labels of NAME.txt are in NAME.tsv or NAME.key beside it.")
+    return _read_lines(documents, "annif", given["labels"], progress)
+
+
+def _read_lines(table: Table, format: str, labels: bool | None, progress: Progress | None) -> Dataset:
+    """Read a table of the columns "text" and "labels"."""
+    return read_table(
+        table,
+        format,
+        table.columns(),
+        labels=labels,
+        text_column="text",
+        label_column=None,
+        label_separator=None,
+        progress=progress,
+    )
 
 
 def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progress | None) -> Dataset:
@@ -198,6 +238,13 @@ def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progres
             if given[name] is not None:
                 raise InputError(f"{name} is for files that number their labels; those of {path} have names.")
         return read_table(table, format, columns, labels=labels, progress=progress, **named)
+    if format == "pecos-text":
+        lines, columns = LabelledLines(path, format), ["labels", "relevance"]
+        return read_numbered_table(
+            lines, format, ["text"], columns, labels=labels, n_labels=n_labels, progress=progress
+        )
+    if format in LINE_FORMATS:
+        return _read_lines(LabelledLines(path, format), format, labels, progress)
     if format == "svmlight":
         X, Y, names = sparse_text.read_svmlight(path, given["n_features"], given["zero_based"], progress)
         labelled: dict[str, Any] = {} if labels is False else {"Y": Y, "label_names": names}
@@ -216,7 +263,14 @@ def detect(path: Path, name: Path | None = None) -> str:
     if start.startswith(b"PK\x03\x04"):
         return "npz"
     ending = suffix(name or path)
-    if (known := _BY_SUFFIX.get(ending)) is not None:
+    known = _BY_SUFFIX.get(ending)
+    if known is None or known == "tsv":
+        named = name or path
+        beside = known is None and layouts.label_file(named) is not None
+        numbered = layouts.label_texts(named) is not None
+        found = None if beside else detect_lines(path, named, numbered=numbered)
+        known = found or known
+    if known is not None:
         return known
     lines = next((block for _, block in blocks(path)), b"").split(b"\n", 2)
     if not any(lines):

@@ -76,14 +76,35 @@ def read_xmc_table(
     n_labels: int | None,
     progress: Progress | None,
 ) -> Dataset:
-    """Read the XMC repository's raw text: title and content are the text, target_ind numbers the labels.
+    """Read the XMC repository's raw text: title and content are the text, target_ind numbers the labels."""
+    text = [name for name in _XMC_TEXT if name in columns]
+    numbers = [_XMC_LABELS, *([_XMC_RELEVANCE] if _XMC_RELEVANCE in columns else [])]
+    return read_numbered_table(table, format, text, numbers, labels=labels, n_labels=n_labels, progress=progress)
 
-    The label texts are in ``lbl.json.gz`` beside it; without that file L is ``n_labels``, or one more than
-    the highest label.
+
+def read_numbered_table(
+    table: Table,
+    format: str,
+    text: list[str],
+    numbers: list[str],
+    *,
+    labels: bool | None,
+    n_labels: int | None,
+    progress: Progress | None,
+) -> Dataset:
+    """Read a table whose labels are numbers, with their texts in a file beside it.
+
+    Parameters
+    ----------
+    text : list of str
+        Columns of the text.
+    numbers : list of str
+        The column of the labels' numbers and, if there is one, that of their relevance.
+    n_labels : int or None
+        L where there are no label texts beside the table; None: one more than the highest label.
     """
     path = table.path
-    text = [name for name in _XMC_TEXT if name in columns]
-    wanted = [*text, _XMC_LABELS, *([_XMC_RELEVANCE] if _XMC_RELEVANCE in columns else [])]
+    wanted = [*text, *numbers]
     label_texts = layouts.label_texts(path)
     if labels is False:
         wanted, label_texts = text, None
@@ -97,7 +118,7 @@ def read_xmc_table(
     n = 0
     for rows in table.batches(wanted, progress):
         if labels is not False:
-            _add_ids(table, rows, len(text), ids, MAX_INDEX if n_labels is None else n_labels)
+            _add_ids(table, rows, len(text), numbers, ids, MAX_INDEX if n_labels is None else n_labels)
         n += len(texts_of(path, rows, text, optional=True))
     if not n:
         fail(path, None, "holds no rows.")
@@ -108,18 +129,18 @@ def read_xmc_table(
     return Dataset(path, format, n, texts=texts, Y=Y, label_texts=label_texts)
 
 
-def _add_ids(table: Table, rows: Rows, at: int, ids: CsrBuilder, n_labels: int) -> None:
-    cells = rows.values[at]
+def _add_ids(table: Table, rows: Rows, at: int, numbers: list[str], ids: CsrBuilder, n_labels: int) -> None:
+    cells, label = rows.values[at], numbers[0]
     relevance = rows.values[at + 1] if len(rows.values) > at + 1 else [None] * len(cells)
     for i, (cell, values) in enumerate(zip(cells, relevance, strict=True)):
         if type(cell) is not list or not set(map(type, cell)) <= {int}:
-            reason = f"{_XMC_LABELS!r} must be a list of label numbers, not {describe(cell)}."
+            reason = f"{label!r} must be a list of label numbers, not {describe(cell)}."
             fail(table.path, rows.where(i), reason)
         if cell and (min(cell) < 0 or max(cell) >= n_labels):
-            reason = f"{_XMC_LABELS!r} has a label outside 0 to {n_labels - 1}: {describe(cell)}."
+            reason = f"{label!r} has a label outside 0 to {n_labels - 1}: {describe(cell)}."
             fail(table.path, rows.where(i), reason)
         if values is not None and not _are_numbers(values, len(cell)):
-            reason = f"{_XMC_RELEVANCE!r} must be a list of {len(cell)} numbers, not {describe(values)}."
+            reason = f"{numbers[1]!r} must be a list of {len(cell)} numbers, not {describe(values)}."
             fail(table.path, rows.where(i), reason)
     counts = np.fromiter(map(len, cells), np.int64, len(cells))
     flat = np.fromiter(chain.from_iterable(cells), np.int32, int(counts.sum()))

@@ -34,7 +34,7 @@ class Rows:
     """A block of rows: the values by column, and where each row stands in the file."""
 
     values: list[list[Any]]
-    numbers: Sequence[int]
+    numbers: Sequence[int] | Sequence[str]
     unit: str
 
     def where(self, i: int) -> str:
