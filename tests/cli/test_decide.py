@@ -1,4 +1,4 @@
-"""`ceiba calibrate` and `ceiba tune-thresholds`: a saved model learns what its scores mean."""
+"""`ceiba calibrate`, `ceiba tune-thresholds` and `ceiba set-filters`: what a saved model is told."""
 
 from __future__ import annotations
 
@@ -68,3 +68,31 @@ def test_bad_input_is_one_clear_error(run, corpus, own, write_jsonl, tmp_path):
     for command in ("calibrate", "tune-thresholds"):
         assert "right label" in run(command, own, path).error()
     assert not load(own).gives_probabilities
+
+
+def test_filters_are_kept_with_a_model(run, corpus, own, tmp_path):
+    (tmp_path / "denied.txt").write_text("violin\nharbour\n")
+    (tmp_path / "allowed.txt").write_text("violin\nbakery\nfalcon\n")
+    report = run("set-filters", own, "--denied", tmp_path / "denied.txt", "--json").json
+    assert report == {"model_dir": str(own), "labels": 50, "denied": 2}
+    answers = run("predict", own, corpus / "test.jsonl").lines
+    assert not {"violin", "harbour"} & {label for answer in answers for label in answer["labels"]}
+    assert run("inspect", own, "--json").json["denied_labels"] == 2
+    other = tmp_path / "other"
+    both = ["--denied", tmp_path / "denied.txt", "--allowed", tmp_path / "allowed.txt", "--output-dir", other]
+    assert "allowed" in run("set-filters", own, *both).out
+    answers = run("predict", other, corpus / "test.jsonl").lines
+    assert {label for answer in answers for label in answer["labels"]} == {"bakery", "falcon"}
+    assert load(own).allowed_labels_ is None
+    assert run("set-filters", other).code == 0
+    assert (load(other).allowed_labels_, load(other).denied_labels_) == (None, None)
+
+
+def test_filters_that_cannot_be_kept_change_nothing(run, own, tmp_path):
+    before = load(own).predict_topk(["harbour"])[0].tolist()
+    path = tmp_path / "labels.txt"
+    for content, named in (("harbour\nunheard\n", "line 2"), ("\n", "--allowed")):
+        path.write_text(content)
+        assert named in run("set-filters", own, "--allowed", path).error()
+    assert "--denied" in run("set-filters", own, "--denied", tmp_path / "none").error()
+    assert load(own).predict_topk(["harbour"])[0].tolist() == before

@@ -54,7 +54,8 @@ def test_training_texts_are_kept_when_asked_for(run, data):
 
 
 def test_training_texts_of_a_model_that_keeps_none(run, data):
-    done = run("train", data / "train.jsonl", "--model-dir", data / "model", "--include-training-texts")
+    words = ["--model", "xr-linear", "--include-training-texts"]
+    done = run("train", data / "train.jsonl", "--model-dir", data / "model", *words)
     assert done.code == 2
     assert "--include-training-texts" in done.err
     assert not (data / "model").exists()
@@ -86,7 +87,14 @@ def test_features_have_the_sources_that_need_no_texts(run, tmp_path):
     assert [answer["labels"] for answer in answers] == [[2], [4]]
 
 
-@pytest.mark.parametrize("rows", [[("a b", ["x"]), ("c", ["y"])], [("a b", ["x"])] * 5])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("a b", ["x"]), ("c", ["y"])],
+        [("a b", ["x"])] * 5,
+        [(f"a word{i}", [f"label{i}"]) for i in range(9)],
+    ],
+)
 def test_rows_that_a_fusion_cannot_learn_from_name_the_model_that_can(run, tmp_path, rows):
     lines = [json.dumps({"text": text, "labels": labels}) for text, labels in rows]
     (tmp_path / "few.jsonl").write_text("\n".join(lines))
@@ -134,3 +142,13 @@ def test_what_a_base_cannot_be(run, data, given, words):
     assert done.code == 2
     assert re.search(words, " ".join(done.err.split()))
     assert not (data / "model").exists()
+
+
+def test_filters_may_name_a_label_that_has_a_text_only(run, data):
+    (data / "denied.txt").write_text("ship\n")
+    words = ["train", data / "train.jsonl", "--set", "fusion=logistic", "--denied", data / "denied.txt"]
+    assert "'ship'" in run(*words, "--model-dir", data / "none").err
+    assert run(*words, "--label-texts", "--model-dir", data / "model").code == 0
+    (data / "asked.txt").write_text("an old sailing ship\n")
+    (answer,) = run("predict", data / "model", data / "asked.txt").lines
+    assert "ship" not in answer["labels"]

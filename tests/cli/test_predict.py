@@ -141,12 +141,12 @@ def test_allowed_and_denied_labels(run, corpus, model, tmp_path):
     assert not any("violin" in row["labels"] for row in alone.lines)
 
 
-def test_labels_of_a_list_that_are_unknown_are_told(run, corpus, model, tmp_path):
+def test_a_label_of_a_list_that_is_unknown_is_an_error(run, corpus, model, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("harbour\nunheard\n")
-    result = run("predict", model, corpus / "test.jsonl", "--json", "--allowed", path)
-    assert result.code == 0
-    assert "1 of 2" in result.err
-    path.write_text("unheard\n")
+    for option in ("--allowed", "--denied"):
+        message = run("predict", model, corpus / "test.jsonl", option, path).error()
+        assert all(part in message for part in (option, "labels.txt", "line 2", "'unheard'"))
+    path.write_text("\n")
     assert "--allowed" in run("predict", model, corpus / "test.jsonl", "--allowed", path).error()
     assert "--denied" in run("predict", model, corpus / "test.jsonl", "--denied", tmp_path / "none").error()

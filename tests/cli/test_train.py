@@ -172,3 +172,15 @@ def test_labels_that_look_joined_are_warned_of_in_one_line(run, tmp_path):
     words = ["--label-separator", " ", "--overwrite", "--json"]
     result = run("train", tmp_path / "a.jsonl", "--model-dir", tmp_path / "m", *words, *SMALL)
     assert (result.json["labels"], result.err) == (5, "")
+
+
+def test_a_model_is_trained_with_filters_of_its_own(run, corpus, tmp_path):
+    (tmp_path / "denied.txt").write_text("violin\nharbour\n")
+    words = ["train", corpus / "train.jsonl", *SMALL, "--denied", tmp_path / "denied.txt", "--model-dir"]
+    assert run(*words, tmp_path / "m").code == 0
+    assert load(tmp_path / "m").denied_labels_.tolist() == ["harbour", "violin"]
+    (tmp_path / "denied.txt").write_text("violin\nunheard\n")
+    message = run(*words, tmp_path / "n").err
+    assert "'unheard'" in message
+    assert "features" not in message, "found before training"
+    assert not (tmp_path / "n").exists()

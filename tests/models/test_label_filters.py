@@ -106,13 +106,24 @@ def test_allowed_labels_are_all_found_however_narrow_the_beam(model, data):
     assert found(model, X, L, allowed=range(L), beam_size=1) == expected(model, X, [set(range(L))] * N, L)
 
 
-def test_unknown_labels_are_passed_over(model, names, data):
+@pytest.mark.parametrize("name", ["allowed", "denied"])
+def test_unknown_labels_are_errors_that_name_them(name, model, names, data):
     X, _ = data
-    assert found(model, X, 3, allowed=[*FEW, 999]) == found(model, X, 3, allowed=FEW)
-    assert found(model, X, 3, denied=[*FEW, 999]) == found(model, X, 3, denied=FEW)
-    assert found(names, X, 3, denied=["new"]) == found(names, X, 3)
+    with pytest.raises(InputError, match=f"{name}, entry 4.*999"):
+        model.predict_topk(X, 3, **{name: [*FEW, 999]})
+    with pytest.raises(InputError, match=f"{name}, entry 0.*'new'"):
+        names.predict_topk(X, 3, **{name: ["new"]})
+    with pytest.raises(InputError, match=f"{name}, row 1.*999"):
+        model.predict_topk(X[:2], 3, **{name: [[3], [17, 999]]})
+    frame = pd.DataFrame(np.ones((2, 2)), columns=["l03", "new"])
+    with pytest.raises(InputError, match=f"{name}.*'new'"):
+        names.predict_topk(X[:2], 3, **{name: frame})
+
+
+def test_rows_that_may_get_nothing(model, data):
+    X, _ = data
     assert found(model, X, 3, denied=[]) == found(model, X, 3)
-    assert found(model, X[:2], 3, allowed=[[999], [3]]) == [[], found(model, X[[1]], 3, allowed=[3])[0]]
+    assert found(model, X[:2], 3, allowed=[[], [3]]) == [[], found(model, X[[1]], 3, allowed=[3])[0]]
 
 
 def test_no_rows(model, data):

@@ -67,6 +67,20 @@ def test_allowed_and_denied_labels(client, model):
     assert ranked(client, texts=[TEXT], k=1, denied=[HOSTILE])
 
 
+def test_a_model_that_keeps_filters_is_served_with_them(tmp_path):
+    from tests.serve.tools import fit
+
+    model = fit()
+    first = model.predict_topk([TEXT], k=4)[0][0].tolist()
+    model.set_filters(allowed=first[:3], denied=first[:1])
+    model.save(tmp_path / "kept")
+    with serving(tmp_path / "kept") as client:
+        assert ranked(client, texts=[TEXT], k=20) == first[1:3]
+        assert ranked(client, texts=[TEXT], k=20, allowed=[first[2], first[3]]) == [first[2]]
+        assert ranked(client, texts=[TEXT], k=20, denied=[first[2]]) == [first[1]]
+        assert "allowed" in problem(predict(client, texts=[TEXT], allowed=[first[3]]), 422)["detail"]
+
+
 def test_scores_are_from_0_to_1_for_logarithms_too(tmp_path):
     from tests.serve.tools import fit
 

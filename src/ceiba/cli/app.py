@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ceiba.cli import datasets
-from ceiba.cli.decide import calibrate, tune_thresholds
+from ceiba.cli.decide import calibrate, set_filters, tune_thresholds
 from ceiba.cli.demo import demo
 from ceiba.cli.evaluate import evaluate
 from ceiba.cli.inspect import inspect
@@ -42,6 +42,6 @@ def ceiba(  # noqa: D103 - its docstring would be printed as help
         raise typer.Exit()
 
 
-for command in (train, predict, evaluate, calibrate, tune_thresholds, inspect, params, serve, demo):
+for command in (train, predict, evaluate, calibrate, tune_thresholds, set_filters, inspect, params, serve, demo):
     app.command()(command)
 app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

@@ -1,4 +1,4 @@
-"""``ceiba calibrate`` and ``ceiba tune-thresholds``: what is learned from labelled rows after a model was trained."""
+"""``ceiba calibrate``, ``tune-thresholds`` and ``set-filters``: what a model is told after it was trained."""
 
 from __future__ import annotations
 
@@ -106,6 +106,31 @@ def tune_thresholds(
     _learn(model_dir, data, output_dir, threads, given, json, learn)
 
 
+def set_filters(
+    model_dir: options.ModelFolder,
+    allowed: options.Allowed = None,
+    denied: options.Denied = None,
+    output_dir: Output = None,
+    json: options.Json = False,
+) -> None:
+    """Keep with a model which labels it may predict, and which it never predicts.
+
+    Every answer of the model keeps to them, also in the service. Without --allowed and --denied the model may predict
+    all its labels again.
+    """
+    from ceiba import load
+    from ceiba.cli import folders, inputs
+
+    target = _target(model_dir, output_dir)
+    model = load(model_dir)
+    folders.check_target(target, overwrite=True)
+    filters = inputs.label_lists(model.classes_, allowed, denied)
+    model.set_filters(**filters)
+    where, error = folders.save(model, target)
+    report = {"model_dir": str(where), "labels": len(model.classes_)}
+    _report({**report, **{name: len(set(labels)) for name, labels in filters.items()}}, json, target, where, error)
+
+
 def _learn(
     model_dir: Path,
     data: Path,
@@ -117,12 +142,10 @@ def _learn(
 ) -> None:
     """Load a model, let it learn from the rows of a file, save it, and print what was found."""
     from ceiba import load
-    from ceiba.cli import folders, inputs, output
+    from ceiba.cli import folders, inputs
     from ceiba.cli.progress import Stages
 
-    target = model_dir if output_dir is None else output_dir
-    if output_dir is not None:
-        folders.check_target(output_dir, overwrite=False, option="--output-dir")
+    target = _target(model_dir, output_dir)
     with Stages(quiet=json) as stages:
         model = load(model_dir)
         folders.check_target(target, overwrite=True)
@@ -138,7 +161,22 @@ def _learn(
         model.set_params(n_jobs=own_threads)
         stages("saving", 0, 0)
         where, error = folders.save(model, target)
-    report = {"model_dir": str(where), "rows": dataset.n, **figures}
+    _report({"model_dir": str(where), "rows": dataset.n, **figures}, json, target, where, error)
+
+
+def _target(model_dir: Path, output_dir: Path | None) -> Path:
+    """Return the folder to save to; a new one must not hold anything."""
+    from ceiba.cli import folders
+
+    if output_dir is None:
+        return model_dir
+    folders.check_target(output_dir, overwrite=False, option="--output-dir")
+    return output_dir
+
+
+def _report(report: dict[str, Any], json: bool, target: Path, where: Path, error: Exception | None) -> None:
+    from ceiba.cli import folders, output
+
     if json:
         output.emit_json(report)
     else:

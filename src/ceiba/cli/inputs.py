@@ -61,15 +61,28 @@ def label_texts(model: Any) -> dict[Any, str] | None:
     return dict(zip(model.classes_.tolist(), model.label_texts_.tolist(), strict=True))
 
 
-def label_list(path: Path, model: Any, option: str) -> list[Any]:
-    """Read labels from a file, one a line; those that the model does not know are reported and skipped.
+def label_lists(known: Any, allowed: Path | None, denied: Path | None) -> dict[str, list[Any]]:
+    """Read the labels of --allowed and --denied, by the names of the arguments that take them."""
+    given = {"allowed": allowed, "denied": denied}
+    return {name: label_list(path, known, f"--{name}") for name, path in given.items() if path is not None}
+
+
+def label_list(path: Path, known: Any, option: str) -> list[Any]:
+    """Read labels from a file, one a line.
+
+    Parameters
+    ----------
+    path : Path
+    known : ndarray
+        The labels of the model.
+    option : str
+        For messages.
 
     Raises
     ------
     InputError
-        When the file cannot be read, or a line is no number where the model's labels are.
+        When the file cannot be read, or a line is none of these labels.
     """
-    from ceiba.cli.output import say
     from ceiba.data.files import decode_lines
 
     try:
@@ -77,7 +90,7 @@ def label_list(path: Path, model: Any, option: str) -> list[Any]:
     except OSError as error:
         raise InputError(f"{option} {path}: {error.strerror}.") from None
     labels: list[Any] = []
-    numbers = model.classes_.dtype.kind == "i"
+    numbers, every = known.dtype.kind == "i", set(known.tolist())
     for number, line in enumerate(lines, start=1):
         label = line.strip()
         if not label:
@@ -88,11 +101,10 @@ def label_list(path: Path, model: Any, option: str) -> list[Any]:
             raise InputError(
                 f"{option} {path}, line {number}: the model's labels are numbers, not {label!r}."
             ) from None
-    unknown = set(labels) - set(model.classes_.tolist())
-    if option == "--allowed" and len(unknown) == len(set(labels)):
-        raise InputError(f"{option} {path}: the file names no label of the model.")
-    if unknown:
-        say(f"{option} {path}: the model does not know {len(unknown)} of {len(set(labels))} labels.")
+        if labels[-1] not in every:
+            raise InputError(f"{option} {path}, line {number}: the model has no label {label!r}; remove the line.")
+    if option == "--allowed" and not labels:
+        raise InputError(f"{option} {path}: the file names no label, so that there would be no answer.")
     return labels
 
 

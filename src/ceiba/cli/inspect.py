@@ -82,6 +82,8 @@ def facts(model: Any, folder: Path) -> dict[str, Any]:
         "label_texts": model.label_texts_ is not None,
         "calibration": None if model.calibrator_ is None else model.calibrator_.method,
         "threshold": None if model.thresholds_ is None else model.thresholds_.threshold,
+        "allowed_labels": None if model.allowed_labels_ is None else len(model.allowed_labels_),
+        "denied_labels": None if model.denied_labels_ is None else len(model.denied_labels_),
         "bytes": folder_size(folder),
         "trees": [_tree_facts(partition) for partition in model.partitions_],
         **model.fitted_facts(),

@@ -26,6 +26,13 @@ Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use.", show
 BeamSize = Annotated[
     int | None, typer.Option(min=1, help="Nodes kept per level of a tree.", show_default="the model's")
 ]
+Allowed = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", parser=path, help="The only labels that may be predicted, one a line."),
+]
+Denied = Annotated[
+    Path | None, typer.Option(metavar="FILE", parser=path, help="Labels that are never predicted, one a line.")
+]
 TextColumn = Annotated[
     list[str] | None,
     typer.Option(help="Column of the texts; repeat it to join several.", show_default="found by its name"),

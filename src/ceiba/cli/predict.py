@@ -34,12 +34,8 @@ def predict(
         ),
     ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Repeat each text beside its labels.")] = False,
-    allowed: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The only labels that may be predicted, one a line.")
-    ] = None,
-    denied: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Labels that are never predicted, one a line.")
-    ] = None,
+    allowed: options.Allowed = None,
+    denied: options.Denied = None,
     beam_size: options.BeamSize = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
@@ -69,11 +65,7 @@ def predict(
     if typed:
         output.say("A text per line; Ctrl-D ends.")
     model = inputs.open_model(model_dir, threads)
-    filters = {
-        name: inputs.label_list(path, model, f"--{name}")
-        for name, path in (("allowed", allowed), ("denied", denied))
-        if path is not None
-    }
+    filters = inputs.label_lists(model.classes_, allowed, denied)
 
     def answer(rows: Any) -> Iterator[Answer]:
         return inputs.ranked(model, rows, k, beam_size, **filters)

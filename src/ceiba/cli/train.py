@@ -58,6 +58,8 @@ def train(
             help="Keep the training texts with a hybrid model; explanations and the page then show the nearest ones.",
         ),
     ] = False,
+    allowed: options.Allowed = None,
+    denied: options.Denied = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same one gives the same model.")] = None,
     threads: options.Threads = None,
     text_column: options.TextColumn = None,
@@ -78,7 +80,7 @@ def train(
     xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --base
     xr-transformer --encoder FOLDER to fine-tune it. --model xr-transformer trains the Transformer model alone.
     """
-    from ceiba.cli import folders, output
+    from ceiba.cli import folders, inputs, output
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
 
@@ -95,11 +97,14 @@ def train(
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, which all have the same model
     with Stages(quiet=json or not first, eager=True) as stages:
         dataset: Any = read(data, labels=True, progress=stages, **given)
+        filters = inputs.label_lists(_labels(estimator, dataset, label_texts), allowed, denied)
         seconds["reading"] = time.perf_counter() - started
         fit(estimator, dataset, stages, label_texts=label_texts)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         if not first:
             return
+        if filters:
+            estimator.set_filters(**filters)
         stages("saving", 0, 0)
         where, error = folders.save(estimator, model_dir)
     seconds["total"] = time.perf_counter() - started
@@ -134,6 +139,18 @@ def keep_training_texts(estimator: Any) -> None:
     if "include_training_texts" not in estimator.get_params(deep=False):
         raise InputError(f"--include-training-texts: {type(estimator).__name__} keeps no texts. Use --model hybrid.")
     estimator.set_params(include_training_texts=True)
+
+
+def _labels(estimator: Any, dataset: Any, label_texts: bool) -> Any:
+    """Return the labels that the model will have."""
+    import numpy as np
+
+    classes = dataset.classes
+    if not (label_texts and estimator.takes_every_label_text):
+        return classes
+    kind = int if classes.dtype.kind == "i" else str  # others are an error of `fit`
+    more = [label for label in dataset.every_label_text() or () if isinstance(label, kind)]
+    return np.unique(np.concatenate([classes, np.array(more, classes.dtype)]))
 
 
 def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False) -> None:

@@ -69,20 +69,26 @@ class LabelSpace:
         except (KeyError, TypeError):
             raise InputError(f"{name}: the label {label!r} is not among the model's classes.") from None
 
-    def encode(self, labels: Any, name: str) -> sp.csr_array:
-        """Return collections of labels, or an indicator, as an (n, L) matrix; errors begin with `name`."""
-        try:
-            return encode_with(labels, self.ids)[0]
-        except CeibaError as error:
-            raise type(error)(f"{name}: {error}") from error
+    def encode(self, labels: Any, name: str, unknown: str = "drop") -> sp.csr_array:
+        """Return collections of labels, or an indicator, as an (n, L) matrix; errors begin with `name`.
 
-    def known_columns(self, labels: Iterable[Any], name: str) -> NDArray[np.int32]:
-        """Return the ascending columns of those labels that are known; errors begin with `name`.
+        Labels that are not known are dropped, or with "error" an InputError.
+        """
+        try:
+            return encode_with(labels, self.ids, unknown)[0]
+        except CeibaError as error:
+            text = str(error)
+            raise type(error)(f"{name}{text[1:]}" if text.startswith("Y, row ") else f"{name}: {text}") from error
+
+    def columns(self, labels: Iterable[Any], name: str) -> NDArray[np.int32]:
+        """Return the ascending columns of labels, each once; errors begin with `name`.
 
         Raises
         ------
         InputTypeError
             When a label is neither a string nor an int, or not of the kind of the model's labels.
+        InputError
+            When a label is not known.
         """
         kinds: Any = (int, np.integer) if self.ids.dtype == np.int64 else str
         found = set()
@@ -90,9 +96,7 @@ class LabelSpace:
             if not isinstance(label, kinds) or isinstance(label, bool):
                 word = "a str" if kinds is str else "an int"
                 raise InputTypeError(f"{name}, entry {at}: the model's labels are each {word}, not {describe(label)}.")
-            column = self._columns.get(label)
-            if column is not None:
-                found.add(column)
+            found.add(self.column(label, f"{name}, entry {at}"))
         return np.array(sorted(found), np.int32)
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:

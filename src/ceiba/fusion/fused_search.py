@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._params import Interval
-from ceiba.data.offsets import row_numbers
+from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import CeibaError, ModelFormatError
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.io.reading import FolderFiles
@@ -21,6 +22,8 @@ from ceiba.retrieval.top import joined, ranked_pairs
 
 _ROWS = 512  # ranked at once
 _FILE = "fusion.safetensors"
+_SCORED_ALL = 1000  # a row that may get no more labels has all of them scored, as in a tree search
+_FURTHEST = 20  # times as many candidates, at most, where filters leave few labels
 
 
 class Fusion(Component, Protocol):
@@ -48,8 +51,8 @@ class FusedSearch(CandidateGenerator):
 
     Notes
     -----
-    The candidates of a row are the union of what the sources find. With allowed labels, these are the candidates,
-    found or not.
+    The candidates of a row are the union of what the sources find. Where rows may get up to 1,000 labels each, all of
+    these are candidates, found or not. Otherwise filters that leave few labels make the sources look further.
     """
 
     kind: ClassVar[str]
@@ -134,14 +137,60 @@ class FusedSearch(CandidateGenerator):
 
     def _rank_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
         plain = _unfiltered(ctx)
-        found = self._pairs.found(Q, plain)
-        ptr, labels = self._pairs.union(found, Q.n_rows) if ctx.allowed is None else _allowed(ctx.allowed, Q.n_rows)
+        ptr, labels, found = self._candidates(Q, ctx, plain)
         probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
         row = row_numbers(ptr)
         kept = probability >= ctx.least
         if ctx.denied is not None:
             kept &= ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
         return ranked_pairs(Q.n_rows, row[kept], labels[kept], probability[kept], n)
+
+    def _candidates(
+        self, Q: Queries, ctx: SearchContext, plain: SearchContext
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], Sequence[Ranked]]:
+        """Return the labels to rank of each row, and what the sources find without filters."""
+        pairs, n_labels = self._pairs, len(self._pairs.label_features)
+        if ctx.allowed is not None and _most(ctx.allowed) <= _SCORED_ALL:
+            return *_allowed(ctx.allowed, Q.n_rows), pairs.found(Q, plain)
+        n_left = n_labels if ctx.allowed is None else _most(ctx.allowed)
+        n_left -= 0 if ctx.denied is None else _most(ctx.denied)
+        if n_left > n_labels / 2:
+            found = pairs.found(Q, plain)
+            further: Sequence[Ranked] = found
+        else:
+            n = pairs.n_candidates * min(_FURTHEST, n_labels // max(1, n_left))
+            further = [source.candidates(Q, min(n, n_labels), ctx=plain) for source in pairs.sources]
+            found = [_first(ranked, pairs.n_candidates) for ranked in further]
+        if isinstance(ctx.allowed, tuple):
+            further = [*further, _short_rows(*ctx.allowed)]
+        ptr, labels = pairs.union(further, Q.n_rows)
+        if ctx.allowed is not None:
+            row = row_numbers(ptr)
+            kept = _among(row, labels, ctx.allowed, n_labels)
+            ptr, labels = offsets(np.bincount(row[kept], minlength=Q.n_rows)), labels[kept]
+        return ptr, labels, found
+
+
+def _first(ranked: Ranked, n: int) -> Ranked:
+    """Return the n best of each row."""
+    kept = ranked.ranks < n
+    sizes = np.bincount(ranked.rows[kept], minlength=len(ranked.ptr) - 1)
+    return Ranked(offsets(sizes), ranked.ids[kept], ranked.scores[kept])
+
+
+def _short_rows(ptr: NDArray[np.int64], labels: NDArray[np.int32]) -> Ranked:
+    """Return the labels of those rows that have few."""
+    sizes = np.diff(ptr)
+    short = sizes <= _SCORED_ALL
+    own = labels[np.repeat(short, sizes)]
+    return Ranked(offsets(np.where(short, sizes, 0)), own, np.zeros(len(own), np.float32))
+
+
+def _most(labels_of: LabelFilter) -> int:
+    """Return how many labels a filter has, of the row that has most."""
+    if not isinstance(labels_of, tuple):
+        return len(labels_of)
+    return int(np.diff(labels_of[0]).max(initial=0))
 
 
 def _measure(values: Any, files: FolderFiles, fields: Fields, context: LoadContext) -> Any:

@@ -88,15 +88,15 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         Raises
         ------
         InputError, InputTypeError
-            When X does not fit the model, k is below 1, `allowed` or `denied` has another number of rows, or no label
-            of the model is allowed.
+            When X does not fit the model, k is below 1, `allowed` or `denied` has another number of rows or names a
+            label that the model does not know, or no label is allowed.
 
         Notes
         -----
         Neither labels nor scores depend on k: the answer for k is the first k columns of that for any larger k. With
         several trees a score is the mean over all trees. A tree whose beam does not reach the label counts as 0.
 
-        Labels that the model does not know are passed over in `allowed` and `denied`.
+        Where ``set_filters`` was called, `allowed` and `denied` narrow what the model keeps.
         """
         context = self._context(beam_size, "predict_topk")
         return self._fitted().predict_topk(X, k, allowed=allowed, denied=denied, progress=progress, context=context)

@@ -156,6 +156,11 @@ class HybridClassifier(Presets, PartitionedClassifier):
                 "y holds every label in every row, so that there is no wrong label to learn from. XRLinear takes "
                 "such rows."
             )
+        if not names and labels.counts.max() < 2:
+            raise InputError(
+                "y has no label of two rows, and there are no label_texts: no label of a row held out could be found, "
+                "so that there is nothing to learn from. XRLinear takes such rows."
+            )
         self._check_texts(texts, names, transformers)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()

@@ -156,6 +156,11 @@ def train_hybrid(
         scored.append((ptr, columns, Y))
         if report is not None:
             report(len(held))
+    if not any(part.any() for part in right):
+        raise InputError(
+            "No source found a right label of the texts held out, so that the fusion has nothing to learn from. Give "
+            "label_texts, or more texts of the same labels; XRLinear trains without."
+        )
     stage(progress, "fusion", sum(len(part) for part in right))
     fusion = _fit_fusion(np.concatenate(features), np.concatenate(right), settings)
     thresholds = _tune_thresholds(fusion, features, scored)

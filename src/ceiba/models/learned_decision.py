@@ -1,11 +1,13 @@
-"""Methods of estimators that learn, after ``fit``, what scores mean and which labels to predict."""
+"""Methods of estimators that say, after ``fit``, what scores mean and which labels to predict."""
 
 from __future__ import annotations
 
 import warnings
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from ceiba._estimator import named_arguments
 from ceiba.models.decision import TUNED
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LearnsDecision:
-    """Mixin of `PartitionedClassifier`: calibration and thresholds."""
+    """Mixin of `PartitionedClassifier`: calibration, thresholds, and labels that are left out of all answers."""
 
     if TYPE_CHECKING:
         model_: Model
@@ -123,6 +125,45 @@ class LearnsDecision:
             )
         return self
 
+    def set_filters(self, *, allowed: Any = None, denied: Any = None) -> Self:
+        """Limit all later answers to some labels, or leave some out; the model keeps this, also when it is saved.
+
+        Rankings, scores and predictions have no other labels then. The `allowed` and `denied` of a call can only take
+        further labels away. ``score_labels`` and ``explain`` answer for any label that is named. Calls that are under
+        way in other threads end with the filters they began with; ``fit`` makes a model without any.
+
+        Parameters
+        ----------
+        allowed : collection of labels, default=None
+            The only labels that may be answered; None allows all.
+        denied : collection of labels, default=None
+            Labels that are never answered. Where neither is given, the model keeps no filters any more.
+
+        Returns
+        -------
+        estimator
+            The model itself.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            When an argument is no collection of labels, a label is not known, or no label is left.
+        """
+        self.model_ = self._fitted().with_filters(allowed, denied)
+        return self
+
+    @property
+    def allowed_labels_(self) -> NDArray | None:
+        """The labels that answers are limited to by ``set_filters``; None where all are allowed."""
+        model = self._fitted()
+        return None if model.filters is None else _ids(model, model.filters.allowed)
+
+    @property
+    def denied_labels_(self) -> NDArray | None:
+        """The labels that ``set_filters`` leaves out of answers; None where it was given none."""
+        model = self._fitted()
+        return None if model.filters is None else _ids(model, model.filters.denied)
+
     @property
     def gives_probabilities(self) -> bool:
         """Whether the scores of ``predict_topk`` are calibrated probabilities."""
@@ -139,3 +180,7 @@ class LearnsDecision:
         """What ``tune_thresholds`` found; thresholds are of scores before calibration."""
         decision = self._fitted().decision
         return None if decision is None else decision.thresholds
+
+
+def _ids(model: Model, columns: NDArray[np.int32] | None) -> NDArray | None:
+    return None if columns is None else model.labels.ids[columns]

@@ -25,7 +25,7 @@ from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.linear.nodes import COMBINE_NAMES
 from ceiba.models.decision import N_LEARNED_FROM, TUNED, Decision, learn_calibrator, lowered, new_decision, plain_scores
 from ceiba.models.explain import Explanation, largest
-from ceiba.models.label_filters import encode_filter
+from ceiba.models.label_filters import LabelFilters, encode_filter
 from ceiba.models.nearest_texts import NearestTexts, NearTrainingText
 from ceiba.models.query_makers import QueryMaker, name_of_feature
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
@@ -70,6 +70,8 @@ class Model:
         Calibrator and thresholds; None where neither was learned.
     training_texts : NearestTexts or None
         The texts of the training, which explanations show; None where the model does not keep them.
+    filters : LabelFilters or None
+        Labels that answers are limited to, and those that are left out of them.
     """
 
     kind: ClassVar[str]
@@ -81,6 +83,7 @@ class Model:
     prediction_threshold: float | str = TUNED
     decision: Decision | None = None
     training_texts: NearestTexts | None = None
+    filters: LabelFilters | None = None
 
     # ------------------------------------------------------------------ answers
 
@@ -117,6 +120,7 @@ class Model:
                 allowed=encode_filter(allowed, self.labels, Q.n_rows, "allowed"),
                 denied=encode_filter(denied, self.labels, Q.n_rows, "denied"),
             )
+        ctx = self._filtered(ctx, Q)
         if progress is not None:
             n_rows = Q.n_rows
             progress("predict", 0, n_rows)
@@ -151,6 +155,7 @@ class Model:
         if ctx.logarithms:
             least = float(np.log(least)) if least > 0 else -np.inf
         Q, parts, sizes = self.queries.queries(X, ctx.n_threads), [_NO_IDS], [np.zeros(1, np.int64)]
+        ctx = self._filtered(ctx, Q)
         for begin in range(0, Q.n_rows, _ROWS):
             end = min(begin + _ROWS, Q.n_rows)
             own = ctx.part(begin, end)._replace(least=lowered(least))
@@ -177,6 +182,10 @@ class Model:
         thresholds = tune_thresholds(scores, Y, n_unknown=n_unknown, **options)
         decision = self._checked_decision(ctx) or new_decision(ctx)
         return replace(self, decision=replace(decision, thresholds=thresholds))
+
+    def with_filters(self, allowed: Any, denied: Any) -> Model:
+        """Return the model with filters of its own; see `PartitionedClassifier.set_filters`."""
+        return replace(self, filters=LabelFilters.of(allowed, denied, self.labels))
 
     def score_labels(self, X: Any, candidates: Any, *, context: SearchContext | None = None) -> Any:
         """Score given labels only; see `PartitionedClassifier.score_labels`."""
@@ -302,7 +311,11 @@ class Model:
 
     def _found(self, X: Any, k: int | None, ctx: SearchContext) -> Ranked:
         Q: Queries = self.queries.queries(X, ctx.n_threads)
-        return self._ranker.candidates(Q, None if k is None else min(k, len(self.labels)), ctx=ctx)
+        return self._ranker.candidates(Q, None if k is None else min(k, len(self.labels)), ctx=self._filtered(ctx, Q))
+
+    def _filtered(self, ctx: SearchContext, Q: Queries) -> SearchContext:
+        """Return a context with the filters that the model keeps."""
+        return ctx if self.filters is None else self.filters.narrowed(ctx, Q.n_rows)
 
     def _matrix(self, found: Ranked, data: NDArray) -> sp.csr_array:
         """Return a value for each label found; without a copy, which SciPy makes of offsets and ids that differ."""
@@ -325,6 +338,7 @@ class Model:
             "prediction_threshold": self.prediction_threshold,
             "decision": None if self.decision is None else save_component(self.decision, writer),
             "training_texts": None if self.training_texts is None else save_component(self.training_texts, writer),
+            "filters": None if self.filters is None else save_component(self.filters, writer),
         }
 
     @classmethod
@@ -359,7 +373,11 @@ class Model:
         texts = None
         if fields.values.get("training_texts") is not None:
             texts = load_component("training texts", files, fields.within("training_texts"), loading)
-        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold, decision, texts)
+        filters = None
+        if fields.values.get("filters") is not None:
+            filters = load_component("filters", files, fields.within("filters"), loading)
+        own = decision, texts, filters
+        return cls(parts["labels"], parts["queries"], tuple(generators), answers_by, search, threshold, *own)
 
 
 def check_rows(name: str, given: int, expected: int) -> None:
