@@ -218,7 +218,7 @@ def test_the_other_methods(fitted, of_texts):
         (lambda: fitted.score_labels(X, [0, 1, 2, 3]), InputTypeError, "candidates, row 0: expected a list of labels"),
         (lambda: fitted.score_labels(X, "abcd"), InputTypeError, "^candidates"),
         (lambda: fitted.score_labels(X, None), InputTypeError, "^candidates"),
-        (lambda: fitted.score_labels(X, sp.csr_array((4, 9))), InputError, "candidates: Y has 9 columns"),
+        (lambda: fitted.score_labels(X, sp.csr_array((4, 9))), InputError, "candidates has 9 columns"),
         (lambda: of_texts.score_labels(TEXTS, ["x", "y", "x", "z"]), InputTypeError, "candidates, row 0"),
         (lambda: of_texts.predict_topk(["a", None]), InputTypeError, "."),
         (lambda: of_texts.predict_topk(np.ones((2, 2))), InputError, "X has 2 features"),

@@ -259,3 +259,28 @@ def test_bad_input_is_one_clear_error(own, sets):
     with pytest.raises(InputError, match="min_precision"):
         own.tune_thresholds(X_val, Y_val, min_precision=2)
     assert own.model_ is before
+
+
+@pytest.mark.parametrize("method", ["calibrate", "tune_thresholds"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [["red"]] * 2,
+        "red",
+        None,
+        3,
+        [[1]] * 4,
+        [["red"], ["red"], ["red"], [None]],
+        [["red"], ["red"], ["red"], 3],
+        np.ones((4, 9)),
+        -np.ones((4, 2)),
+        np.full((4, 2), np.nan),
+        [["blue"]] * 4,
+        [[]] * 4,
+    ],
+)
+def test_labels_that_cannot_be_used_are_called_y(method, bad):
+    texts = ["red car", "green apple", "red apple", "green car"]
+    model = XRLinear(n_jobs=1).fit(texts, [["red"], ["green"], ["red"], ["green"]])
+    with pytest.raises((InputError, InputTypeError), match=r"^y\b"):
+        getattr(model, method)(texts, bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,11 +75,15 @@ class LabelSpace:
 
         Labels that are not known are dropped, or with "error" an InputError.
         """
+        return self.encode_counted(labels, name, unknown)[0]
+
+    def encode_counted(self, labels: Any, name: str, unknown: str = "drop") -> tuple[sp.csr_array, int]:
+        """Return what `encode` does, and how many labels were dropped."""
         try:
-            return encode_with(labels, self.ids, unknown)[0]
+            return encode_with(labels, self.ids, unknown)
         except CeibaError as error:
             text = str(error)
-            raise type(error)(f"{name}{text[1:]}" if text.startswith("Y, row ") else f"{name}: {text}") from error
+            raise type(error)(f"{name}{text[1:]}" if re.match(r"Y\b", text) else f"{name}: {text}") from error
 
     def columns(self, labels: Iterable[Any], name: str) -> NDArray[np.int32]:
         """Return the ascending columns of labels, each once; errors begin with `name`.

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ceiba._params import Exactly, Interval, Options, check
 from ceiba.data.frames import column_values
 from ceiba.data.indicators import is_indicator
+from ceiba.data.label_matrix import is_positive
 from ceiba.data.label_space import LabelSpace
-from ceiba.data.labels import describe, encode_with
+from ceiba.data.labels import describe
 from ceiba.data.offsets import offsets
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.fusion.thresholds import tune_thresholds
@@ -304,9 +305,13 @@ class Model:
 
     def _learn_from(self, X: Any, y: Any, ctx: SearchContext) -> tuple[Ranked, sp.csr_array, int]:
         """Return the ranked labels of rows, the right ones, and how many right ones are unknown."""
+        Y, n_unknown = self.labels.encode_counted(y, "y")
         found = self._found(X, N_LEARNED_FROM, ctx)
-        Y, n_unknown = encode_with(y, self.labels.ids)
         check_rows("y", Y.shape[0], len(found.ptr) - 1)
+        if not is_positive(Y, found.rows, found.ids).any():
+            raise InputError(
+                "y has no right label among those that the search reached, and one is needed to learn from."
+            )
         return found, Y, n_unknown
 
     def _found(self, X: Any, k: int | None, ctx: SearchContext) -> Ranked:
