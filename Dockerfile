@@ -1,4 +1,4 @@
-# docker build -t ceiba .   See docs/serve.md for how to run it.
+# docker build -t ceiba .   See docs/how-to/serve.md for how to run it.
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 WORKDIR /source

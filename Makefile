@@ -25,7 +25,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev test test-newest test-oldest test-wheel test-slow test-browser page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
+.PHONY: demo dev docs docs-links test test-docs test-newest test-oldest test-wheel test-slow test-browser page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -58,6 +58,15 @@ test-browser: $(VENV)/.dev
 page-image: $(VENV)/.dev
 	$(PIP) install playwright
 	$(BIN)/python -m tests.browser.picture docs/images/page.png
+
+# the site, in build/docs; a warning, or a link to a page or heading that does not exist, is an error
+SPHINX := $(BIN)/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet
+docs: $(VENV)/.docs
+	$(SPHINX) docs build/docs
+
+# asks every other site that the pages name
+docs-links: $(VENV)/.docs
+	$(SPHINX) -b linkcheck docs build/docs-links
 
 # agreement with PECOS on the data sets of ../shared, where those are
 test-peers: $(VENV)/.dev .peers-env/.ready
@@ -111,16 +120,16 @@ tidy: $(VENV)/.dev
 	    $(BIN)/clang-tidy --quiet -p build/tidy
 
 check: $(VENV)/.dev
-	$(BIN)/ruff check src tests benchmarks .ci
-	$(BIN)/ruff format --check src tests benchmarks .ci
+	$(BIN)/ruff check src tests benchmarks docs .ci
+	$(BIN)/ruff format --check src tests benchmarks docs .ci
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(CXX_FILES)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 format: $(VENV)/.dev
-	$(BIN)/ruff check --fix src tests benchmarks .ci
-	$(BIN)/ruff format src tests benchmarks .ci
+	$(BIN)/ruff check --fix src tests benchmarks docs .ci
+	$(BIN)/ruff format src tests benchmarks docs .ci
 	$(BIN)/clang-format -i $(CXX_FILES)
 
 $(BIN)/python:
@@ -147,6 +156,11 @@ $(VENV)/.dev: $(VENV)/.tools $(SOURCES)
 $(VENV)/.editable: $(VENV)/.tools $(NATIVE)
 	$(INSTALL) --no-compile $(call unless_known,$(TORCH) -e ".[dev]",--no-deps -e .)
 	@rm -f $(VENV)/.demo $(VENV)/.dev
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) install $(addprefix -c ,$(CONSTRAINTS)) $$($(BIN)/python -c \
+	    'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	@touch $@
 
 $(WHEEL_ENV)/.tools:

@@ -41,7 +41,7 @@ def test_every_block_runs(encoder_folder, tmp_path, monkeypatch):
             exec(compile(code, f"README.md, block {number + 1}", "exec"), names)
 
 
-PROBABILITIES = Path(__file__).parents[1] / "docs" / "probabilities.md"
+PROBABILITIES = Path(__file__).parents[1] / "docs" / "explanation" / "probabilities.md"
 
 
 def test_every_block_of_the_page_on_probabilities_runs():

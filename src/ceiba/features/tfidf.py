@@ -258,7 +258,7 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         return FeatureMatrix(*_stacked(parts), self.idf_.size)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the n-gram of each column, written "word__..." or "char__..." where both kinds are in use.
+        """Return the n-gram of each column, written ``word__...`` or ``char__...`` where both kinds are in use.
 
         Parameters
         ----------

@@ -101,6 +101,6 @@ def _threshold_multiplier(tree: LabelTree) -> NDArray:
     """Return what the threshold of each slot is multiplied by: the root of the number of slots that its label has.
 
     A search reads a label's weights in each of its clusters. This takes most of that back where the threshold is the
-    default (docs/disentanglement.md).
+    default (docs/explanation/disentanglement.md).
     """
     return np.sqrt(np.bincount(tree.slot_label)[tree.slot_label])

@@ -22,7 +22,7 @@ class Presets(NamedParameters):
         Parameters
         ----------
         preset : {"fast", "balanced", "accurate"}
-            Settings measured together (docs/accuracy.md).
+            Settings measured together (docs/explanation/accuracy.md).
         **params
             Parameters of your own, also nested ones such as ``vectorizer__min_df``. They count more than the preset.
 
