@@ -92,16 +92,23 @@ def hybrid(
 
 
 @app.command()
-def everyday(
-    model: Annotated[
-        Path | None, typer.Option(help="folder of a model of the demo; trained where none is given")
-    ] = None,
+def annif(
+    data: Annotated[Path, typer.Option(help="folder with train, test and labels.jsonl.gz")],
+    json: Out,
+    annif_env: Annotated[Path, typer.Option(help="environment with Annif, made by annif_env.sh")] = Path(".annif-env"),
+    train: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 0,
+    test: Annotated[int, typer.Option(help="use the first N test texts; 0: all")] = 0,
+    held_out: Annotated[int, typer.Option(help="training texts that the ensembles learn from")] = 700,
+    neural: Annotated[bool, typer.Option(help="train the neural ensemble too; it needs TensorFlow")] = False,
+    keep: Annotated[Path | None, typer.Option(help="folder for Annif's projects, to serve them")] = None,
     threads: Threads = 2,
 ) -> None:
-    """Everyday sentences: does the demo's model find their categories?"""
-    from benchmarks.everyday import measure
+    """Train Annif's backends and ensembles; measure them with the figures of hybrid."""
+    from benchmarks.annif import run_annif
 
-    measure(model, threads)
+    run_annif(
+        data, json, env=annif_env, train=train, test=test, held_out=held_out, neural=neural, threads=threads, keep=keep
+    )
 
 
 @app.command()

@@ -31,8 +31,8 @@ local bodies = {}
 for line in io.lines("%s") do bodies[#bodies + 1] = line end
 local at = 0
 wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-function request() at = at %% #bodies + 1; return wrk.format(nil, "/v1/predict", nil, bodies[at]) end
+wrk.headers["Content-Type"] = "%s"
+function request() at = at %% #bodies + 1; return wrk.format(nil, "%s", nil, bodies[at]) end
 """
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -65,12 +65,19 @@ def bodies_of(texts: list[str], per_request: int) -> list[bytes]:
     return [json.dumps({"texts": part, "k": 5}).encode() for part in parts]
 
 
-def closed_loop(port: int, bodies: list[bytes], clients: int, seconds: int) -> dict[str, float]:
+def closed_loop(
+    port: int,
+    bodies: list[bytes],
+    clients: int,
+    seconds: int,
+    path: str = "/v1/predict",
+    kind: str = "application/json",
+) -> dict[str, float]:
     """Let clients ask again and again; each waits for its answer."""
     with tempfile.TemporaryDirectory() as folder:
         lines, script = Path(folder, "bodies"), Path(folder, "post.lua")
         lines.write_bytes(b"\n".join(bodies) + b"\n")
-        script.write_text(_LUA % lines)
+        script.write_text(_LUA % (lines, kind, path))
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--latency", "-s", str(script)]
         out = subprocess.run([*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in out:
