@@ -92,6 +92,19 @@ def hybrid(
 
 
 @app.command()
+def everyday(
+    model: Annotated[
+        Path | None, typer.Option(help="folder of a model of the demo; trained where none is given")
+    ] = None,
+    threads: Threads = 2,
+) -> None:
+    """Everyday sentences: does the demo's model find their categories?"""
+    from benchmarks.everyday import measure
+
+    measure(model, threads)
+
+
+@app.command()
 def annif(
     data: Annotated[Path, typer.Option(help="folder with train, test and labels.jsonl.gz")],
     json: Out,

@@ -351,3 +351,19 @@ def test_where_all_labels_hang_below_the_root_it_is_the_one_cluster(make_problem
     assert (scores == np.float32([[best]] * 40)).all()
     assert sorted(model.trees_[1].labels_under(model.trees_[1].depth - 1, clusters[0, 0])) == list(range(8))
     assert [part.shape for part in model.match(problem.X[:0], k=3)] == [(0, 1), (0, 1)]
+
+
+def test_predicted_labels_are_those_of_the_indicator(problem, model):
+    X = problem[0]
+    model.set_params(prediction_threshold=0.2)
+    try:
+        indicator, names = model.predict(X), model.predict_labels(X)
+        assert [sorted(row) for row in names] == [
+            sorted(model.classes_[indicator[[i]].indices]) for i in range(len(names))
+        ]
+        top, _ = model.predict_topk(X, len(model.classes_))
+        assert [row.tolist() for row in names] == [top[i, : len(row)].tolist() for i, row in enumerate(names)]
+        assert sum(map(len, names)) > 0
+    finally:
+        model.set_params(prediction_threshold="tuned")
+    assert model.predict_labels(X[:0]) == []

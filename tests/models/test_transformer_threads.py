@@ -18,7 +18,7 @@ from ceiba.models import transformer_recipe
 
 SMALL = {"max_length": 16, "epochs": 1.0, "batch_size": 8, "matcher_branching_factor": 3, "matcher_leaf_size": 3}
 SMALL |= {"device": "cpu", "ranker": XRLinear(n_trees=1, branching_factor=3, max_leaf_size=5)}
-N_THREADS, N_CALLS = 8, 50
+N_THREADS = 8
 
 
 @pytest.fixture(scope="module", params=["static:16", "bert", "frozen"])
@@ -38,14 +38,15 @@ def modes(model):
     return {module.training for module in model.encoder_.modules()}
 
 
+@pytest.mark.parametrize("n_calls", [10, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("made_by", ["fit", "load"])
-def test_threads_answer_as_one(fitted, small_corpus, tmp_path, made_by):
+def test_threads_answer_as_one(fitted, small_corpus, tmp_path, made_by, n_calls):
     texts = small_corpus[0]
     expected = answers(fitted, texts)
     fitted.save(tmp_path / "model")
     model = load(tmp_path / "model") if made_by == "load" else fitted
     with ThreadPoolExecutor(N_THREADS) as pool:
-        found = list(pool.map(lambda _: answers(model, texts), range(N_THREADS * N_CALLS)))
+        found = list(pool.map(lambda _: answers(model, texts), range(N_THREADS * n_calls)))
     assert all(answer == expected for answer in found)
 
 

@@ -138,6 +138,29 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         context = self._context()
         return self._fitted().predict(X, threshold=self.prediction_threshold, context=context)
 
+    def predict_labels(self, X: Any) -> list[NDArray]:
+        """Return what `predict` does as labels in place of an indicator.
+
+        Parameters
+        ----------
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+
+        Returns
+        -------
+        list of N ndarray of labels
+            For each row the labels whose score reaches their threshold, best first; empty where there is none.
+
+        Examples
+        --------
+        >>> from ceiba import XRLinear
+        >>> model = XRLinear(prediction_threshold=0.1)
+        >>> model = model.fit(["red apple", "green apple", "old car"], [["fruit", "red"], ["fruit"], ["car"]])
+        >>> [row.tolist() for row in model.predict_labels(["a green apple", "an old car"])]
+        [['fruit'], ['car']]
+        """
+        context = self._context()
+        return self._fitted().predict_labels(X, threshold=self.prediction_threshold, context=context)
+
     def score_labels(self, X: Any, candidates: Any) -> Any:
         """Score given labels only, whatever a search would reach.
 

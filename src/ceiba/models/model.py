@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -148,6 +149,18 @@ class Model:
         self, X: Any, *, threshold: float | str | None = None, context: SearchContext | None = None
     ) -> sp.csr_array:
         """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict`."""
+        ranked = self._predicted(X, threshold, context)
+        return self._matrix(ranked, np.ones(len(ranked.ids), np.int8))
+
+    def predict_labels(
+        self, X: Any, *, threshold: float | str | None = None, context: SearchContext | None = None
+    ) -> list[NDArray]:
+        """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict_labels`."""
+        ranked = self._predicted(X, threshold, context)
+        names, ptr = self.labels.take(ranked.ids), ranked.ptr.tolist()
+        return [names[begin:end] for begin, end in itertools.pairwise(ptr)]
+
+    def _predicted(self, X: Any, threshold: float | str | None, context: SearchContext | None) -> Ranked:
         ctx = self.context if context is None else context
         wanted: Any = self.prediction_threshold if threshold is None else threshold
         limit = None if wanted == TUNED else float(wanted)
@@ -164,9 +177,7 @@ class Model:
             kept = decision.predicts(found, limit, ctx)
             parts.append(found.ids[kept])
             sizes.append(np.bincount(found.rows[kept], minlength=end - begin))
-        ids = np.concatenate(parts)
-        ranked = Ranked(np.cumsum(np.concatenate(sizes)), ids, np.empty(0, np.float32))
-        return self._matrix(ranked, np.ones(len(ids), np.int8))
+        return Ranked(np.cumsum(np.concatenate(sizes)), np.concatenate(parts), np.empty(0, np.float32))
 
     def calibrate(self, X: Any, y: Any, method: str, *, context: SearchContext | None = None) -> Model:
         """Return the model with a calibrator; see `PartitionedClassifier.calibrate`."""
