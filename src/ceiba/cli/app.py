@@ -11,10 +11,12 @@ from ceiba.cli.decide import calibrate, set_filters, tune_thresholds
 from ceiba.cli.demo import demo
 from ceiba.cli.evaluate import evaluate
 from ceiba.cli.inspect import inspect
+from ceiba.cli.optional_value import OptionalValueCommand
 from ceiba.cli.params import params
 from ceiba.cli.predict import predict
 from ceiba.cli.serve import serve
 from ceiba.cli.train import train
+from ceiba.cli.vocabulary import vocabulary
 
 app = typer.Typer(
     name="ceiba",
@@ -42,6 +44,8 @@ def ceiba(  # noqa: D103 - its docstring would be printed as help
         raise typer.Exit()
 
 
-for command in (train, predict, evaluate, calibrate, tune_thresholds, set_filters, inspect, params, serve, demo):
+app.command(cls=OptionalValueCommand)(train)
+for command in (predict, evaluate, calibrate, tune_thresholds, set_filters, inspect, params, serve, demo):
     app.command()(command)
+app.command()(vocabulary)
 app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

@@ -45,12 +45,17 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter; repeatable. `ceiba params` lists them."),
     ] = None,
     label_texts: Annotated[
-        bool,
+        str | None,
         typer.Option(
-            "--label-texts",
-            help="Learn from the labels' texts, in labels.jsonl or the like beside TRAIN, and show them in answers.",
+            metavar="[FILE]",
+            help="Learn from the labels' texts, and show them in answers. FILE is a SKOS vocabulary or JSON lines; "
+            "without it labels.jsonl or the like beside TRAIN is read.",
         ),
-    ] = False,
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language of the label texts of a SKOS vocabulary, such as en.", show_default="the only one"),
+    ] = None,
     include_training_texts: Annotated[
         bool,
         typer.Option(
@@ -88,6 +93,7 @@ def train(
     if include_training_texts:
         keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)
+    vocabulary = given_vocabulary(label_texts, language)
 
     from ceiba.data import read
 
@@ -97,9 +103,11 @@ def train(
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, which all have the same model
     with Stages(quiet=json or not first, eager=True) as stages:
         dataset: Any = read(data, labels=True, progress=stages, **given)
-        filters = inputs.label_lists(_labels(estimator, dataset, label_texts), allowed, denied)
+        if vocabulary is not None:
+            dataset.use_vocabulary(vocabulary)
+        filters = inputs.label_lists(_labels(estimator, dataset, label_texts is not None), allowed, denied)
         seconds["reading"] = time.perf_counter() - started
-        fit(estimator, dataset, stages, label_texts=label_texts)
+        fit(estimator, dataset, stages, label_texts=label_texts is not None)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         if not first:
             return
@@ -130,6 +138,19 @@ def train(
     if error is not None:
         folders.report_rescue(model_dir, where, error)
         raise typer.Exit(1)
+
+
+def given_vocabulary(label_texts: str | None, language: str | None) -> Any:
+    """Return the vocabulary of --label-texts FILE; None where no file is named."""
+    from ceiba.cli.optional_value import NO_VALUE
+    from ceiba.data import read_vocabulary
+    from ceiba.errors import InputError
+
+    if label_texts is None or label_texts == NO_VALUE:
+        if language is not None:
+            raise InputError("--language is for the vocabulary of --label-texts FILE.")
+        return None
+    return read_vocabulary(options.path(label_texts), language)
 
 
 def keep_training_texts(estimator: Any) -> None:

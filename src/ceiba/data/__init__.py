@@ -6,18 +6,21 @@ from ceiba.data.dataset import Dataset, TextColumn
 from ceiba.data.labels import encode_labels, encode_with
 from ceiba.data.reader import read
 from ceiba.data.sparse_text import read_filter
+from ceiba.data.vocabulary import Vocabulary, read_vocabulary
 
 __all__ = [
     "Dataset",
     "DatasetInfo",
     "DownloadError",
     "TextColumn",
+    "Vocabulary",
     "encode_labels",
     "encode_with",
     "get_dataset",
     "list_datasets",
     "read",
     "read_filter",
+    "read_vocabulary",
 ]
 
 

@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 
 from ceiba.data.files import fail
 from ceiba.data.layouts import every_label_text
+from ceiba.data.vocabulary import Vocabulary
+from ceiba.errors import InputError
 
 
 class TextSource(Protocol):
@@ -104,6 +106,27 @@ class Dataset:
         self.texts, self.X, self.Y, self.label_names = texts, X, Y, label_names
         self._read_label_texts = label_texts
         self._label_texts: list[str] | None = None
+        self.vocabulary: Vocabulary | None = None
+        """What `use_vocabulary` was given."""
+
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Take the texts of the labels from a vocabulary, and not from a file beside the data.
+
+        Parameters
+        ----------
+        vocabulary : Vocabulary
+            What `ceiba.data.read_vocabulary` returns.
+
+        Raises
+        ------
+        InputError
+            If the data has no labels, or none of them has a text in the vocabulary.
+        """
+        classes = self.classes
+        if classes is None:
+            raise InputError(f"{self.path} has no labels that a vocabulary could name.")
+        self._label_texts = vocabulary.preferred(classes.tolist())
+        self.vocabulary = vocabulary
 
     @property
     def label_texts(self) -> list[str] | None:
@@ -123,8 +146,10 @@ class Dataset:
             self._label_texts = texts
         return self._label_texts
 
-    def every_label_text(self) -> dict[Any, str] | None:
-        """Return the text of each label, with those of ``labels.jsonl`` that no row has; None without label texts."""
+    def every_label_text(self) -> dict[Any, str] | dict[Any, list[str]] | None:
+        """Return the texts of each label, with those of a vocabulary that no row has; None without label texts."""
+        if self.vocabulary is not None:
+            return self.vocabulary.label_texts()
         if self.label_names is not None and (found := every_label_text(self.path)) is not None:
             return found
         classes, texts = self.classes, self.label_texts

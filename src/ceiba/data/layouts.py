@@ -9,8 +9,8 @@ from typing import Any
 
 from ceiba.data.columns import pick_text, texts_of
 from ceiba.data.files import fail, plain_name, text_blocks
-from ceiba.data.labels import describe
 from ceiba.data.tables import JsonLines
+from ceiba.data.vocabulary import read_rows
 from ceiba.errors import InputError
 
 _COMPRESSED = ("", ".gz", ".zst")
@@ -60,35 +60,19 @@ def named_label_texts(path: Path, names: list[Any]) -> Callable[[], list[str]] |
     return None if found is None or found == path else lambda: _texts_by_name(found, names)
 
 
-def every_label_text(path: Path) -> dict[Any, str] | None:
+def every_label_text(path: Path) -> dict[Any, list[str]] | None:
     """Return the texts of all labels of a ``labels.jsonl`` beside the data file; None where there is no such file.
 
     Labels of the vocabulary that no row of the data has are among them. Labels without a text are left out.
     """
     found = _existing(path.parent, "labels.jsonl")
-    if found is None or found == path:
-        return None
-    return {label: text for label, text in _read_texts_by_name(found).items() if text.strip()}
+    return None if found is None or found == path else read_rows(found).label_texts()
 
 
 def _texts_by_name(path: Path, names: list[Any]) -> list[str]:
-    texts = _read_texts_by_name(path)
-    return [texts.get(name, str(name)) for name in names]
-
-
-def _read_texts_by_name(path: Path) -> dict[Any, str]:
-    table = JsonLines(path)
-    columns = _columns(table)
-    if "label" not in columns:
-        fail(path, None, f"expected rows with a label and a text. The columns are: {', '.join(map(repr, columns))}.")
-    text = pick_text(path, [name for name in columns if name != "label"], None)
-    texts: dict[Any, str] = {}
-    for rows in table.batches([*text, "label"]):
-        for i, label in enumerate(rows.values[-1]):
-            if type(label) not in (str, int):
-                fail(path, rows.where(i), f"the column 'label' holds {describe(label)}.")
-        texts.update(zip(rows.values[-1], texts_of(path, rows, text, optional=True), strict=True))
-    return texts
+    texts = read_rows(path).texts
+    # an empty text is one, and counts as it is
+    return [next(iter(texts[name]), "") if name in texts else str(name) for name in names]
 
 
 def _columns(table: JsonLines) -> list[str]:
