@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ceiba.encoders.cast_weights import CastWeights
 from ceiba.encoders.runtime import quiet, use_one_thread
 from ceiba.encoders.tokens import Chunks, TokenRows, encoding_batches, tokenize, tokenize_chunks
 
@@ -67,6 +68,7 @@ class Encoder(nn.Module):
         self.network, self.tokenizer = network, tokenizer
         self.pooling, self.max_length, self.precision = pooling, max_length, precision
         self._compiled: Any = None
+        self._cast_weights = CastWeights()
         self.eval()  # only fine-tuning trains; a forward pass of several threads could not each choose a mode
         if tokenizer is not None:  # the first call sets the length in it, which several threads must not do at once
             tokenize([""], tokenizer, max_length)
@@ -80,6 +82,12 @@ class Encoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.network.parameters()).device
+
+    def train(self, mode: bool = True) -> Encoder:
+        """Begin or end training."""
+        self._cast_weights.forget()
+        super().train(mode)
+        return self
 
     def tokenize(self, texts: Sequence[str], progress: Callable[[int], Any] | None = None) -> TokenRows:
         """Return the tokens of texts, of each the first `max_length`."""
@@ -107,7 +115,10 @@ class Encoder(nn.Module):
         return self._plain(ids, mask)
 
     def _plain(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        network = self.network
+        if self.precision != "float32" and self.device.type == "cpu" and not (self.training or torch.is_grad_enabled()):
+            network = self._cast_weights.of(network, getattr(torch, self.precision))
+        return network(input_ids=ids, attention_mask=mask).last_hidden_state
 
     @contextlib.contextmanager
     def compiling(self, compile: bool | str) -> Iterator[None]:
