@@ -25,7 +25,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev docs docs-links test test-docs test-newest test-oldest test-wheel test-slow test-browser page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
+.PHONY: demo dev docs docs-links test test-docs test-newest test-oldest test-wheel test-slow test-browser fuzz-service page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -53,6 +53,11 @@ test-slow: $(VENV)/.dev
 test-browser: $(VENV)/.dev
 	$(PIP) install playwright axe-playwright-python
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# 10,000 requests that schemathesis makes of the service's OpenAPI description; minutes
+fuzz-service: $(VENV)/.dev
+	$(PIP) install "schemathesis>=4.32,<5"
+	$(BIN)/python -m benchmarks.fuzz
 
 # the picture of the page in docs/images
 page-image: $(VENV)/.dev

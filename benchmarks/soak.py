@@ -28,7 +28,7 @@ from typing import Any
 import ceiba
 
 _WORDS = [f"word{i}" for i in range(60)]
-_LABELS = [f"label {i}" for i in range(30)]
+LABELS = [f"label {i}" for i in range(30)]
 _HOSTILE: list[tuple[str, str, bytes, dict[str, str]]] = [
     ("POST", "/v1/predict", b"{", {"content-type": "application/json"}),
     ("POST", "/v1/predict", b'{"texts": ["\\ud800"]}', {"content-type": "application/json"}),
@@ -43,10 +43,15 @@ _HOSTILE: list[tuple[str, str, bytes, dict[str, str]]] = [
 ]
 
 
-def train(seed: int) -> ceiba.XRLinear:
+def corpus(seed: int) -> tuple[list[str], list[list[str]]]:
+    """Return texts of a few words, and two labels of each."""
     rng = random.Random(seed)
     texts = [" ".join(rng.choices(_WORDS, k=6)) for _ in range(300)]
-    labels = [rng.sample(_LABELS, 2) for _ in texts]
+    return texts, [rng.sample(LABELS, 2) for _ in texts]
+
+
+def train(seed: int) -> ceiba.XRLinear:
+    texts, labels = corpus(seed)
     return ceiba.XRLinear(max_leaf_size=5, branching_factor=3, n_jobs=1, random_state=seed).fit(texts, labels)
 
 

@@ -100,7 +100,7 @@ def _describe(app: FastAPI, *, token: bool) -> None:
             content = generated()
             components = content.setdefault("components", {})
             known = components.setdefault("schemas", {})
-            known.update(schemas_of(schemas.PredictRequest, schemas.ExplainRequest, schemas.Problem, annif.Batch))
+            known.update(schemas_of(*schemas.OF_BODIES, annif.Batch))
             for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form of errors
                 known.pop(name, None)
             if token:

@@ -51,6 +51,17 @@ def described(schema: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": _reference(schema)}}}}
 
 
+def lines_of(line: type[BaseModel], *, example: str, or_string: bool = False) -> dict[str, Any]:
+    """Return the part of OpenAPI that describes an NDJSON body.
+
+    OpenAPI 3.1 has no word for the schema of a line; 3.2 calls it itemSchema.
+    """
+    schema: dict[str, Any] = _reference(line)
+    if or_string:
+        schema = {"anyOf": [schema, {"type": "string"}]}
+    return {NDJSON: {"schema": {"type": "string"}, "x-itemSchema": schema, "example": example}}
+
+
 def schemas_of(*schemas: type[BaseModel]) -> dict[str, Any]:
     """Return OpenAPI's components for the schemas of bodies, and for the schemas inside them."""
     found: dict[str, Any] = {}

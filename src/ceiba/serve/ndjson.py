@@ -94,7 +94,7 @@ def _line(raw: bytes, service: Service) -> Line:
         value = json.loads(raw)
         if isinstance(value, dict):
             given = value.get("id")
-            given = given if isinstance(given, (str, int)) else None
+            given = given if type(given) in (str, int) else None  # a bool is an int
         text = value["text"] if isinstance(value, dict) else value
         if not isinstance(text, str):
             raise ValueError

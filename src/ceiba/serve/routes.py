@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from ceiba.serve import schemas, telemetry
-from ceiba.serve.bodies import NDJSON, check_media_type, described, read_json
+from ceiba.serve.bodies import NDJSON, check_media_type, described, lines_of, read_json
 from ceiba.serve.errors import ServiceError
 from ceiba.serve.explanations import explanation
 from ceiba.serve.json_response import JsonResponse
@@ -84,19 +84,17 @@ async def predict(request: Request, service: _Service) -> Response:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {NDJSON: {"schema": {"type": "string"}, "example": '{"id": 1, "text": "burned hand"}\n'}},
+            "content": lines_of(schemas.Line, example='{"id": 1, "text": "burned hand"}\n', or_string=True),
         }
     },
     responses={
         **schemas.READS_BODY,
         200: {
             "description": "A line for each line.",
-            "content": {
-                NDJSON: {
-                    "schema": {"type": "string"},
-                    "example": '{"id": 1, "labels": [{"id": "T23.0", "text": "Burn of hand", "score": 0.4}]}\n',
-                }
-            },
+            "content": lines_of(
+                schemas.LineAnswer,
+                example='{"id": 1, "labels": [{"id": "T23.0", "text": "Burn of hand", "score": 0.4}]}\n',
+            ),
         },
     },
 )
@@ -111,8 +109,9 @@ async def predict_lines(
 ) -> Response:
     """Answer each line ``{"text": ...}``, or JSON string, with a line ``{"labels": [...]}``, in the same order.
 
-    An ``id`` of a line is part of its answer. A line that cannot be used is answered with ``{"error": ...}``; the
-    others are not touched. Blank lines are passed over. One generation of the model answers all lines.
+    The ``id`` of a line, a string or an integer, is part of its answer. A line that cannot be used is answered with
+    ``{"error": ...}``; the others are not touched. Blank lines are passed over. One generation of the
+    model answers all lines.
     """
     check_media_type(request, NDJSON)
     service.check_k(k, service.settings.max_batch)

@@ -39,6 +39,13 @@ class PredictRequest(PredictOptions):
     texts: list[str] = Field(description="The texts.")
 
 
+class Line(BaseModel):
+    """A line of an NDJSON request. A JSON string is a line too."""
+
+    text: str
+    id: str | int | None = Field(None, description="Comes back with the answer.")
+
+
 class ExplainRequest(_Request):
     """A text and the label to explain."""
 
@@ -186,6 +193,38 @@ class PredictAnswer(BaseModel):
     results: list[Result]
 
 
+class Problem(BaseModel):
+    """Every error has this form, that of RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": 422,
+                    "code": "invalid",
+                    "title": "Invalid request",
+                    "detail": "k is at most 1000.",
+                    "field": "k",
+                }
+            ]
+        }
+    )
+
+    status: int
+    code: str = Field(description="The kind of error, for programs.")
+    title: str
+    detail: str = Field(description="What is wrong, and what would be right.")
+    field: str | None = Field(description="The part of the request at fault.")
+
+
+class LineAnswer(BaseModel):
+    """A line of an NDJSON answer: labels, or what is wrong with the line."""
+
+    id: str | int | None = None
+    labels: list[Label] | None = Field(None, description="Best first.")
+    error: Problem | None = None
+
+
 class LabelEntry(BaseModel):
     """A label of the model."""
 
@@ -283,29 +322,7 @@ class Status(BaseModel):
     status: str
 
 
-class Problem(BaseModel):
-    """Every error has this form, that of RFC 9457."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": 422,
-                    "code": "invalid",
-                    "title": "Invalid request",
-                    "detail": "k is at most 1000.",
-                    "field": "k",
-                }
-            ]
-        }
-    )
-
-    status: int
-    code: str = Field(description="The kind of error, for programs.")
-    title: str
-    detail: str = Field(description="What is wrong, and what would be right.")
-    field: str | None = Field(description="The part of the request at fault.")
-
+OF_BODIES = (PredictRequest, ExplainRequest, Line, LineAnswer, Problem)  # FastAPI does not see that they are used
 
 _DESCRIPTIONS = {
     400: "The request cannot be read.",
