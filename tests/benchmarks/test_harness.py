@@ -64,6 +64,7 @@ def test_a_run_a_failure_and_a_report(folder, tmp_path):
     assert (tmp_path / "report" / f"{folder.name}.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_label_texts_and_the_table_of_firsts(folder, tmp_path):
     with_texts = tmp_path / folder.name
     shutil.copytree(folder, with_texts)
@@ -113,6 +114,7 @@ def test_texts_from_end_to_end(folder, tmp_path):
         assert ours[f"{case}: columns"] == theirs[f"{case}: columns"]
 
 
+@pytest.mark.slow
 def test_scaling_rows(tmp_path):
     out = tmp_path / "rows.jsonl"
     result = CliRunner().invoke(app, ["scale", "--labels", "50,200", "--json", str(out)])
@@ -143,6 +145,7 @@ def test_slopes():
     assert report.slope([(10, 1), (1000, 10)]) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_transformers_beside_linear_models(folder, tiny_encoder, tmp_path):
     out = tmp_path / "rows.jsonl"
     arguments = ["transformer", "--data", str(folder), "--json", str(out), "--encoder", str(tiny_encoder)]
@@ -156,6 +159,7 @@ def test_transformers_beside_linear_models(folder, tiny_encoder, tmp_path):
     assert all(row["peak_mb"] > row["peak_over_start_mb"] >= 0 for row in (linear, tuned))
 
 
+@pytest.mark.slow
 def test_label_texts_of_a_validation_split(folder, tiny_encoder, tmp_path):
     labels = WORDS
     with gzip.open(folder / "labels.jsonl.gz", "wt") as file:
