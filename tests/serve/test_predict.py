@@ -362,6 +362,20 @@ def test_a_bad_line_touches_no_other(client):
     assert answers[5]["id"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("given", "comes_back"),
+    [("7", True), ('"a\\u0000\\n<b>"', True), ('""', True), ("-0", True), (str(10**400), True), (r'"\ud800"', True)]
+    + [(given, False) for given in ("true", "false", "null", "1.5", "1e3", "[1]", "{}", "NaN", "Infinity")],
+)
+def test_ids_of_lines_are_strings_and_integers(client, given, comes_back):
+    (answer,) = lines(client, f'{{"text": "violin", "id": {given}}}\n'.encode())
+    assert answer["labels"][0]["id"] == "violin"
+    assert ("id" in answer) == comes_back
+    if comes_back:
+        assert answer["id"] == json.loads(given)
+        assert type(answer["id"]) is type(json.loads(given))
+
+
 def test_a_line_longer_than_any_text_is_one_error(folder):
     with serving(folder, max_characters=10) as client:
         answers = lines(client, b'"' + b"a" * 100_000 + b'"\n"violin"\n' + b'"' + b"b" * 500)
