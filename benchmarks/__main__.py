@@ -57,7 +57,7 @@ def run(
 
 @app.command()
 def hybrid(
-    data: Annotated[Path, typer.Option(help="folder with train, test and labels.jsonl.gz")],
+    data: Annotated[Path, typer.Option(help='folder with train, test and labels.jsonl.gz, or "icd": the demo')],
     json: Out,
     encoder: Annotated[str | None, typer.Option(help='"frozen:" and the folder of an encoder')] = None,
     train: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 0,
@@ -67,7 +67,13 @@ def hybrid(
     base: Annotated[str | None, typer.Option(help="XRTransformer or XTransformer, tuned as one of the sources")] = None,
     base_settings: Annotated[str, typer.Option(help="its parameters as a JSON object")] = "{}",
     validation: Annotated[int, typer.Option(help="measure on N training texts held out, not on test texts")] = 0,
+    preset: Annotated[str | None, typer.Option(help="a preset of HybridClassifier")] = None,
     settings: Annotated[str, typer.Option(help="parameters of HybridClassifier as a JSON object")] = "{}",
+    features: OtherFeatures = None,
+    beside: Annotated[
+        str | None, typer.Option(help="a preset of XRLinear to measure too; with --no-label-texts")
+    ] = None,
+    sources: Annotated[bool, typer.Option(help="measure each source too")] = True,
     threads: Threads = 2,
 ) -> None:
     """Train a hybrid model; measure it and each of its sources."""
@@ -86,7 +92,11 @@ def hybrid(
         base=base,
         base_settings=loads(base_settings),
         validation=validation,
+        preset=preset,
         settings=loads(settings),
+        features={} if features is None else loads(features),
+        beside=beside,
+        sources=sources,
         threads=threads,
     )
 

@@ -3,8 +3,11 @@
     python -m benchmarks hybrid --data FOLDER [--encoder frozen:FOLDER] --json rows.jsonl
     python -m benchmarks hybrid --data FOLDER --base XRTransformer --base-settings SETTINGS --json rows.jsonl
 
+    python -m benchmarks hybrid --data FOLDER --no-label-texts --beside accurate --no-sources --json rows.jsonl
+
 The folder holds train.jsonl.gz and test.jsonl.gz, rows of "text" and "labels", and labels.jsonl.gz, rows of "label"
-and "text". Test rows without a label that the model may answer are left out.
+and "text"; "icd" stands for the demo's texts. Test rows without a label that the model may answer are left out.
+`--beside` measures a preset of XRLinear on the same texts.
 """
 
 from __future__ import annotations
@@ -13,12 +16,16 @@ import gzip
 import json
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+from benchmarks import data as data_files
+from benchmarks.data import ICD
 
 _DEPTH = 100  # of nDCG
 _UNSEEN_DEPTH = 50
@@ -44,14 +51,21 @@ def run_hybrid(
     base: str | None,
     base_settings: dict[str, Any],
     validation: int,
+    preset: str | None,
     settings: dict[str, Any],
+    features: dict[str, Any],
+    beside: str | None,
+    sources: bool,
     threads: int,
 ) -> None:
-    """Train a hybrid model, measure it and each of its sources, and append a row for each."""
+    """Train a hybrid model, measure it, each of its sources and XRLinear beside it, and append a row for each."""
     import ceiba
 
-    train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
-    test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
+    if str(folder) == ICD:
+        train_rows, test_rows = data_files.rows_of(folder, 0, False)
+    else:
+        train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
+        test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
     if validation:
         order = np.random.default_rng(5).permutation(len(train_rows))
         test_rows = [train_rows[i] for i in order[:validation]]
@@ -64,8 +78,13 @@ def run_hybrid(
         names = {label: text for label, text in names.items() if label in known}
     started = time.perf_counter()
     own = None if base is None else getattr(ceiba, base)(**base_settings)
-    model = ceiba.HybridClassifier(base=own, encoder=encoder, n_jobs=threads, **settings)
-    model.fit([row["text"] for row in train_rows], [row["labels"] for row in train_rows], label_texts=names or None)
+    if own is not None:
+        settings = {"base": own, **settings}
+    given = {"vectorizer": ceiba.TfidfVectorizer(n_jobs=threads, **features)} if features else {}
+    make = ceiba.HybridClassifier if preset is None else partial(ceiba.HybridClassifier.from_preset, preset)
+    model = make(encoder=encoder, n_jobs=threads, **given, **settings)
+    train_texts, train_labels = [row["text"] for row in train_rows], [row["labels"] for row in train_rows]
+    model.fit(train_texts, train_labels, label_texts=names or None)
     seconds = time.perf_counter() - started
 
     column = {label: i for i, label in enumerate(model.classes_.tolist())}
@@ -87,7 +106,9 @@ def run_hybrid(
         "encoder": encoder,
         "base": None if base is None else {"model": base, **base_settings},
         "label texts": bool(names),
-        "settings": settings,
+        "preset": preset,
+        "settings": {name: value for name, value in settings.items() if name != "base"},
+        "features": features,
         "threads": threads,
         "validation": bool(validation),
     }
@@ -99,6 +120,19 @@ def run_hybrid(
     }
     write_row(out, {**about, "system": "hybrid", "sources": model.sources_, **fused})
     del found
+    if beside is not None:
+        linear = ceiba.XRLinear.from_preset(beside, n_jobs=threads, **given)
+        started = time.perf_counter()
+        linear.fit(train_texts, train_labels)
+        taken = {"training": round(time.perf_counter() - started, 1)}
+        if linear.classes_.tolist() != model.classes_.tolist():
+            raise SystemExit("--beside needs --no-label-texts: with label texts the models know different labels")
+        scores = linear.decision_function(texts, _DEPTH)
+        figures = ranking_figures(scores, Y, linear.label_counts_, linear.n_train_)
+        figures |= paired_figures(fused_top, top_of(scores), Y)
+        write_row(out, {**about, "system": f"xr-linear {beside}", **figures, "seconds": taken})
+    if not sources:
+        return
     Q = model.model_.queries.queries(texts)
     context = model.model_.context
     for source in model.model_.generators[:-1]:
