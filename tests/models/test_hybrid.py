@@ -108,6 +108,30 @@ def test_rows_held_out_are_not_trained_on(n):
         assert len(held_out) <= 3000
 
 
+def test_texts_of_labels_are_always_trained_on():
+    rng = np.random.default_rng(0)
+    for n, n_named in ((50, 20), (30_000, 25_000), (10, 8), (10, 10)):
+        named = np.zeros(n, bool)
+        named[rng.permutation(n)[:n_named]] = True
+        for rest, held_out in out_of_fold(n, seed=1, named=named):
+            assert len(held_out)
+            assert not np.intersect1d(rest, held_out).size
+            if n - n_named >= 4:
+                assert not named[held_out].any()
+                assert np.isin(np.flatnonzero(named), rest).all()
+
+
+def test_a_training_text_that_is_its_labels_text_does_not_make_words_trusted():
+    """The words of labels mislead here. Rows that are label texts would teach the fusion the opposite."""
+    names = {f"l{i}": f"name{i}" for i in range(20)}
+    texts = [*names.values(), *(f"name{(i + 7) % 20} hint{i % 20} more{i}" for i in range(200))]
+    labels = [[label] for label in [*names, *(f"l{i % 20}" for i in range(200))]]
+    model = HybridClassifier(fusion="logistic", n_jobs=1).fit(texts, labels, label_texts=names)
+    top, probabilities = model.predict_topk(["name3 hint5"], k=20)
+    assert top[0][0] == "l5"
+    assert probabilities[0][top[0].tolist().index("l3")] < 0.1
+
+
 def test_neighbors_are_not_trusted_where_they_know_nothing():
     """A text's own row would tell its labels: a leak makes the fusion sure of what neighbours say."""
     rng = np.random.default_rng(0)

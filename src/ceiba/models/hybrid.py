@@ -34,7 +34,7 @@ from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
 from ceiba.models.hybrid_base import models_of_base
 from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
 from ceiba.models.hybrid_recipe import HybridParts, train_hybrid
-from ceiba.models.hybrid_settings import EMBEDDED_NEIGHBORS, NEIGHBORS, HybridSettings, LabelRows
+from ceiba.models.hybrid_settings import EMBEDDED_NEIGHBORS, LABEL_STEMS, NEIGHBORS, HybridSettings, LabelRows
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
 from ceiba.models.nearest_texts import nearest_texts
@@ -170,7 +170,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         timer.lap("features")
         n, label_rows = labels.n_rows, None
         if names:
-            stems = _stems(queries.vectorizer)
+            wanted = self.sources == "auto" or LABEL_STEMS in self.sources
+            stems = _stems(queries.vectorizer) if wanted else None
             label_rows = LabelRows(features.part(n, features.n_rows), owners, names, stems)
             features = features.part(0, n)
         seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)

@@ -145,7 +145,8 @@ def train_hybrid(
             )
             label_rows = replace(label_rows, features=of_texts)
     features, right, scored = [], [], []
-    for fold, pairs, held in _learning_sources(X, labels, label_rows, names, settings, tuned):
+    named = _named_rows(texts, label_rows)
+    for fold, pairs, held in _learning_sources(X, labels, label_rows, names, settings, tuned, named):
         report = stage(progress, f"fold {fold}", len(held))
         Q = Queries(X.rows(held), None if texts is None else [texts[row] for row in held])
         found = pairs.found(Q, settings.context)
@@ -178,10 +179,11 @@ def _learning_sources(
     names: Sequence[str],
     settings: HybridSettings,
     tuned: Sequence[TunedModel],
+    named: NDArray[np.bool_] | None,
 ) -> Iterator[tuple[str, PairFeatures, NDArray[np.intp]]]:
     """Yield the number of a fold, sources, and rows that they were not trained on."""
     if not tuned:
-        folds = list(out_of_fold(labels.n_rows, settings.seed))
+        folds = list(out_of_fold(labels.n_rows, settings.seed, named))
         for number, (rest, held_out) in enumerate(folds, start=1):
             pairs = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings)
             yield f"{number}/{len(folds)}", pairs, held_out
@@ -192,6 +194,14 @@ def _learning_sources(
     for number, (others, tried) in enumerate(parts, start=1):
         pairs = _with_rows(trained, X.rows(others), labels.take(others), names, settings, tuned)
         yield f"{number}/{len(parts)}", pairs, tried[:_MOST_ROWS]
+
+
+def _named_rows(texts: Sequence[str] | None, label_rows: LabelRows | None) -> NDArray[np.bool_] | None:
+    """Return which rows are texts of labels, upper and lower case aside; None where there are no texts of either."""
+    if texts is None or label_rows is None:
+        return None
+    names = {text.strip().casefold() for text in label_rows.texts}
+    return np.fromiter((text.strip().casefold() in names for text in texts), bool, len(texts))
 
 
 def _with_rows(
@@ -243,19 +253,32 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     return [name for name in SOURCES if name in settings.sources]
 
 
-def out_of_fold(n: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def out_of_fold(
+    n: int, seed: int, named: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Yield the rows that sources are trained on, and rows held out that the fusion learns from.
 
     Up to 20,000 texts, three of four folds are held out in turn; up to 200,000, two of them; above that a twentieth,
     once. At most 3,000 rows of each are used.
+
+    Parameters
+    ----------
+    n : int
+        N.
+    seed : int
+    named : ndarray of shape (N,), bool, or None, default=None
+        Rows whose text is a label's text. They are always trained on: held out, they would teach the fusion that
+        the label whose text is that of the row is right.
     """
-    order = np.random.default_rng([seed, 6]).permutation(n)
+    order, always = np.random.default_rng([seed, 6]).permutation(n), np.zeros(0, np.intp)
+    if named is not None and _FOLDS <= n - named.sum() < n:
+        order, always, n = order[~named[order]], np.flatnonzero(named), n - int(named.sum())
     share, used = (n // _FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (n // 20, 1)
     if share < 1:
         raise InputError(f"A fusion needs {_FOLDS} rows or more to learn from; got {n}. XRLinear takes fewer.")
     for fold in range(used):
         held_out = order[fold * share : (fold + 1) * share]
-        rest = np.concatenate([order[: fold * share], order[(fold + 1) * share :]])
+        rest = np.concatenate([order[: fold * share], order[(fold + 1) * share :], always])
         yield np.sort(rest), np.sort(held_out[:_MOST_ROWS])
 
 
