@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ceiba.cli import datasets
+from ceiba.cli.compare import compare
 from ceiba.cli.decide import calibrate, set_filters, tune_thresholds
 from ceiba.cli.demo import demo
 from ceiba.cli.evaluate import evaluate
@@ -47,5 +48,6 @@ def ceiba(  # noqa: D103 - its docstring would be printed as help
 app.command(cls=OptionalValueCommand)(train)
 for command in (predict, evaluate, calibrate, tune_thresholds, set_filters, inspect, params, serve, demo):
     app.command()(command)
+app.command()(compare)
 app.command()(vocabulary)
 app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

@@ -41,19 +41,32 @@ def evaluate(
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the reliability diagram to this .svg or .png file.")
     ] = None,
+    plot_frequency: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Draw P and R of rare and frequent labels to this .svg or .png file."),
+    ] = None,
+    per_label: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write the figures of each label to this .csv, .tsv or .jsonl file."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure a model on a file with labels.
 
     Figures are percentages. Propensities are those of the training set. Labels that the model does not know are
     positives that it cannot find; unknown_labels counts them. `ceiba.metrics` gives the same figures.
+    The second table pools labels by their number of training texts: of their answers P is the share that is right, of
+    their positives R the share that is found. --per-label gives both for each label, at the largest -k.
     Of a calibrated model the expected calibration error (ECE) and the log-loss of the labels returned are shown too.
     """
-    from ceiba.cli import inputs, output
-    from ceiba.cli.plots import plot_reliability, plot_target
+    from ceiba import metrics
+    from ceiba.cli import inputs, label_figures, output
+    from ceiba.cli.plots import plot_groups, plot_reliability, plot_target
     from ceiba.cli.progress import Stages
 
     drawing = None if plot is None else plot_target(plot, data, model_dir)
+    bars = None if plot_frequency is None else plot_target(plot_frequency, data, model_dir, "--plot-frequency")
+    table = None if per_label is None else label_figures.table_target(per_label, data, model_dir)
     with Stages(quiet=json) as stages:
         model = inputs.open_model(model_dir, threads)
         if drawing is not None:
@@ -62,18 +75,24 @@ def evaluate(
         dataset = inputs.open_rows(data, model, labels=True, given=given, progress=stages)
         ks = tuple(k or (1, 3, 5))
         answers = ranked_rows(model, dataset, max(ks), beam_size=beam_size, filter=filter, progress=stages)
-        report = figures_of(model, answers, ks, propensity=propensity)
+        report: dict[str, Any] = figures_of(model, answers, ks, propensity=propensity)
+        counts = _training_counts(model, answers.classes)
+        groups = metrics.by_frequency(answers.Y, answers.labels, counts, ks, classes=answers.classes)
+    if table is not None:
+        figures = metrics.per_label(answers.Y, answers.labels, max(ks), counts, classes=answers.classes)
+        label_figures.write_table(figures, inputs.label_texts(model), table)
+    if bars is not None:
+        plot_groups(groups, bars, k=max(ks))
     if drawing is not None:
-        from ceiba import metrics
-
         curve = metrics.reliability_curve(answers.Y, answers.matrix(), None)
         kind = "probabilities" if model.gives_probabilities else "scores, not calibrated"
         plot_reliability(curve, drawing, title=f"First {max(ks)} labels of {answers.Y.shape[0]:,} rows ({kind})")
     if json:
-        output.emit_json(report)
+        output.emit_json({**report, "by_frequency": [_rounded(group) for group in groups]})
         return
-    figures = {name: value for name, value in report.items() if "@" in name}
-    output.print_table(*output.metric_rows(figures), text=["metric (%)"])
+    ranking = {name: value for name, value in report.items() if "@" in name}
+    output.print_table(*output.metric_rows(ranking), text=["metric (%)"])
+    output.print_table(*label_figures.group_rows(groups), text=["labels"])
     output.print_facts({name: value for name, value in report.items() if "@" not in name})
 
 
@@ -197,11 +216,25 @@ def score(
     from ceiba import metrics
 
     classes = model.classes_ if classes is None else classes
-    trained = np.pad(model.label_counts_, (0, len(classes) - len(model.classes_)))
     A, B = propensity
-    counts = metrics.LabelCounts(trained, model.n_train_)
+    counts = _training_counts(model, classes)
     figures = metrics.evaluate(Y, np.concatenate(parts), ks, counts, A=A, B=B, classes=classes)
     return {name: round(value, 4) for name, value in figures.items()}
+
+
+def _training_counts(model: Any, classes: Any) -> Any:
+    """Return the training instances of labels; those after the model's own have none."""
+    import numpy as np
+
+    from ceiba import metrics
+
+    trained = np.pad(model.label_counts_, (0, len(classes) - len(model.classes_)))
+    return metrics.LabelCounts(trained, model.n_train_)
+
+
+def _rounded(group: Any) -> dict[str, Any]:
+    """Return a group of labels for a JSON report."""
+    return {**group._asdict(), "figures": {name: round(value, 4) for name, value in group.figures.items()}}
 
 
 def _filter(path: Path, dataset: Any, model: Any) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Drawings of `ceiba evaluate --plot`; matplotlib is imported when something is drawn."""
+"""Drawings of `ceiba evaluate`; matplotlib is imported when something is drawn."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ceiba.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from ceiba.cli.targets import Target
-    from ceiba.metrics import ReliabilityCurve
+    from ceiba.metrics import FrequencyGroup, ReliabilityCurve
 
 FORMATS = (".svg", ".png")
 
 
-def plot_target(name: str, data: Path, model: Path) -> Target:
+def plot_target(name: str, data: Path, model: Path, option: str = "--plot") -> Target:
     """Return where a drawing goes; errors come before any work.
 
     Raises
@@ -28,15 +28,13 @@ def plot_target(name: str, data: Path, model: Path) -> Target:
 
     target = Target(name, [data], model=model)
     if Path(name).suffix.lower() not in FORMATS:
-        raise InputError(f"--plot {name}: the name must end in {' or '.join(FORMATS)}.")
+        raise InputError(f"{option} {name}: the name must end in {' or '.join(FORMATS)}.")
     _figure()
     return target
 
 
 def plot_reliability(curve: ReliabilityCurve, target: Target, *, title: str) -> None:
     """Draw a reliability diagram: the share of right pairs over their mean probability, and how many they are."""
-    import matplotlib
-
     figure = _figure()(figsize=(5, 5.5), layout="constrained")
     diagram, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     diagram.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfectly calibrated")
@@ -45,6 +43,33 @@ def plot_reliability(curve: ReliabilityCurve, target: Target, *, title: str) -> 
     diagram.legend(loc="upper left", frameon=False)
     histogram.bar(curve.probability, curve.n_pairs, width=0.03, color="C0")
     histogram.set(xlabel="mean probability", ylabel="pairs", yscale="log")
+    _save(figure, target)
+
+
+def plot_groups(groups: list[FrequencyGroup], target: Target, *, k: int) -> None:
+    """Draw precision and recall at k of labels that are rare and frequent in training."""
+    figure = _figure()(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    for number, name in enumerate((f"P@{k}", f"R@{k}")):
+        places = [at + 0.4 * (number - 0.5) for at in range(len(groups))]
+        bars = axes.bar(places, [group.figures[name] for group in groups], width=0.36, label=name, color=f"C{number}")
+        axes.bar_label(bars, fmt="%.1f")
+    axes.set_xticks(
+        range(len(groups)),
+        [
+            f"{group.name}\n{group.least:,}{'+' if group.most is None else f' to {group.most:,}'} training texts\n"
+            f"{group.n_positives:,} positives"
+            for group in groups
+        ],
+    )
+    axes.set(ylabel="%", ylim=(0, 105))
+    axes.legend(frameon=False)
+    _save(figure, target)
+
+
+def _save(figure: Any, target: Target) -> None:
+    import matplotlib
+
     format = target.names[0].suffix.lower().removeprefix(".")
     metadata = {"Date": None} if format == "svg" else {}
     with matplotlib.rc_context({"svg.hashsalt": "ceiba"}), target.open() as file:
@@ -55,5 +80,5 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtraError("matplotlib", "plot", "A reliability diagram") from None
+        raise MissingExtraError("matplotlib", "plot", "A drawing") from None
     return Figure

@@ -58,6 +58,9 @@ What counts in the odd cases:
   of the call.  So lists give the macro figures of a matrix only with ``classes``; no other figure depends
   on L.
 
+`compare` gives the differences of two rankings with intervals, `by_frequency` the figures of rare and of frequent
+labels, `per_label` those of each label.
+
 `expected_calibration_error`, `log_loss`, `brier_score` and `reliability_curve` ask whether scores that are
 probabilities can be believed.  They take matrices of scores in [0, 1] and look at the labels returned.
 
@@ -82,7 +85,9 @@ from ceiba.metrics.calibration import (
     log_loss,
     reliability_curve,
 )
+from ceiba.metrics.comparison import Difference, compare
 from ceiba.metrics.evaluate import evaluate, top_k
+from ceiba.metrics.frequency import FrequencyGroup, by_frequency, per_label
 from ceiba.metrics.propensity import LabelCounts, inverse_propensity
 from ceiba.metrics.single import (
     coverage_at_k,
@@ -97,9 +102,13 @@ from ceiba.metrics.single import (
 )
 
 __all__ = [
+    "Difference",
+    "FrequencyGroup",
     "LabelCounts",
     "ReliabilityCurve",
     "brier_score",
+    "by_frequency",
+    "compare",
     "coverage_at_k",
     "evaluate",
     "expected_calibration_error",
@@ -109,6 +118,7 @@ __all__ = [
     "macro_precision_at_k",
     "macro_recall_at_k",
     "ndcg_at_k",
+    "per_label",
     "precision_at_k",
     "psndcg_at_k",
     "psp_at_k",

@@ -133,11 +133,12 @@ def gather(
     space = CommonColumns([container for container in (true, scores, train) if container is not None], classes)
     w = None if train is None else weights(train, space, A, B)
     # No more places than the longest row fills, so a large k costs nothing where little was returned.
-    top: IntArray = best_labels(scores, max(1, min(max(ks), _longest(scores))), space)
+    top: IntArray = best_labels(scores, max(1, min(max(ks), longest_row(scores))), space)
     return tally(top, pattern(true, space), ks, w)
 
 
-def _longest(scores: SparseScores | DenseScores | Rows) -> int:
+def longest_row(scores: SparseScores | DenseScores | Rows) -> int:
+    """Return the most labels that a row of scores can have."""
     return scores.n_labels if isinstance(scores, DenseScores) else int(np.diff(scores.indptr).max())
 
 

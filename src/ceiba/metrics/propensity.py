@@ -95,13 +95,17 @@ def read_training(Y_train: Any) -> Pattern | Rows | LabelCounts:
 
 def weights(train: Pattern | Rows | LabelCounts, space: CommonColumns, A: float, B: float) -> npt.NDArray[Any]:
     """Return the inverse propensity of every column of a label space."""
-    if isinstance(train, LabelCounts):
-        # A label space may have further columns, of labels that only the test set names.
-        counts, n = np.pad(train.counts, (0, space.size - train.n_labels)), train.n
-    else:
-        counts, n = np.bincount(pattern(train, space).indices, minlength=space.size), train.n
+    counts, n = training_counts(train, space), train.n
     C = max(0.0, np.log(n) - 1) * (B + 1) ** A
     return 1 + C * np.power(counts + float(B), -float(A))
+
+
+def training_counts(train: Pattern | Rows | LabelCounts, space: CommonColumns) -> npt.NDArray[Any]:
+    """Return the training instances of every column of a label space."""
+    if isinstance(train, LabelCounts):
+        # A label space may have further columns, of labels that only the test set names.
+        return np.pad(train.counts, (0, space.size - train.n_labels))
+    return np.bincount(pattern(train, space).indices, minlength=space.size)
 
 
 def check_propensity_model(A: float, B: float, owner: str) -> None:

@@ -81,8 +81,8 @@ def _add_rows(
     discount: Vector,
     ideal: Vector,
 ) -> None:
-    right = _first(np.asarray(hit, dtype=np.float64), ks)
-    dcg = _first(hit * discount[: hit.shape[1]], ks)
+    right = first_sums(np.asarray(hit, dtype=np.float64), ks)
+    dcg = first_sums(hit * discount[: hit.shape[1]], ks)
     for j, k in enumerate(ks):
         sums["hits"][j] += right[j].sum()
         sums["recall"][j] += (right[j] / np.maximum(counts, 1)).sum()
@@ -99,13 +99,13 @@ def _add_gains(
     ideal: Vector,
 ) -> None:
     for prefix, values in (("", gain), ("best_", best)):
-        whole, discounted = _first(values, ks), _first(values * discount[: values.shape[1]], ks)
+        whole, discounted = first_sums(values, ks), first_sums(values * discount[: values.shape[1]], ks)
         for j, k in enumerate(ks):
             sums[f"{prefix}gain"][j] += whole[j].sum()
             sums[f"{prefix}discounted_gain"][j] += (discounted[j] / ideal[np.minimum(counts, k)]).sum()
 
 
-def _first(values: Vector, ks: Sequence[int]) -> list[Vector]:
+def first_sums(values: Vector, ks: Sequence[int]) -> list[Vector]:
     """Return, for each k, the sum of each row's first k values.
 
     Added up place by place, so that empty places at the end change no bit of a figure.
