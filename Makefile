@@ -25,7 +25,7 @@ WHEEL_ENV := .wheel-env
 WHEEL_BIN := $(WHEEL_ENV)/bin
 WHEEL_TESTS = CEIBA_WHEEL=$$(echo $(CURDIR)/dist/*.whl) CEIBA_WHEEL_PYTHON=$(CURDIR)/$(WHEEL_BIN)/python $(BIN)/python -m pytest tests/wheel
 
-.PHONY: demo dev docs docs-links test test-docs test-newest test-oldest test-wheel test-slow test-browser fuzz-service page-image test-peers test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
+.PHONY: demo dev docs docs-links test test-docs test-newest test-oldest test-wheel test-slow test-browser fuzz-service page-image test-peers test-ray test-native test-aarch64 wheel sanitize sanitize-threads check tidy format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ceiba demo
@@ -35,7 +35,7 @@ dev: $(VENV)/.editable
 
 test: $(VENV)/.dev
 	$(MAKE) --no-print-directory check test-native
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not browser and not peers and not wheel" tests --pyargs ceiba
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow and not browser and not peers and not ray and not wheel" tests --pyargs ceiba
 
 # the wheel for the newest Python of this machine, installed without a compiler: the smoke tier, the builds, the README
 test-newest: $(VENV)/.dev dist/.wheel
@@ -47,7 +47,7 @@ test-wheel: $(VENV)/.dev dist/.wheel
 
 # minutes rather than seconds: large inputs, heavy fuzzing, Ctrl-C during long training
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "slow and not browser and not peers and not wheel" tests
+	$(BIN)/python -m pytest -m "slow and not browser and not peers and not ray and not wheel" tests
 
 # the page of the service in a real browser: Debian's chromium, or the one that CEIBA_CHROMIUM names
 test-browser: $(VENV)/.dev
@@ -77,6 +77,10 @@ docs-links: $(VENV)/.docs
 test-peers: $(VENV)/.dev .peers-env/.ready
 	$(BIN)/python -m pytest -m peers tests
 
+# a real Ray cluster of this machine, with workers and nodes that die; minutes
+test-ray: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray" tests/executors
+
 # the core's tests with the oldest versions that pyproject.toml allows; without torch
 OLDEST_ENV := .oldest-env
 test-oldest: $(SOURCES)
@@ -84,7 +88,7 @@ test-oldest: $(SOURCES)
 	$(OLDEST_ENV)/bin/python -m pip --disable-pip-version-check --quiet install uv
 	$(OLDEST_ENV)/bin/uv pip install --quiet --python $(OLDEST_ENV)/bin/python --resolution lowest-direct . \
 	    "pytest>=8.3" "hypothesis>=6.100" "pandas>=2.2.2" "polars>=1.20"
-	OMP_NUM_THREADS=1 $(OLDEST_ENV)/bin/python -m pytest -m "not slow and not peers and not wheel" \
+	OMP_NUM_THREADS=1 $(OLDEST_ENV)/bin/python -m pytest -m "not slow and not peers and not ray and not wheel" \
 	    tests/smoke tests/data tests/features tests/fusion tests/linear tests/metrics tests/params tests/retrieval \
 	    tests/tree
 

@@ -20,6 +20,7 @@ ORDER = (
     "_random",
     "_estimator",
     "io",
+    "executors",
     "data",
     "metrics",
     "features",

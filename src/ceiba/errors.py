@@ -53,6 +53,10 @@ class MissingExtraError(CeibaError, ImportError):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'ceiba[{extra}]'")
 
 
+class ClusterError(CeibaError, RuntimeError):
+    """A cluster cannot be reached, its nodes do not fit together, or it has too little room for the work."""
+
+
 class DataWarning(UserWarning):
     """A data file was read, but probably not as it is meant."""
 

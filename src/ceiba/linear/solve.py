@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ceiba._native import core
 from ceiba._params import COUNT, NOT_NEGATIVE, POSITIVE, Options, setting
 from ceiba.data.instances import InstanceLists
+from ceiba.executors.executor import Arrays, Executor, Piece, PieceContext
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import WEIGHT_DTYPES, Layer, LayerBuilder
 
@@ -22,6 +23,8 @@ _MOST_PASSES = 2**31 - 1  # what the core counts to
 # Children that are solved before their weights are packed. Weights that are not packed yet take five times as much
 # memory, so this bounds the peak; so many still keep a few dozen threads busy.
 _CHILDREN_AT_ONCE = 2**14
+
+_SHARDS = 32  # of a level, for an executor: enough to keep many workers busy, and few enough to be sent around
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ def train_layer(
     seed: int = 0,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
+    executor: Executor | None = None,
 ) -> Layer:
     """Train the classifiers of one level.
 
@@ -108,6 +112,8 @@ def train_layer(
         The layer does not depend on it, bit for bit.
     progress : callable or None, default=None
         Called now and then with the work done, in the units of `training_cost`.
+    executor : Executor or None, default=None
+        Trains shards of the parents elsewhere, side by side. None: all are trained in this process.
 
     Returns
     -------
@@ -119,6 +125,11 @@ def train_layer(
     "Dual coordinate descent methods for logistic regression and maximum entropy models", Machine Learning 2011.
     """
     n_parents = matched.n_nodes
+    if executor is not None and n_parents > 1:
+        return _train_by(
+            executor, X, child_ptr, matched, positives, settings, threshold_multiplier=threshold_multiplier, seed=seed,
+            progress=progress,
+        )  # fmt: skip
     if n_shards is None:
         n_shards = -(-positives.n_nodes // _CHILDREN_AT_ONCE)
     bounds = np.linspace(0, n_parents, max(1, min(n_shards, n_parents)) + 1).astype(int).tolist()
@@ -137,6 +148,72 @@ def train_layer(
             done += int(cost[first:last].sum())
             progress(done)
     return builder.finish(child_ptr, X.n_features)
+
+
+def _train_by(
+    executor: Executor,
+    X: FeatureMatrix,
+    child_ptr: NDArray[np.int64],
+    matched: InstanceLists,
+    positives: InstanceLists,
+    settings: SolverSettings,
+    *,
+    threshold_multiplier: NDArray | None,
+    seed: int,
+    progress: Callable[[int], None] | None,
+) -> Layer:
+    """Train the shards of a level by an executor; their bounds depend on the level alone."""
+    cost = training_cost(X, child_ptr, matched)
+    pieces = [
+        Piece(
+            f"the shard of parents {first} to {last - 1}", {"first": first, "last": last}, int(cost[first:last].sum())
+        )
+        for first, last in pairwise(_bounds(cost, np.diff(child_ptr)))
+    ]
+    shared = {
+        "X": X, "child_ptr": child_ptr, "matched": matched, "positives": positives, "settings": settings,
+        "threshold_multiplier": threshold_multiplier, "seed": seed,
+    }  # fmt: skip
+    report = None if progress is None else lambda stage, done, total: progress(done)
+    builder = LayerBuilder()
+    for shard in executor.map(train_shard, pieces, shared=shared, stage="shards", progress=report):
+        work = {name.removeprefix("work."): int(shard.pop(name)[0]) for name in list(shard) if name[:5] == "work."}
+        builder.add(shard, work)
+    return builder.finish(child_ptr, X.n_features)
+
+
+def _bounds(cost: NDArray[np.int64], n_children: NDArray[np.int64]) -> list[int]:
+    """Cut parents into shards of about equal cost, with at most so many children as are solved before packing."""
+    share = cost / max(1, cost.sum()) * _SHARDS
+    full = n_children / _CHILDREN_AT_ONCE
+    bounds, filled = [0], 0.0
+    for parent, more in enumerate(np.maximum(share, full).tolist()):
+        if filled and filled + more > 1:
+            bounds.append(parent)
+            filled = 0.0
+        filled += more
+    return [*bounds, len(cost)]
+
+
+def train_shard(
+    *,
+    X: FeatureMatrix,
+    child_ptr: NDArray[np.int64],
+    matched: InstanceLists,
+    positives: InstanceLists,
+    settings: SolverSettings,
+    threshold_multiplier: NDArray | None,
+    seed: int,
+    first: int,
+    last: int,
+    context: PieceContext,
+) -> Arrays:
+    """Train one shard of a level wherever an executor runs it; ``work.*`` is what the solver did."""
+    arrays, work = train_parents(
+        X, child_ptr, matched, positives, settings, first, last,
+        threshold_multiplier=threshold_multiplier, seed=seed, n_threads=context.threads(1),
+    )  # fmt: skip
+    return {**arrays, **{f"work.{name}": np.array([count]) for name, count in work.items()}}
 
 
 def train_parents(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ceiba._progress import Progress, stage
 from ceiba.data.instances import InstanceLists
+from ceiba.executors.executor import Executor
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.layer import Layer
 from ceiba.linear.negatives import match
@@ -34,6 +37,31 @@ class TreeModel:
                 total[name] = total.get(name, 0) + count
         return total
 
+    def to_arrays(self) -> dict[str, NDArray]:
+        """Return all of it as arrays, by names from which `from_arrays` puts it together again."""
+        arrays = {f"tree.{name}": array for name, array in self.tree.to_arrays().items()}
+        for t, layer in enumerate(self.layers):
+            arrays.update({f"layer.{t}.{name}": array for name, array in layer.arrays.items()})
+        report = {"features": self.layers[0].n_features, "seconds": self.seconds, "work": [x.work for x in self.layers]}
+        arrays["report"] = np.frombuffer(json.dumps(report).encode(), np.uint8)
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray]) -> TreeModel:
+        """Put a model together from the arrays of `to_arrays`."""
+        report = json.loads(arrays["report"].tobytes())
+        tree = LabelTree.from_arrays(_below(arrays, "tree."))
+        layers = []
+        for t, (child_ptr, work) in enumerate(zip(tree.child_ptrs, report["work"], strict=True)):
+            layer = Layer.from_arrays(child_ptr, report["features"], _below(arrays, f"layer.{t}."))
+            layer.work.update(work)
+            layers.append(layer)
+        return cls(tree, layers, dict(report["seconds"]))
+
+
+def _below(arrays: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
 
 def train_tree(
     X: FeatureMatrix,
@@ -49,6 +77,7 @@ def train_tree(
     n_threads: int = 1,
     progress: Progress | None = None,
     name: str = "tree",
+    executor: Executor | None = None,
 ) -> TreeModel:
     """Train every level of a tree, from the root down.
 
@@ -71,6 +100,8 @@ def train_tree(
         ``progress(stage, done, total)``, called now and then.
     name : str, default="tree"
         What the tree is called in stages.
+    executor : Executor or None, default=None
+        Deals out shards of each level. None: all is done in this process.
 
     Returns
     -------
@@ -90,7 +121,7 @@ def train_tree(
         partition.layers.append(
             train_layer(
                 X, child_ptr, lists, levels[t], settings, threshold_multiplier=multiplier, seed=seed,
-                n_threads=n_threads, progress=report,
+                n_threads=n_threads, progress=report, executor=executor,
             )
         )  # fmt: skip
         partition.seconds[f"level {t + 1}"] = time.perf_counter() - started

@@ -11,6 +11,7 @@ from ceiba._params import COUNT, NOT_NEGATIVE, setting
 from ceiba._progress import Progress, stage
 from ceiba.data.instances import InstanceLists
 from ceiba.data.offsets import row_numbers
+from ceiba.executors.executor import Executor
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.linear.nodes import beam_nodes
 from ceiba.linear.solve import SolverSettings
@@ -56,6 +57,7 @@ def disentangle(
     n_threads: int = 1,
     progress: Progress | None = None,
     name: str = "tree",
+    executor: Executor | None = None,
 ) -> tuple[LabelTree, dict[str, float]]:
     """Let labels stand in several clusters of a tree.
 
@@ -70,7 +72,7 @@ def disentangle(
         The provisional tree. Without clusters (one-vs-all) it is returned as it is.
     settings : SolverSettings
     overlap : OverlapSettings
-    negatives, beam_size, combine, seed, n_threads, progress, name
+    negatives, beam_size, combine, seed, n_threads, progress, name, executor
         As for `train_tree`.
 
     Returns
@@ -98,7 +100,7 @@ def disentangle(
         above = LabelTree(tree.child_ptrs[:-1], np.arange(clusters.n_nodes))
         matcher = train_tree(
             X, clusters, above, settings, negatives=negatives, beam_size=beam_size, combine=combine, seed=seed,
-            n_threads=n_threads, progress=progress, name=called,
+            n_threads=n_threads, progress=progress, name=called, executor=executor,
         )  # fmt: skip
         scores = match_ranks(matcher, X, beam_size, combine, n_threads)
         trained = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ceiba._settings import settings_of
 from ceiba.data.instances import InstanceLists
 from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError
+from ceiba.executors.executor import Arrays, Executor, LocalExecutor, Piece, PieceContext
 from ceiba.features.matrix import FeatureMatrix, as_features, stacked
 from ceiba.linear.solve import SolverSettings
 from ceiba.linear.tree_model import TreeModel, train_tree
@@ -116,6 +117,7 @@ def train_linear(
     label_rows: FeatureMatrix | None = None,
     matched: InstanceLists | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> list[TreeModel]:
     """Train the trees of a linear model.
 
@@ -131,17 +133,56 @@ def train_linear(
         With ``settings.trees.tree``: instances that bottom clusters also learn from.
     progress : callable or None, default=None
         ``progress(stage, done, total)``, called now and then.
+    executor : Executor or None, default=None
+        Deals out trees, and shards of the levels of trees. The trees do not depend on it, bit for bit.
 
     Returns
     -------
     list of TreeModel
     """
+    if executor is None:
+        executor = LocalExecutor()
     embeddings = None if settings.trees.tree is not None else _embed_labels(X, positives, settings, label_rows)
-    trees = []
-    for t, seed in enumerate(np.random.SeedSequence(settings.seed).generate_state(settings.trees.n_trees)):
-        name = "tree" if settings.trees.n_trees == 1 else f"tree {t + 1}/{settings.trees.n_trees}"
-        trees.append(_train_tree(X, positives, embeddings, matched, settings, int(seed), name, progress))
+    n_trees = settings.trees.n_trees
+    names = ["tree" if n_trees == 1 else f"tree {t + 1}/{n_trees}" for t in range(n_trees)]
+    seeds = np.random.SeedSequence(settings.seed).generate_state(n_trees).tolist()
+    shared: dict[str, Any] = {
+        "X": X, "positives": positives, "embeddings": embeddings, "matched": matched, "settings": settings,
+    }  # fmt: skip
+    whole = _whole_trees(n_trees, executor.n_workers)
+    arguments = [{"seed": seed, "name": name} for name, seed in zip(names, seeds, strict=True)]
+    pieces = [Piece(each["name"], each) for each in arguments[:whole]]
+    found = executor.map(train_one_tree, pieces, shared=shared, stage="trees", progress=progress)
+    trees = [TreeModel.from_arrays(arrays) for arrays in found]
+    trees += [_train_tree(**shared, **each, progress=progress, executor=executor) for each in arguments[whole:]]
     return trees
+
+
+def _whole_trees(n_trees: int, n_workers: int) -> int:
+    """Return how many trees are trained as one piece of work each; the shards of the others' levels are pieces.
+
+    Whole trees need the least exchange. Where they would leave half of the workers idle at the end, shards keep all
+    of them busy.
+    """
+    left = n_trees % n_workers
+    return n_trees if 2 * left > n_workers or not left else n_trees - left
+
+
+def train_one_tree(
+    *,
+    X: FeatureMatrix,
+    positives: InstanceLists,
+    embeddings: Any,
+    matched: InstanceLists | None,
+    settings: LinearSettings,
+    seed: int,
+    name: str,
+    context: PieceContext,
+) -> Arrays:
+    """Train one tree wherever an executor runs it."""
+    settings = replace(settings, n_threads=context.threads(settings.n_threads))
+    model = _train_tree(X, positives, embeddings, matched, settings, seed, name, context.progress)
+    return model.to_arrays()
 
 
 def report_of(trees: list[TreeModel], seconds: Mapping[str, float]) -> dict[str, Any]:
@@ -161,6 +202,7 @@ def _train_tree(
     seed: int,
     name: str,
     progress: Progress | None,
+    executor: Executor | None = None,
 ) -> TreeModel:
     started = time.perf_counter()
     tree = settings.trees.tree
@@ -183,6 +225,7 @@ def _train_tree(
         "n_threads": settings.n_threads,
         "progress": progress,
         "name": name,
+        "executor": executor,
     }
     if settings.overlap.overlap > 1:
         tree, learned = disentangle(X, positives, tree, settings.solver, settings.overlap, **options)

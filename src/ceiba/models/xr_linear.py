@@ -15,6 +15,7 @@ from ceiba._settings import check_parameters, parameters
 from ceiba.data.label_matrix import as_labels
 from ceiba.data.label_space import LabelSpace
 from ceiba.errors import InputError
+from ceiba.executors.executor import Executor
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import checked, text_rows
@@ -117,6 +118,7 @@ class XRLinear(Presets, PartitionedClassifier):
         relevance: Any = None,
         label_texts: Any = None,
         matched: Any = None,
+        executor: Executor | None = None,
         progress: Any = None,
     ) -> XRLinear:
         """Train the model.
@@ -139,6 +141,9 @@ class XRLinear(Presets, PartitionedClassifier):
         matched : (N, K) sparse matrix, default=None
             With `tree`: instances that the labels of the tree's K bottom clusters also learn from, as negatives or
             positives by Y.
+        executor : Executor, default=None
+            Where trees, or shards of their levels, are trained: a `ceiba.executors.RayExecutor` uses many machines.
+            None: this process. The model does not depend on it, bit for bit.
         progress : callable, bool or None, default=None
             ``progress(stage, done, total)``, called a few times a second. None: a bar in a notebook, silence elsewhere.
             True: a bar on a terminal too, lines where there is none. False: silence.
@@ -152,8 +157,12 @@ class XRLinear(Presets, PartitionedClassifier):
         ------
         InputError, InputTypeError
             When a parameter or an argument cannot be used; nothing has been trained then.
+        ClusterError
+            When the executor's cluster cannot do the work.
         """
         check_parameters(self)
+        if executor is not None:
+            executor.start()
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         rows = None if isinstance(X, FeatureMatrix) else text_rows(X)
@@ -186,7 +195,9 @@ class XRLinear(Presets, PartitionedClassifier):
                 X, positives = add_documents(X, positives, label_texts)
         seconds = {"features": time.perf_counter() - started}
 
-        trees = train_linear(X, positives, settings, label_rows=label_rows, matched=extra, progress=progress)
+        trees = train_linear(
+            X, positives, settings, label_rows=label_rows, matched=extra, progress=progress, executor=executor
+        )
 
         space = LabelSpace(classes, labels.counts, n_train, kept_texts(label_texts))
         owner = type(self).__name__

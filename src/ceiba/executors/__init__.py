@@ -1,0 +1,6 @@
+"""Where the coarse pieces of work are done: in this process, or on a Ray cluster."""
+
+from ceiba.executors.executor import Executor, LocalExecutor, Piece, PieceContext
+from ceiba.executors.ray_executor import RayExecutor
+
+__all__ = ["Executor", "LocalExecutor", "Piece", "PieceContext", "RayExecutor"]

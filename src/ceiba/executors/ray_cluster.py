@@ -1,0 +1,131 @@
+"""The connection to a Ray cluster: bounded in time, and checked before any work."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ceiba.errors import ClusterError, MissingExtraError
+from ceiba.executors.nodes import check_reachable, check_same, node_facts
+
+_LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes
+    ----------
+    ray : module
+    nodes : list of dict
+        The nodes that can work, as ``ray.nodes()`` lists them.
+    owned : bool
+        Whether the connection was made here and is to be ended here.
+    """
+
+    ray: Any
+    nodes: list[dict[str, Any]]
+    owned: bool
+
+    def cpus(self) -> list[int]:
+        """Return the processors of each node."""
+        return [int(node["Resources"]["CPU"]) for node in self.nodes]
+
+    def has_gpu(self) -> bool:
+        """Return whether a node has a GPU."""
+        return any(node["Resources"].get("GPU", 0) >= 1 for node in self.nodes)
+
+
+def require_ray() -> Any:
+    """Return the module ray; MissingExtraError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere that was not asked for
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtraError("ray", "ray", "RayExecutor") from error
+    return ray
+
+
+def connect(
+    address: str | None,
+    *,
+    timeout: float,
+    n_cpus: int | None,
+    object_store_memory: int | None,
+    runtime_env: Mapping[str, Any] | None,
+) -> Cluster:
+    """Connect to a cluster, or start one of this machine, and check its nodes.
+
+    Parameters
+    ----------
+    address : str or None
+        As for `RayExecutor`.
+    timeout : float
+        Seconds for a first answer of the cluster, and then of each node.
+    n_cpus, object_store_memory : int or None
+        Of a cluster that is started here.
+    runtime_env : mapping or None
+
+    Raises
+    ------
+    ClusterError
+        When there is no cluster at the address, a node does not answer, or versions differ.
+    MissingExtraError
+        When ray is not installed.
+    """
+    ray = require_ray()
+    if ray.is_initialized():
+        return _checked(Cluster(ray, [], False), timeout)
+    address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    if runtime_env:
+        options["runtime_env"] = dict(runtime_env)
+    if address == _LOCAL:
+        options.update(num_cpus=n_cpus, object_store_memory=object_store_memory, include_dashboard=False)
+    elif address != "auto":
+        check_reachable(address, timeout)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        ray.shutdown()
+        words = " ".join(str(error).split())
+        raise ClusterError(f"The Ray cluster {address!r} cannot be used: {words}") from error
+    try:
+        return _checked(Cluster(ray, [], True), timeout)
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
+def _checked(cluster: Cluster, timeout: float) -> Cluster:
+    """Return the cluster with its nodes; ClusterError where one does not answer or differs from this process."""
+    ray = cluster.ray
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0) >= 1]
+    if not nodes:
+        raise ClusterError("The Ray cluster has no node with a processor to work on.")
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    ask = ray.remote(num_cpus=0, max_retries=1)(node_facts)
+    asked = {
+        ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(): node
+        for node in nodes
+    }
+    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=timeout)
+    if late:
+        name = asked[late[0]]["NodeManagerHostname"]
+        raise ClusterError(f"Node {name} of the Ray cluster did not answer within {timeout:g} seconds.")
+    found = {}
+    for reference in done:
+        name = f"{asked[reference]['NodeManagerHostname']} ({asked[reference]['NodeID'][:8]})"
+        try:
+            found[name] = ray.get(reference)
+        except Exception as error:  # ceiba cannot be imported there, or the node died
+            words = " ".join(str(error).split())[-300:]
+            raise ClusterError(f"Node {name} cannot run ceiba; is it installed there? {words}") from error
+    check_same(node_facts(), found)
+    return Cluster(ray, nodes, cluster.owned)

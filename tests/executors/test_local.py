@@ -1,0 +1,78 @@
+"""Executors without a cluster: the same bytes, pieces in order, work that goes on."""
+
+import numpy as np
+import pytest
+
+from ceiba import XRLinear
+from ceiba.errors import StorageError
+from ceiba.executors import LocalExecutor, Piece
+from ceiba.executors.work_folder import SUFFIX
+
+CALLS = []
+
+
+def double(*, factor, number, context):
+    CALLS.append(number)
+    if number < 0:
+        raise ZeroDivisionError
+    return {"x": np.array([factor * number])}
+
+
+def results(executor, numbers, factor=2):
+    pieces = [Piece(f"number {number}", {"number": number}) for number in numbers]
+    return [int(found["x"][0]) for found in executor.map(double, pieces, shared={"factor": factor}, stage="doubling")]
+
+
+def test_results_come_in_order():
+    assert results(LocalExecutor(), [3, 1, 2]) == [6, 2, 4]
+
+
+@pytest.mark.parametrize("params", [{}, {"n_trees": 3}, {"n_trees": 2, "overlap": 2, "max_leaf_size": 4}])
+def test_an_executor_changes_no_byte(make_problem, saved_bytes, params):
+    problem = make_problem()
+    models = [
+        XRLinear(random_state=0, **params).fit(problem.X, problem.Y, executor=executor)
+        for executor in (None, LocalExecutor())
+    ]
+    assert saved_bytes(models[0]) == saved_bytes(models[1])
+    assert models[0].fit_report_["work"] == models[1].fit_report_["work"]
+
+
+def test_work_goes_on_from_finished_pieces(tmp_path):
+    CALLS.clear()
+    with pytest.raises(ZeroDivisionError):
+        results(LocalExecutor(work_dir=tmp_path), [1, 2, -1])
+    assert results(LocalExecutor(work_dir=tmp_path), [1, 2, 3]) == [2, 4, 6]
+    assert CALLS == [1, 2, -1, 3]
+
+
+def test_pieces_of_other_inputs_are_not_taken(tmp_path):
+    assert results(LocalExecutor(work_dir=tmp_path), [1, 2]) == [2, 4]
+    assert results(LocalExecutor(work_dir=tmp_path), [1, 2], factor=5) == [5, 10]
+    assert results(LocalExecutor(work_dir=tmp_path), [1, 2]) == [2, 4]
+
+
+def test_a_damaged_piece_is_done_again(tmp_path):
+    results(LocalExecutor(work_dir=tmp_path), [1])
+    (file,) = tmp_path.glob(f"*{SUFFIX}")
+    file.write_bytes(file.read_bytes()[:-3])
+    assert results(LocalExecutor(work_dir=tmp_path), [1]) == [2]
+
+
+def test_a_model_of_finished_pieces_has_the_same_bytes(make_problem, saved_bytes, tmp_path):
+    problem = make_problem()
+    models = []
+    for work_dir in (None, tmp_path / "work", tmp_path / "work"):
+        executor = LocalExecutor(work_dir=work_dir)
+        models.append(XRLinear(n_trees=3, random_state=0).fit(problem.X, problem.Y, executor=executor))
+    assert len(list((tmp_path / "work").iterdir())) == 3
+    assert saved_bytes(models[0]) == saved_bytes(models[1]) == saved_bytes(models[2])
+    executor.work_folder.clear()
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(make_problem, tmp_path):
+    (tmp_path / "file").touch()
+    problem = make_problem()
+    with pytest.raises(StorageError, match="work_dir"):
+        XRLinear().fit(problem.X, problem.Y, executor=LocalExecutor(work_dir=tmp_path / "file"))

@@ -1,0 +1,17 @@
+"""A real Ray of this machine: the same bytes as in one process, and errors that come back."""
+
+import pytest
+
+from ceiba import XRLinear
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.mark.parametrize("n_trees", [1, 2, 3])
+def test_trees_and_shards_have_the_same_bytes(ray_executor, make_problem, saved_bytes, n_trees):
+    problem = make_problem(400, 80, 150)
+    settings = {"n_trees": n_trees, "random_state": 0, "branching_factor": 4, "max_leaf_size": 8}
+    alone = XRLinear(**settings).fit(problem.X, problem.Y)
+    spread = XRLinear(**settings).fit(problem.X, problem.Y, executor=ray_executor)
+    assert alone.fit_report_["work"] == spread.fit_report_["work"]
+    assert saved_bytes(alone) == saved_bytes(spread)
