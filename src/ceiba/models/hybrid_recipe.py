@@ -52,6 +52,7 @@ from ceiba.models.hybrid_transformers import (
 from ceiba.models.linear_params import TreeSettings
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
+from ceiba.models.unseen_labels import hide_labels
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator
 from ceiba.retrieval.neighbor_votes import NeighborVotes
@@ -185,7 +186,11 @@ def _learning_sources(
     if not tuned:
         folds = list(out_of_fold(labels.n_rows, settings.seed, named))
         for number, (rest, held_out) in enumerate(folds, start=1):
-            pairs = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings)
+            of_rest = labels.take(rest)
+            if label_rows is not None:
+                texts = np.isin(np.arange(labels.n_labels), label_rows.label)
+                of_rest = hide_labels(of_rest, labels.take(held_out), labels.counts, texts, settings.seed + number)
+            pairs = make_sources(X.rows(rest), of_rest, label_rows, names, settings)
             yield f"{number}/{len(folds)}", pairs, held_out
         return
     rest, held_out = rows_held_out(labels.n_rows, settings.seed)
