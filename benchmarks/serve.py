@@ -101,44 +101,75 @@ class Outcome:
     refused: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     failed: int = 0
+    waiting: int = 0
+
+
+class _Connection(asyncio.Protocol):
+    """Sends a request at a time. Plain, since a client that is late measures itself."""
+
+    def __init__(self, free: list[_Connection], outcome: Outcome):
+        self._free, self._outcome = free, outcome
+        self._answer, self._sent, self._whole = bytearray(), 0.0, 0
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def ask(self, request: bytes, due: float) -> None:
+        self._answer.clear()
+        self._whole = 0
+        self._sent = time.perf_counter()
+        self._outcome.late.append(1000 * (self._sent - due))
+        self._outcome.waiting += 1
+        self._transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        if not self._whole and (head := self._answer.find(b"\r\n\r\n")) >= 0:
+            found = re.search(rb"content-length: (\d+)", self._answer[:head], re.I)
+            assert found is not None
+            self._whole = head + 4 + int(found[1])
+        if not self._whole or len(self._answer) < self._whole:
+            return
+        taken = 1000 * (time.perf_counter() - self._sent)
+        status = int(self._answer[9:12])
+        kind = {200: self._outcome.accepted, 503: self._outcome.refused}.get(status)
+        if kind is None:
+            self._outcome.failed += 1
+        else:
+            kind.append(taken)
+        self._outcome.waiting -= 1
+        self._free.append(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self._free:
+            self._free.remove(self)
+        else:
+            self._outcome.waiting -= 1
+            self._outcome.failed += 1
 
 
 async def open_loop(port: int, bodies: list[bytes], rate: float, seconds: float) -> Outcome:
     """Send requests at a rate, whether earlier ones were answered or not."""
-    outcome, free = Outcome(), list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+    loop = asyncio.get_running_loop()
+    outcome, free = Outcome(), list[_Connection]()
+    head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
+    requests = cycle([f"{head}{len(body)}\r\n\r\n".encode() + body for body in bodies])
     started = time.perf_counter()
-
-    async def ask(body: bytes, due: float) -> None:
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-        head += "Content-Type: application/json"
-        try:
-            connection = free.pop() if free else await asyncio.open_connection("127.0.0.1", port)
-            reader, writer = connection
-            sent = time.perf_counter()
-            outcome.late.append(1000 * (sent - due))
-            writer.write(head.encode() + b"\r\n\r\n" + body)
-            answer = await reader.readuntil(b"\r\n\r\n")
-            length = re.search(rb"content-length: (\d+)", answer, re.I)
-            assert length is not None
-            await reader.readexactly(int(length[1]))
-        except (OSError, asyncio.IncompleteReadError):
-            outcome.failed += 1
-            return
-        free.append(connection)
-        status = int(answer[9:12])
-        taken = 1000 * (time.perf_counter() - sent)
-        if status in (200, 503):
-            (outcome.accepted if status == 200 else outcome.refused).append(taken)
-        else:
-            outcome.failed += 1
-
-    tasks = []
-    for number, body in zip(range(int(rate * seconds)), cycle(bodies), strict=False):
+    for number, request in zip(range(int(rate * seconds)), requests, strict=False):
         due = started + number / rate
-        if (left := due - time.perf_counter()) > 0:
-            await asyncio.sleep(left)
-        tasks.append(asyncio.create_task(ask(body, due)))
-    await asyncio.gather(*tasks)
+        if (left := due - time.perf_counter()) > 0 or number % 16 == 0:
+            await asyncio.sleep(max(0.0, left))  # answers are read meanwhile
+        try:
+            if free:
+                connection = free.pop()
+            else:
+                _, connection = await loop.create_connection(lambda: _Connection(free, outcome), "127.0.0.1", port)
+        except OSError:
+            outcome.failed += 1
+            continue
+        connection.ask(request, due)
+    while outcome.waiting:
+        await asyncio.sleep(0.01)
     return outcome
 
 
@@ -179,9 +210,14 @@ def measure(model: Path, texts: list[str], seconds: int) -> Iterator[dict[str, A
 
 
 def clients_of_encoder(model: Path, texts: list[str], seconds: int) -> Iterator[dict[str, Any]]:
-    """Yield rows of 16 clients, with batches and without."""
-    bodies = bodies_of(texts, 1)
-    for name, options in (("batches", ()), ("no batches", ("--max-batch", "1", "--max-wait-ms", "0"))):
+    """Yield rows of 16 clients, with batches and without, with one thread that computes and with one a processor."""
+    bodies, single = bodies_of(texts, 1), ("--max-batch", "1", "--max-wait-ms", "0")
+    for name, options in (
+        ("no batches, 1 thread", (*single, "--threads", "1")),
+        ("no batches, 2 threads", (*single, "--threads", "2")),
+        ("batches, 1 thread", ("--threads", "1")),
+        ("batches, 2 threads", ("--threads", "2")),
+    ):
         with served(model, *options) as (_, port):
             closed_loop(port, bodies, 1, 1)
             yield {"what": f"encoder, 1 client, {name}", **closed_loop(port, bodies, 1, seconds)}

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 from starlette.requests import ClientDisconnect
@@ -26,7 +27,18 @@ class Gate:
 
 
 def batcher(gate, **changes):
-    return Batcher(gate, **{"max_batch": 4, "max_wait": 0.0, "max_queue": 8, "threads": 1, "timeout": 20.0, **changes})
+    return Batcher(
+        gate,
+        **{
+            "max_batch": 4,
+            "max_wait": 0.0,
+            "max_queue": 8,
+            "max_delay": 20.0,
+            "threads": 1,
+            "timeout": 20.0,
+            **changes,
+        },
+    )
 
 
 async def held(gate, queue):
@@ -190,6 +202,64 @@ def test_a_wait_gathers_requests_that_come_soon():
             await asyncio.sleep(0.02)
         await asyncio.gather(*tasks)
         assert gate.calls == [(["0", "1", "2"], "a")]
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("n_texts", [1, 8])
+def test_requests_that_would_wait_too_long_are_refused_at_once(n_texts):
+    """The queue has room for thousands of texts, but each takes its time."""
+
+    held, opened = threading.Event(), threading.Event()
+    opened.set()
+
+    def compute(texts, key):
+        time.sleep(0.01 * len(texts))
+        held.set()
+        assert opened.wait(20)
+        return texts
+
+    async def scenario():
+        queue = batcher(compute, max_batch=8, max_queue=10_000, max_delay=0.4)
+        for _ in range(3):
+            await queue.submit(["text"] * 8, "a")  # says how long a text takes
+        held.clear()
+        opened.clear()
+        first = asyncio.create_task(queue.submit(["text"], "a"))
+        await asyncio.to_thread(held.wait, 20)
+        tasks = [asyncio.create_task(queue.submit(["text"] * n_texts, "a")) for _ in range(400)]
+        await asyncio.sleep(0)  # until all are submitted
+        assert queue.full
+        refused = [task for task in tasks if task.done()]
+        assert {task.exception().status_code for task in refused} == {503}
+        accepted = [task for task in tasks if task not in refused]
+        assert 2 <= len(accepted) * n_texts <= 48  # 40, where a text took no longer than it slept
+        opened.set()
+        assert [await task for task in accepted] == [["text"] * n_texts] * len(accepted)
+        await first
+        assert not queue.full
+        assert await queue.submit(["text"] * 500, "a") == ["text"] * 500  # alone, it is taken
+        queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_slow_batch_is_forgotten():
+    slow = True
+
+    def compute(texts, key):
+        time.sleep(1.0 if slow else 0)
+        return texts
+
+    async def scenario():
+        nonlocal slow
+        queue = batcher(compute, max_queue=10_000, max_delay=0.5)
+        await queue.submit(["text"], "a")
+        slow = False
+        for _ in range(60):
+            await queue.submit(["text"] * 4, "a")
+        assert len(await asyncio.gather(*[queue.submit(["text"], "a") for _ in range(100)])) == 100
         queue.close()
 
     asyncio.run(scenario())

@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from tests.serve.tools import HOSTILE, SUBJECTS, corpus, label_texts, problem, serving
 
 import ceiba
+from ceiba.serve.served_model import Loaded
 
 TEXT = "An old Violin in the harbour"
 
@@ -252,6 +253,20 @@ def test_words_of_a_model_with_an_encoder(tiny_encoder, small_corpus, tmp_path):
         assert [mark["begin"] for mark in content["marks"]] == sorted(mark["begin"] for mark in content["marks"])
         assert {mark["end"] - mark["begin"] for mark in content["marks"]} <= {3, 4, 5}
         assert client.post("/v1/explain", json={"text": "", "label": labels[0][0]}).json()["marks"] == []
+
+
+def test_a_model_of_several_sources_with_an_encoder_is_batched_as_one_of_its_own(tiny_encoder, small_corpus, tmp_path):
+    pytest.importorskip("transformers", reason="the extra ceiba[transformer] is not installed")
+    texts, labels = small_corpus
+    given = {"fusion": "logistic", "n_jobs": 1}
+    for name, encoder in (("words", None), ("embeddings", f"frozen:{tiny_encoder}")):
+        ceiba.HybridClassifier(encoder=encoder, max_length=16, **given).fit(texts, labels).save(tmp_path / name)
+    words, embeddings = Loaded(tmp_path / "words", 3), Loaded(tmp_path / "embeddings", 3)
+    assert (words.has_encoder, embeddings.has_encoder) == (False, True)
+    assert (words.model.n_jobs, embeddings.model.n_jobs) == (1, 3)  # threads of a call
+    with serving(tmp_path / "embeddings", threads=2) as client:
+        answer = client.post("/v1/explain", json={"text": "the fast red apple", "label": labels[0][0]}).json()
+        assert answer["sources"]
 
 
 def test_explanations_of_a_prediction_are_those_of_explain(client):

@@ -24,6 +24,21 @@ def serve(
     max_wait_ms: Annotated[
         float, typer.Option(min=0, max=1000, help="How long a model with an encoder waits for more texts.")
     ] = 5.0,
+    max_delay_ms: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            max=60_000,
+            help="A request that would wait longer for its turn is answered 503.",
+            show_default="250; with an encoder, 2000",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=256, help="Batches computed at once.", show_default="1; with an encoder, one per processor"
+        ),
+    ] = None,
     cors: Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help="Let pages of this origin call.")] = None,
 ) -> None:
     """Serve models over HTTP: an API, Annif's protocol, and a page.
@@ -43,6 +58,8 @@ def serve(
         token=None if token is None else read_token(token),
         max_batch=max_batch,
         max_wait_ms=max_wait_ms,
+        max_delay=None if max_delay_ms is None else max_delay_ms / 1000,
+        threads=threads,
         cors_origins=tuple(cors or ()),
     )
 

@@ -286,6 +286,11 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         return self._fitted().labels.n_instances
 
     @property
+    def encoder_devices(self) -> tuple[str, ...]:
+        """The kind of device that each encoder of the model computes on, such as "cpu"; empty where it has none."""
+        return self._fitted().queries.encoder_devices
+
+    @property
     def has_training_texts(self) -> bool:
         """Whether the model keeps its training texts, and explanations show the nearest ones."""
         return self._fitted().training_texts is not None

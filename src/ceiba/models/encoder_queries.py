@@ -79,6 +79,11 @@ class EncoderQueries:
         return {EMBEDDING: self.encoder.dim}
 
     @property
+    def encoder_devices(self) -> tuple[str, ...]:
+        """The kind of device that the encoder computes on."""
+        return (self.encoder.device.type,)
+
+    @property
     def n_features(self) -> int:
         """Sparse features and embedding."""
         return self.n_sparse + self.encoder.dim

@@ -41,6 +41,8 @@ class QueryMaker(Component, Protocol):
         Those of embeddings among them; 0 where there are none.
     dims : mapping of str to int
         The width of each block of embeddings, in their order.
+    encoder_devices : tuple of str
+        The kind of device that each encoder computes on, such as "cpu".
     reads_texts : bool
         Whether callers give texts.
     vectorizer : transformer or None
@@ -57,6 +59,9 @@ class QueryMaker(Component, Protocol):
 
     @property
     def dims(self) -> Mapping[str, int]: ...
+
+    @property
+    def encoder_devices(self) -> tuple[str, ...]: ...
 
     @property
     def reads_texts(self) -> bool: ...
@@ -86,6 +91,7 @@ class FeatureQueries:
 
     kind: ClassVar[str]
     dim = 0
+    encoder_devices = ()
     dims = _NO_DIMS
     reads_texts = False
     vectorizer = None
@@ -132,6 +138,7 @@ class VectorizerQueries:
 
     kind: ClassVar[str]
     dim = 0
+    encoder_devices = ()
     dims = _NO_DIMS
     reads_texts = True
     feature_names = None

@@ -78,6 +78,11 @@ class SeveralEncoderQueries:
         return sum(self.dims.values())
 
     @property
+    def encoder_devices(self) -> tuple[str, ...]:
+        """The kind of device that each encoder computes on."""
+        return tuple(each.encoder.device.type for each in self.encoders)
+
+    @property
     def n_features(self) -> int:
         """Sparse features and embeddings."""
         return self.n_sparse + self.dim

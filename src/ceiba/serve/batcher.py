@@ -19,6 +19,7 @@ from ceiba.serve.errors import overloaded
 logger = logging.getLogger("ceiba.serve")
 
 _LISTEN_AFTER = 0.05  # seconds: most answers are there before, and need nobody who listens for the client to go
+_MEMORY = 0.8  # what a batch counts beside the next one, in the seconds that a text takes
 _PAUSE = 0.02  # seconds between tries of a request that waits for room
 
 
@@ -49,6 +50,8 @@ class Batcher:
         Seconds to wait for further requests before a call; 0 takes those that are there.
     max_queue : int
         The most texts that may wait.
+    max_delay : float
+        The most seconds that a request may wait before its turn, as far as the last batches tell.
     threads : int
     timeout : float
         Seconds after which a request that waits is given up.
@@ -67,13 +70,15 @@ class Batcher:
         max_batch: int,
         max_wait: float,
         max_queue: int,
+        max_delay: float,
         threads: int,
         timeout: float,
     ):
         self._compute, self._max_batch, self._max_wait = compute, max_batch, max_wait
-        self._max_queue, self._timeout = max_queue, timeout
+        self._max_queue, self._max_delay, self._timeout = max_queue, max_delay, timeout
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
+        self._texts, self._seconds = 0.0, 0.0  # of the last batches, older ones count less
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(threads)]
@@ -83,7 +88,7 @@ class Batcher:
     @property
     def full(self) -> bool:
         """Whether no further text may wait; read without the lock, so that a request can be refused unread."""
-        return self._closed or self._waiting >= self._max_queue
+        return self._closed or self._waiting >= self._max_queue or self._is_late()
 
     async def submit(
         self,
@@ -139,15 +144,24 @@ class Batcher:
 
     def _enter(self, job: _Job) -> bool:
         with self._changed:
-            if self._waiting and self._waiting + len(job.texts) > self._max_queue:
+            if self._has_no_room(job):
                 self._drop_given_up()
-            # a request of more texts than may wait is taken when it is the only one
-            if self._closed or (self._waiting and self._waiting + len(job.texts) > self._max_queue):
+            if self._closed or self._has_no_room(job):
                 return False
             self._waiting += len(job.texts)
             self._jobs.append(job)
             self._changed.notify_all()
         return True
+
+    def _has_no_room(self, job: _Job) -> bool:
+        if not self._waiting:  # a request of more texts than may wait is taken when it is the only one
+            return False
+        return self._waiting + len(job.texts) > self._max_queue or self._is_late()
+
+    def _is_late(self) -> bool:
+        """Return whether the texts that wait take longer than a request may wait."""
+        seconds_per_text = self._seconds / max(1.0, self._texts)
+        return self._waiting * seconds_per_text > self._max_delay * len(self._threads)
 
     def _drop_given_up(self) -> None:
         self._jobs = deque(job for job in self._jobs if not job.given_up)
@@ -167,7 +181,11 @@ class Batcher:
                     logger.debug("a batch failed with %s; its requests were computed one by one", type(error).__name__)
 
     def _answer(self, jobs: Sequence[_Job]) -> None:
-        results = self._compute([text for job in jobs for text in job.texts], jobs[0].key)
+        texts, started = [text for job in jobs for text in job.texts], time.monotonic()
+        results = self._compute(texts, jobs[0].key)
+        with self._changed:
+            self._texts = _MEMORY * self._texts + len(texts)
+            self._seconds = _MEMORY * self._seconds + time.monotonic() - started
         begin, parts = 0, []
         for job in jobs:
             parts.append((job, results[begin : begin + len(job.texts)]))

@@ -47,6 +47,8 @@ class Loaded:
     saved : datetime
     model : estimator
     has_encoder : bool
+    encodes_here : bool
+        Whether the encoder computes on processors, where two batches at once keep two of them busy.
     calibrated : bool
         Whether scores are probabilities.
     ids : list
@@ -58,8 +60,9 @@ class Loaded:
         self.generation, self.saved, self.model = _read(folder)
         if not self.model.reads_texts:
             raise InputError(f"{folder}: the model takes features. A service needs one that was trained on texts.")
-        self.has_encoder = getattr(self.model, "encoder_", None) is not None
+        self.has_encoder = bool(self.model.encoder_devices)
         self.model.set_params(n_jobs=n_threads if self.has_encoder else 1)
+        self.encodes_here = "cpu" in self.model.encoder_devices
         self.calibrated = bool(self.model.gives_probabilities)
         self._logarithms = self.model.combine.startswith("log-") and not self.calibrated
         self.ids: list[Any] = self.model.classes_.tolist()

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 _WATCH_SECONDS = 1.0
 _THREADS = 2  # that explain, search names and look up labels
+_LINEAR_DELAY, _ENCODER_DELAY = 0.25, 2.0  # seconds that a request may wait before its turn, by default
 _MOST_PENDING = 64  # calls that wait for those threads
 
 
@@ -44,8 +45,9 @@ class Service:
     def __init__(self, folders: Sequence[Path], settings: ServeSettings):
         self.settings, self.telemetry = settings, Telemetry()
         names = names_of(folders)
-        n_threads = max(1, available_threads(None) // settings.workers)
-        self.models = {name: ServedModel(name, folder, n_threads) for name, folder in zip(names, folders, strict=True)}
+        self._n_threads = max(1, available_threads(None) // settings.workers)
+        folder_of = dict(zip(names, folders, strict=True))
+        self.models = {name: ServedModel(name, folder, self._n_threads) for name, folder in folder_of.items()}
         self._batchers = {name: self._batcher(name, model) for name, model in self.models.items()}
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
         self._pending = 0
@@ -197,7 +199,8 @@ class Service:
             max_batch=settings.max_batch,
             max_wait=settings.max_wait_ms / 1000 if model.current.has_encoder else 0.0,
             max_queue=settings.max_queue,
-            threads=settings.threads,
+            max_delay=settings.max_delay or (_ENCODER_DELAY if model.current.has_encoder else _LINEAR_DELAY),
+            threads=settings.threads or (self._n_threads if model.current.encodes_here else 1),
             timeout=settings.timeout,
         )
 

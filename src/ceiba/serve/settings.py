@@ -13,7 +13,7 @@ _FEWEST_CHARACTERS = 16  # of a token
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Limits and batching of a service; the command line has an option for the first seven.
+    """Limits and batching of a service; the command line has an option for the first eight.
 
     Attributes
     ----------
@@ -28,12 +28,16 @@ class ServeSettings:
         The most texts that are computed together.
     max_wait_ms : float
         How long a model with an encoder waits for more texts, in milliseconds. Other models do not wait.
+    threads : int or None
+        Batches that are computed at once, per process and model. None: one for each processor where a model has an
+        encoder that computes there, else one.
     cors_origins : tuple of str
         Origins whose pages may call the service; none by default.
-    threads : int
-        Threads that compute, per process and model.
     max_queue : int
         The most texts that may wait, per process and model. A request beyond it is answered 503 at once.
+    max_delay : float or None
+        Seconds that a request may wait before its turn, as recent batches tell; one that would wait longer is answered
+        503 at once. None: 0.25, and 2 where a model has an encoder.
     max_texts : int
         Texts of a request; NDJSON requests have no such limit.
     max_characters : int
@@ -58,9 +62,10 @@ class ServeSettings:
     token: str | None = None
     max_batch: int = 64
     max_wait_ms: float = 5.0
+    threads: int | None = None
     cors_origins: tuple[str, ...] = ()
-    threads: int = 1
     max_queue: int = 2048
+    max_delay: float | None = None
     max_texts: int = 1000
     max_characters: int = 200_000
     max_body: int = 8 << 20
