@@ -167,8 +167,16 @@ def test_missing_values_of_polars_and_arrow(values):
         (Y.astype(str), InputError, "strings '0' and '1'"),
         (Y.astype(str).astype(object), InputError, "strings '0' and '1'"),
         (Y.astype(np.dtypes.StringDType()), InputError, "strings '0' and '1'"),
-        (pd.DataFrame({"labels": [["a"], ["b"], [], ["c"]]}), InputTypeError, "row 0, column 'labels'"),
-        (pl.DataFrame({"labels": [["a"], ["b"], [], ["c"]]}), InputTypeError, "row 0, column 'labels'"),
+        (
+            pd.DataFrame({"x": [1, 0], "labels": [["a"], []]}),
+            InputTypeError,
+            "row 0, column 'labels'",
+        ),
+        (
+            pl.DataFrame({"x": [1, 0], "labels": [["a"], []]}),
+            InputTypeError,
+            "row 0, column 'labels'",
+        ),
         (pa.table({"labels": ["a", "b", "", "c"]}), InputTypeError, "row 0, column 'labels'"),
         (pl.DataFrame({"a": [1, 0, 1, -1]}), InputError, "negative"),
     ],

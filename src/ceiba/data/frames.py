@@ -31,6 +31,29 @@ def is_table(values: Any) -> bool:
     return hasattr(values, "column_names") or (hasattr(values, "columns") and hasattr(values, "shape"))
 
 
+def lone_column(table: Any) -> list[Any] | None:
+    """Return the values of a table's only column as Python objects; None where it has several, or none."""
+    if len(table.column_names if hasattr(table, "column_names") else table.columns) != 1:
+        return None
+    if hasattr(table, "iloc"):
+        values = column_values(table.iloc[:, 0])
+        return None if values is None else list(values)
+    if not hasattr(table, "__arrow_c_stream__"):
+        return None
+    import pyarrow as pa
+
+    try:
+        return _arrow_values(pa.table(table).column(0))
+    except (pa.ArrowException, TypeError, ValueError):  # who reads its columns says what is wrong
+        return None
+
+
+def refuse_lazy(values: Any, name: str) -> None:
+    """Raise InputTypeError for a query that has not been run, as polars has them."""
+    if hasattr(values, "collect") and hasattr(values, "collect_schema"):
+        raise InputTypeError(f"{name} is a {type(values).__name__}, a query that has not been run: {name}.collect().")
+
+
 def column_values(column: Any) -> Iterable[Any] | None:
     """Return the values of a one-dimensional container as Python objects; None where it is no such container.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from ceiba.data.csr import CsrBuilder, index_dtype
-from ceiba.data.frames import article, column_values, describe
+from ceiba.data.frames import article, column_values, describe, is_table, lone_column, refuse_lazy
 from ceiba.data.indicators import Indicator, read_indicator
 from ceiba.errors import CeibaError, InputError, InputTypeError
 
@@ -222,6 +222,7 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     >>> classes.tolist()
     ['fish', 'sea']
     """
+    Y = _lists_of(Y)
     indicator = read_indicator(Y)
     if indicator is None and classes is None:
         return _collect(Y)
@@ -229,6 +230,14 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
         names = check_classes(classes)
         return encode_with(Y, names, unknown="error")[0], names
     return indicator.matrix, _names_of(indicator, classes, "classes")
+
+
+def _lists_of(Y: Any) -> Any:
+    """Return the column of a table whose only column holds lists of labels; anything else as it is."""
+    refuse_lazy(Y, "Y")
+    column = lone_column(Y) if is_table(Y) else None
+    holds_lists = column and any(isinstance(row, (list, tuple, set, np.ndarray)) for row in column[:_ROWS_AT_ONCE])
+    return column if holds_lists else Y
 
 
 def _names_of(indicator: Indicator, given: Any, argument: str) -> NDArray:
@@ -288,6 +297,7 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     if unknown not in ("drop", "error"):
         raise InputError(f"The 'unknown' parameter must be 'drop' or 'error'. Got {unknown!r} instead.")
     known = check_classes(classes)
+    Y = _lists_of(Y)
     indicator = read_indicator(Y)
     if indicator is None:
         if names is not None:

@@ -13,6 +13,7 @@ from ceiba._native import core
 from ceiba.data.csr import compressed_fault, coordinate_fault, has_canonical_rows
 from ceiba.data.frames import as_numbers, is_table, numeric_columns
 from ceiba.errors import InputError, InputTypeError
+from ceiba.features.vector_rows import read_vectors
 
 _MOST_FEATURES = np.iinfo(np.int32).max
 _CSR_TYPES = (sp.csr_matrix, sp.csr_array)
@@ -388,6 +389,9 @@ def _table(X: Any, name: str) -> NDArray:
 
 
 def _array(X: Any, name: str) -> NDArray:
+    vectors = read_vectors(X, name)
+    if vectors is not None:
+        return vectors
     if is_table(X):
         return _table(X, name)
     try:

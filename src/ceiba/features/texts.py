@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from ceiba.data.frames import column_values, is_missing, is_table
+from ceiba.data.frames import column_values, is_missing, is_table, lone_column, refuse_lazy
 from ceiba.errors import InputError, InputTypeError
 
 # A batch ends at whichever comes first, so neither many short texts nor a few long ones need much memory.
@@ -24,7 +24,7 @@ def text_rows(X: Any) -> Iterable[Any] | None:
     Raises
     ------
     InputTypeError
-        When X is a single str or bytes.
+        When X is a single str or bytes, or a query that has not been run.
     """
     if type(X) is list and X and type(X[0]) is str:  # a single text, most often, which should take no time
         return X
@@ -32,10 +32,14 @@ def text_rows(X: Any) -> Iterable[Any] | None:
         raise InputTypeError(f"X is a single {type(X).__name__}; put it into a list: [X]")
     if sp.issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind in "buifc"):
         return None
+    refuse_lazy(X, "X")
     values: Any = column_values(X)
     if values is not None:
         return values if _holds_texts(values) else None
-    if hasattr(X, "__array__") or is_table(X):
+    if is_table(X):
+        column = lone_column(X)
+        return column if column and _holds_texts(column) else None
+    if hasattr(X, "__array__"):
         return None
     return X if isinstance(X, Iterable) else None
 
@@ -106,9 +110,11 @@ def text_batches(texts: Iterable[Any], name: str = "X") -> Iterator[list[str]]:
     if isinstance(texts, (str, bytes)):
         kind = type(texts).__name__
         raise InputTypeError(f"{name} must be an iterable of texts. Got a single {kind}; wrap it in a list: [text].")
-    if is_table(texts):
+    refuse_lazy(texts, name)
+    column = lone_column(texts) if is_table(texts) else None
+    if column is None and is_table(texts):
         raise InputTypeError(f"{name} is a table of several columns; give the column of texts alone.")
-    rows: Any = column_values(texts)
+    rows: Any = column_values(texts) if column is None else column
     if rows is None:
         rows = texts
     if isinstance(rows, Mapping) or not isinstance(rows, Iterable):

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from ceiba.data.frames import is_table
+from ceiba.data.frames import is_missing, is_table, lone_column
 from ceiba.errors import InputError, InputTypeError
+
+
+def _has_feature_columns(X: Any) -> bool:
+    """Return whether the columns of X are features, and not a single one of texts or vectors."""
+    if not is_table(X):
+        return False
+    column = lone_column(X)
+    first = next((value for value in column or () if not is_missing(value)), None)
+    return not isinstance(first, (str, list, tuple, np.ndarray))
 
 
 def feature_names(X: Any) -> NDArray | None:
@@ -20,7 +30,7 @@ def feature_names(X: Any) -> NDArray | None:
     InputTypeError
         When some names are str and others are not.
     """
-    if not is_table(X):
+    if not _has_feature_columns(X):
         return None
     reader = BaseEstimator()
     try:
@@ -41,6 +51,8 @@ def check_feature_names(X: Any, names: NDArray | None, owner: str) -> None:
     owner : str
         The class of the estimator, which messages name.
     """
+    if is_table(X) and not _has_feature_columns(X):
+        return  # its column is texts or vectors
     reader = type(owner, (BaseEstimator,), {})()
     if names is not None:
         reader.feature_names_in_ = names
