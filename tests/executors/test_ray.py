@@ -2,7 +2,7 @@
 
 import pytest
 
-from ceiba import XRLinear
+from ceiba import HybridClassifier, XRLinear
 
 ray = pytest.importorskip("ray")
 
@@ -14,4 +14,14 @@ def test_trees_and_shards_have_the_same_bytes(ray_executor, make_problem, saved_
     alone = XRLinear(**settings).fit(problem.X, problem.Y)
     spread = XRLinear(**settings).fit(problem.X, problem.Y, executor=ray_executor)
     assert alone.fit_report_["work"] == spread.fit_report_["work"]
+    assert saved_bytes(alone) == saved_bytes(spread)
+
+
+def test_folds_and_sources_have_the_same_bytes(ray_executor, small_corpus, saved_bytes):
+    texts, labels = small_corpus
+    names = {label: f"the {label}" for row in labels for label in row} | {"tree house": "old tree"}
+    alone, spread = (
+        HybridClassifier(random_state=0).fit(texts, labels, label_texts=names, executor=executor)
+        for executor in (None, ray_executor)
+    )
     assert saved_bytes(alone) == saved_bytes(spread)

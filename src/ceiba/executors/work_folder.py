@@ -85,6 +85,8 @@ class WorkFolder:
             digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         elif sp.issparse(value):
             self._add(digest, _sparse_parts(value))
+        elif isinstance(value, tuple) and hasattr(value, "_asdict"):
+            self._add(digest, value._asdict())
         elif isinstance(value, Mapping):
             self._add(digest, [(name, value[name]) for name in sorted(value) if name not in _IRRELEVANT])
         elif is_dataclass(value) and not isinstance(value, type):

@@ -81,6 +81,10 @@ class FeatureMatrix:
             _part_of=_part_of,
         )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # without the matrix that it is a part of: a copy elsewhere shares no memory with that
+        return FeatureMatrix, (self.indptr, self.indices, self.data, self.n_sparse, self.dense, self.blocks)
+
     @classmethod
     def from_block(cls, name: str, rows: NDArray) -> FeatureMatrix:
         """Return features that are all dense: one block."""

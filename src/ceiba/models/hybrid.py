@@ -21,6 +21,7 @@ from ceiba.data.labels import check_classes
 from ceiba.encoders import FROZEN
 from ceiba.encoders.runtime import require_torch
 from ceiba.errors import InputError, InputTypeError
+from ceiba.executors.executor import Executor
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, all_sparse, as_features
 from ceiba.features.texts import check_texts, text_rows
@@ -110,7 +111,14 @@ class HybridClassifier(Presets, PartitionedClassifier):
     @named_arguments({"Y": "y"}, texts="X", labels="y")
     @shows_progress
     def fit(
-        self, X: Any, y: Any, *, classes: Any = None, label_texts: Any = None, progress: Any = None
+        self,
+        X: Any,
+        y: Any,
+        *,
+        classes: Any = None,
+        label_texts: Any = None,
+        executor: Executor | None = None,
+        progress: Any = None,
     ) -> HybridClassifier:
         """Train the model.
 
@@ -125,6 +133,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
         label_texts : dict of label to str or list of str, default=None
             What labels are called. Labels that have texts and no training text become labels of the model. A label may
             have none. Needs X to be texts.
+        executor : Executor, default=None
+            Where folds and the trees of sources are trained, as in ``XRLinear.fit``.
         progress : callable, bool or None, default=None
             As in ``XRLinear.fit``.
 
@@ -137,8 +147,12 @@ class HybridClassifier(Presets, PartitionedClassifier):
         ------
         InputError, InputTypeError, MissingExtraError
             When a parameter or an argument cannot be used; nothing has been trained then.
+        ClusterError
+            When the executor's cluster cannot do the work.
         """
         check_parameters(self)
+        if executor is not None:
+            executor.start()
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         linear, transformers = models_of_base(self.base)
@@ -186,7 +200,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
             seed=seed,
             context=context,
         )
-        parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress)
+        parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress, executor=executor)
         timer.lap("training")
         if parts.tuned:
             queries = self._with_tuned(queries, parts)

@@ -14,6 +14,7 @@ from ceiba._progress import Progress, stage
 from ceiba.data.label_matrix import Labels, is_positive
 from ceiba.data.offsets import row_numbers
 from ceiba.errors import InputError
+from ceiba.executors.executor import Arrays, Executor, LocalExecutor, Piece, PieceContext
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, stacked
 from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
 from ceiba.fusion.fused_search import FusedSearch, Fusion
@@ -106,6 +107,7 @@ def train_hybrid(
     *,
     texts: Sequence[str] | None = None,
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> HybridParts:
     """Train sources and the fusion of what they find.
 
@@ -123,6 +125,8 @@ def train_hybrid(
     settings : HybridSettings
     texts : sequence of N str or None, default=None
     progress : callable or None, default=None
+    executor : Executor or None, default=None
+        Deals out folds, and the trees of the sources. The model does not depend on it, bit for bit.
 
     References
     ----------
@@ -145,19 +149,19 @@ def train_hybrid(
                 label_rows.features, label_rows.texts, tuned, settings.context.n_threads, progress
             )
             label_rows = replace(label_rows, features=of_texts)
+    if executor is None:
+        executor = LocalExecutor()
     features, right, scored = [], [], []
-    named = _named_rows(texts, label_rows)
-    for fold, pairs, held in _learning_sources(X, labels, label_rows, names, settings, tuned, named):
-        report = stage(progress, f"fold {fold}", len(held))
-        Q = Queries(X.rows(held), None if texts is None else [texts[row] for row in held])
-        found = pairs.found(Q, settings.context)
-        ptr, columns = pairs.union(found, Q.n_rows)
-        features.append(pairs.features(Q, found, ptr, columns, settings.context))
+    if tuned:
+        learned = _pairs_of_tuned(X, labels, label_rows, texts, names, settings, tuned, progress, executor)
+    else:
+        learned = _pairs_of_folds(X, labels, label_rows, texts, names, settings, progress, executor)
+    for held, found in learned:
         Y = labels.by_row[held]
+        ptr, columns = found["ptr"], found["columns"]
+        features.append(found["features"])
         right.append(is_positive(Y, row_numbers(ptr), columns))
         scored.append((ptr, columns, Y))
-        if report is not None:
-            report(len(held))
     if not any(part.any() for part in right):
         raise InputError(
             "No source found a right label of the texts held out, so that the fusion has nothing to learn from. Give "
@@ -167,38 +171,101 @@ def train_hybrid(
     fusion = _fit_fusion(np.concatenate(features), np.concatenate(right), settings)
     thresholds = _tune_thresholds(fusion, features, scored)
     stage(progress, "sources", len(names))
-    pairs = make_sources(X, labels, label_rows, names, settings, tuned)
+    pairs = make_sources(X, labels, label_rows, names, settings, tuned, executor)
     pairs = _with_rows(pairs, X.rows(held_out), labels.take(held_out), names, settings, tuned)
     generators = (*pairs.sources, FusedSearch(pairs, fusion))
     return HybridParts(generators, thresholds, names, sum(len(part) for part in right), tuned)
 
 
-def _learning_sources(
+def _pairs_of_folds(
+    X: FeatureMatrix,
+    labels: Labels,
+    label_rows: LabelRows | None,
+    texts: Sequence[str] | None,
+    names: Sequence[str],
+    settings: HybridSettings,
+    progress: Progress | None,
+    executor: Executor,
+) -> Iterator[tuple[NDArray[np.intp], Arrays]]:
+    """Yield the rows held out of each fold, and the pairs that sources trained on the others find for them."""
+    folds = list(out_of_fold(labels.n_rows, settings.seed, _named_rows(texts, label_rows)))
+    pieces = [
+        Piece(
+            f"fold {number}/{len(folds)}",
+            {
+                "number": number,
+                "n_folds": len(folds),
+                "rest": rest,
+                "held_out": held_out,
+                "texts": None if texts is None else [texts[row] for row in held_out],
+            },
+        )
+        for number, (rest, held_out) in enumerate(folds, start=1)
+    ]
+    shared = {"X": X, "labels": labels, "label_rows": label_rows, "names": names, "settings": settings}
+    found = executor.map(learn_fold, pieces, shared=shared, stage="folds", progress=progress)
+    for (_, held_out), pairs in zip(folds, found, strict=True):
+        yield held_out, pairs
+
+
+def learn_fold(
+    *,
     X: FeatureMatrix,
     labels: Labels,
     label_rows: LabelRows | None,
     names: Sequence[str],
     settings: HybridSettings,
+    number: int,
+    n_folds: int,
+    rest: NDArray[np.intp],
+    held_out: NDArray[np.intp],
+    texts: Sequence[str] | None,
+    context: PieceContext,
+) -> Arrays:
+    """Train sources on some rows, and return what they say of rows held out; done wherever an executor runs it."""
+    settings = settings.with_threads(context.threads(settings.context.n_threads))
+    report = stage(context.progress, f"fold {number}/{n_folds}", len(held_out))
+    of_rest = labels.take(rest)
+    if label_rows is not None:
+        with_text = np.isin(np.arange(labels.n_labels), label_rows.label)
+        of_rest = hide_labels(of_rest, labels.take(held_out), labels.counts, with_text, settings.seed + number)
+    pairs = make_sources(X.rows(rest), of_rest, label_rows, names, settings)
+    found = _found_pairs(pairs, Queries(X.rows(held_out), texts), settings)
+    if report is not None:
+        report(len(held_out))
+    return found
+
+
+def _pairs_of_tuned(
+    X: FeatureMatrix,
+    labels: Labels,
+    label_rows: LabelRows | None,
+    texts: Sequence[str] | None,
+    names: Sequence[str],
+    settings: HybridSettings,
     tuned: Sequence[TunedModel],
-    named: NDArray[np.bool_] | None,
-) -> Iterator[tuple[str, PairFeatures, NDArray[np.intp]]]:
-    """Yield the number of a fold, sources, and rows that they were not trained on."""
-    if not tuned:
-        folds = list(out_of_fold(labels.n_rows, settings.seed, named))
-        for number, (rest, held_out) in enumerate(folds, start=1):
-            of_rest = labels.take(rest)
-            if label_rows is not None:
-                texts = np.isin(np.arange(labels.n_labels), label_rows.label)
-                of_rest = hide_labels(of_rest, labels.take(held_out), labels.counts, texts, settings.seed + number)
-            pairs = make_sources(X.rows(rest), of_rest, label_rows, names, settings)
-            yield f"{number}/{len(folds)}", pairs, held_out
-        return
+    progress: Progress | None,
+    executor: Executor,
+) -> Iterator[tuple[NDArray[np.intp], Arrays]]:
+    """Yield what `_pairs_of_folds` yields, where encoders were tuned: for parts of the rows held out of that."""
     rest, held_out = rows_held_out(labels.n_rows, settings.seed)
-    trained = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings, tuned)
+    trained = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings, tuned, executor)
     parts = parts_of(held_out, settings.seed)
     for number, (others, tried) in enumerate(parts, start=1):
+        held = tried[:_MOST_ROWS]
+        report = stage(progress, f"fold {number}/{len(parts)}", len(held))
         pairs = _with_rows(trained, X.rows(others), labels.take(others), names, settings, tuned)
-        yield f"{number}/{len(parts)}", pairs, tried[:_MOST_ROWS]
+        Q = Queries(X.rows(held), None if texts is None else [texts[row] for row in held])
+        yield held, _found_pairs(pairs, Q, settings)
+        if report is not None:
+            report(len(held))
+
+
+def _found_pairs(pairs: PairFeatures, Q: Queries, settings: HybridSettings) -> Arrays:
+    """Return the pairs of rows and labels that sources find, and their features."""
+    found = pairs.found(Q, settings.context)
+    ptr, columns = pairs.union(found, Q.n_rows)
+    return {"ptr": ptr, "columns": columns, "features": pairs.features(Q, found, ptr, columns, settings.context)}
 
 
 def _named_rows(texts: Sequence[str] | None, label_rows: LabelRows | None) -> NDArray[np.bool_] | None:
@@ -294,6 +361,7 @@ def make_sources(
     names: Sequence[str],
     settings: HybridSettings,
     tuned: Sequence[TunedModel] = (),
+    executor: Executor | None = None,
 ) -> PairFeatures:
     """Train sources, and return the features of pairs that they give."""
     Y, counts = labels.by_row, labels.counts
@@ -301,11 +369,11 @@ def make_sources(
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     if LINEAR in names:
-        sources += _train_trees(LINEAR, X, labels, settings, sparse_only=True)
+        sources += _train_trees(LINEAR, X, labels, settings, executor, sparse_only=True)
     if LINEAR_DOCUMENTS in names and label_rows is not None:
-        sources += _train_trees(LINEAR_DOCUMENTS, X, labels, settings, sparse_only=True, documents=label_rows)
+        sources += _train_trees(LINEAR_DOCUMENTS, X, labels, settings, executor, sparse_only=True, documents=label_rows)
     if LINEAR_EMBEDDINGS in names:
-        sources += _train_trees(LINEAR_EMBEDDINGS, X, labels, settings, sparse_only=False)
+        sources += _train_trees(LINEAR_EMBEDDINGS, X, labels, settings, executor, sparse_only=False)
     if NEIGHBORS in names:
         index, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
         n = settings.n_neighbors
@@ -352,6 +420,7 @@ def _train_trees(
     X: FeatureMatrix,
     labels: Labels,
     settings: HybridSettings,
+    executor: Executor | None,
     *,
     sparse_only: bool,
     documents: LabelRows | None = None,
@@ -375,7 +444,7 @@ def _train_trees(
     for number, linear in enumerate(settings.linear, start=1):
         own = linear if sparse_only else _on_embeddings(linear)
         positives = weighted_positives(Labels(Y), None, linear.instances.relevance_norm)
-        trees = train_linear(X, positives, own)
+        trees = train_linear(X, positives, own, executor=executor)
         source_name = name if len(settings.linear) == 1 else f"{name}-{number}"
         inner = TreeSearch(trees, len(known), name=source_name)
         block = EMBEDDING if several and not sparse_only else None

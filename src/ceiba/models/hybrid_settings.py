@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class HybridSettings:
     fusion: str
     seed: int
     context: SearchContext
+
+    def with_threads(self, n_threads: int) -> HybridSettings:
+        """Return the same settings for another number of threads."""
+        linear = tuple(replace(each, n_threads=n_threads) for each in self.linear)
+        return replace(self, linear=linear, context=self.context._replace(n_threads=n_threads))
 
 
 @dataclass(frozen=True, eq=False)
