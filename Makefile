@@ -73,6 +73,10 @@ docs: $(VENV)/.docs
 docs-links: $(VENV)/.docs
 	$(SPHINX) -b linkcheck docs build/docs-links
 
+# every example of every page
+test-docs: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/docs
+
 # agreement with PECOS on the data sets of ../shared, where those are
 test-peers: $(VENV)/.dev .peers-env/.ready
 	$(BIN)/python -m pytest -m peers tests
