@@ -14,6 +14,7 @@ __all__ = [
     "XRTransformer",
     "XTransformer",
     "assign_clusters",
+    "from_pretrained",
     "iterative_train_test_split",
     "load",
     "metrics",
@@ -29,6 +30,7 @@ _HOMES = {
     "XRTransformer": "ceiba.models",
     "XTransformer": "ceiba.models",
     "assign_clusters": "ceiba.tree.overlap",
+    "from_pretrained": "ceiba.models.hub",
     "iterative_train_test_split": "ceiba.model_selection",
     "load": "ceiba.models",
 }
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ceiba.features import TfidfVectorizer
     from ceiba.model_selection import MultilabelStratifiedKFold, iterative_train_test_split
     from ceiba.models import HybridClassifier, XRLinear, XRTransformer, XTransformer, load
+    from ceiba.models.hub import from_pretrained
     from ceiba.tree import LabelTree
     from ceiba.tree.overlap import assign_clusters
 

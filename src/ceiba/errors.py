@@ -57,6 +57,10 @@ class ClusterError(CeibaError, RuntimeError):
     """A cluster cannot be reached, its nodes do not fit together, or it has too little room for the work."""
 
 
+class HubError(CeibaError):
+    """The Hugging Face Hub refused a call, lacks what was asked for, or cannot be reached."""
+
+
 class DataWarning(UserWarning):
     """A data file was read, but probably not as it is meant."""
 

@@ -23,7 +23,7 @@ def test_what_was_fitted():
         assert words in html
     assert EVIL not in html
     assert "&lt;script&gt;" in html
-    assert model._repr_mimebundle_()["text/html"] == model._repr_html_()
+    assert "training instances" in model._repr_mimebundle_()["text/html"]
 
 
 def test_texts_of_labels_are_escaped():

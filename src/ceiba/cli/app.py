@@ -15,6 +15,7 @@ from ceiba.cli.inspect import inspect
 from ceiba.cli.optional_value import OptionalValueCommand
 from ceiba.cli.params import params
 from ceiba.cli.predict import predict
+from ceiba.cli.push import push
 from ceiba.cli.serve import serve
 from ceiba.cli.train import train
 from ceiba.cli.vocabulary import vocabulary
@@ -49,5 +50,6 @@ app.command(cls=OptionalValueCommand)(train)
 for command in (predict, evaluate, calibrate, tune_thresholds, set_filters, inspect, params, serve, demo):
     app.command()(command)
 app.command()(compare)
+app.command()(push)
 app.command()(vocabulary)
 app.add_typer(datasets.app, name="datasets", help="The public benchmark sets: list them, fetch one.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ def evaluate(
     label_separator: options.LabelSeparator = None,
     format: options.Format = None,
     zero_based: options.ZeroBased = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the reliability diagram to this .svg or .png file.")
     ] = None,
@@ -61,20 +64,24 @@ def evaluate(
     """
     from ceiba import metrics
     from ceiba.cli import inputs, label_figures, output
+    from ceiba.cli.engines import open_engine
     from ceiba.cli.plots import plot_groups, plot_reliability, plot_target
     from ceiba.cli.progress import Stages
 
     drawing = None if plot is None else plot_target(plot, data, model_dir)
     bars = None if plot_frequency is None else plot_target(plot_frequency, data, model_dir, "--plot-frequency")
     table = None if per_label is None else label_figures.table_target(per_label, data, model_dir)
-    with Stages(quiet=json) as stages:
+    with open_engine(engine, workers=workers, threads=threads) as executor, Stages(quiet=json) as stages:
         model = inputs.open_model(model_dir, threads)
         if drawing is not None:
             _check_drawable(model)
         given = options.read_options(text_column, label_column, label_separator, format, zero_based)
         dataset = inputs.open_rows(data, model, labels=True, given=given, progress=stages)
         ks = tuple(k or (1, 3, 5))
-        answers = ranked_rows(model, dataset, max(ks), beam_size=beam_size, filter=filter, progress=stages)
+        answers = ranked_rows(
+            model, dataset, max(ks), beam_size=beam_size, filter=filter, progress=stages, executor=executor,
+            folder=model_dir,
+        )  # fmt: skip
         report: dict[str, Any] = figures_of(model, answers, ks, propensity=propensity)
         counts = _training_counts(model, answers.classes)
         groups = metrics.by_frequency(answers.Y, answers.labels, counts, ks, classes=answers.classes)
@@ -131,12 +138,18 @@ class RankedRows:
 
 
 def ranked_rows(
-    model: Any, dataset: Any, k: int, *, beam_size: int | None = None, filter: Path | None = None, progress: Any
+    model: Any,
+    dataset: Any,
+    k: int,
+    *,
+    beam_size: int | None = None,
+    filter: Path | None = None,
+    progress: Any,
+    executor: Any = None,
+    folder: Path | None = None,
 ) -> RankedRows:
-    """Rank the k best labels of every row."""
+    """Rank the k best labels of every row; by an executor, whose workers load the model from its folder."""
     import numpy as np
-
-    from ceiba.cli import inputs
 
     positives, excluded = dataset.Y, None
     if filter is not None:
@@ -146,15 +159,40 @@ def ranked_rows(
     Y, classes, unknown = _with_unknown(positives, dataset.classes, model.classes_)
     longest, done, parts = min(k, len(model.classes_)), 0, []
     started = time.perf_counter()
-    for rows in inputs.batches(dataset):
-        n = len(rows) if isinstance(rows, list) else rows.shape[0]
-        part = None if excluded is None else excluded[done : done + n]
-        parts.append(model.predict_topk(rows, longest, beam_size=beam_size, denied=part))
-        done += n
+    if executor is None or folder is None:
+        ranked = _ranked_here(model, dataset, longest, beam_size, excluded)
+    else:
+        ranked = _ranked_by(executor, folder, model, dataset, longest, beam_size, excluded)
+    for part in ranked:
+        parts.append(part)
+        done += len(part[0])
         progress("predicting", done, dataset.n)
     seconds = time.perf_counter() - started
     labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
     return RankedRows(Y, classes, labels, scores, unknown, seconds)
+
+
+def _ranked_here(model: Any, dataset: Any, k: int, beam_size: int | None, excluded: Any) -> Iterator[tuple[Any, Any]]:
+    from ceiba.cli import inputs
+
+    done = 0
+    for rows in inputs.batches(dataset):
+        n = len(rows) if isinstance(rows, list) else rows.shape[0]
+        part = None if excluded is None else excluded[done : done + n]
+        yield model.predict_topk(rows, k, beam_size=beam_size, denied=part)
+        done += n
+
+
+def _ranked_by(
+    executor: Any, folder: Path, model: Any, dataset: Any, k: int, beam_size: int | None, excluded: Any
+) -> Iterator[tuple[Any, Any]]:
+    from ceiba.cli import blocks, inputs
+
+    pieces = blocks.pieces_of(inputs.batches(dataset), dataset.path, excluded)
+    shared = {"model": blocks.ModelPlace.of(folder), "source": str(dataset.path), "k": k, "beam_size": beam_size}
+    gpu = bool(model.encoder_devices)
+    for found in executor.map(blocks.rank_block, pieces, shared=shared, stage="predicting", gpu=gpu):
+        yield found["labels"], found["scores"]
 
 
 def figures_of(

@@ -43,11 +43,11 @@ def _widened(dataset: Any, n_features: int) -> Any:
     return csr_array((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
 
 
-def batches(dataset: Any) -> Iterator[Any]:
+def batches(dataset: Any, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Any]:
     """Yield the rows of a data set, a bounded number at a time: lists of texts, or slices of X."""
     if dataset.texts is None:
-        for first in range(0, dataset.n, ROWS_AT_ONCE):
-            yield dataset.X[first : first + ROWS_AT_ONCE]
+        for first in range(0, dataset.n, rows_at_once):
+            yield dataset.X[first : first + rows_at_once]
         return
     for texts in dataset.texts.batches():
         for first in range(0, len(texts), ROWS_AT_ONCE):

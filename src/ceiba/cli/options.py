@@ -23,6 +23,16 @@ def not_empty(text: str | None) -> Any:
 ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", parser=path, help="A folder that `ceiba train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Where the work is done: local, or ray for a Ray cluster; ray:auto is the one this machine belongs to, "
+        "ray:HOST:PORT another. Needs ceiba[ray]."
+    ),
+]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Pieces of work at once, with --engine ray.", show_default="all nodes")
+]
 BeamSize = Annotated[
     int | None, typer.Option(min=1, help="Nodes kept per level of a tree.", show_default="the model's")
 ]

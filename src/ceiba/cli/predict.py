@@ -30,7 +30,8 @@ def predict(
             "-o",
             "--output",
             callback=options.not_empty,
-            help="Write to this .jsonl, .csv, .tsv or .parquet file, once it is complete.",
+            help="Write to this .jsonl, .csv, .tsv or .parquet file, once it is complete; with --engine ray to this "
+            "folder of Parquet files.",
         ),
     ] = None,
     with_text: Annotated[bool, typer.Option("--with-text", help="Repeat each text beside its labels.")] = False,
@@ -41,7 +42,15 @@ def predict(
     text_column: options.TextColumn = None,
     format: options.Format = None,
     zero_based: options.ZeroBased = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let the output take the place of the input.")] = False,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    rows_per_file: Annotated[int, typer.Option(min=1, help="Rows of a Parquet file, with --engine ray.")] = 16_384,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the folder of a prediction that was stopped.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let the output take the place of the input, or of older answers.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines on a terminal too.")] = False,
 ) -> None:
     """Rank the labels of each row of a file, or of typed texts.
@@ -51,10 +60,23 @@ def predict(
     On a terminal, and without -o, they are shown for people. Standard input is answered line by line as it comes.
     With -o the suffix tells the format (.gz or .zst may follow it); a cell of a CSV or TSV file holds a JSON list.
     Devices, pipes and sockets are written into; '-o -' is standard output.
+    With --engine ray a cluster answers blocks of rows, and -o is a folder of Parquet files, in the order of the rows.
     """
     import sys
 
     from ceiba.cli import inputs, output
+
+    if engine != "local":
+        from ceiba.cli.predict_blocks import predict_to_folder
+
+        given = options.read_options(text_column, None, None, format, zero_based)
+        predict_to_folder(
+            model_dir, data, out, k=k, beam_size=beam_size, with_text=with_text, allowed=allowed, denied=denied,
+            given=given, engine=engine, workers=workers, threads=threads, rows_per_file=rows_per_file,
+            resume=resume, overwrite=overwrite, json=json,
+        )  # fmt: skip
+        return
+    _check_local(workers, resume)
 
     if out == "-":
         out, json = None, True
@@ -73,12 +95,20 @@ def predict(
     pretty = not json and out is None and sys.stdout.isatty()
     with_text = with_text or (pretty and not typed)
     with _writer(target, model, pretty=pretty, with_text=with_text and model.reads_texts) as writer:
-        write = _row_writer(writer, model, with_text=with_text)
+        write = row_writer(writer, inputs.label_texts(model), with_text=with_text)
         if data == "-" and format in (None, "text") and not text_column:
             _predict_stdin(model, answer, write, writer.flush)
         else:
             given = options.read_options(text_column, None, None, format, zero_based)
             _predict_file(Path(data), model, answer, write, given, quiet=json or (out is None and pretty))
+
+
+def _check_local(workers: int | None, resume: bool) -> None:
+    from ceiba.errors import InputError
+
+    for option, given in (("--workers", workers is not None), ("--resume", resume)):
+        if given:
+            raise InputError(f"{option} is for --engine ray.")
 
 
 def _target(out: str, data: str, model_dir: Path, overwrite: bool) -> Target:
@@ -106,8 +136,7 @@ def _writer(target: Target | None, model: Any, *, pretty: bool, with_text: bool)
     if target is None:
         yield _Pretty(sys.stdout) if pretty else JsonLines(sys.stdout.write, sys.stdout.flush)
         return
-    texts = [] if model.label_texts_ is None else ["texts"]
-    columns = [*(["text"] if with_text else []), "labels", *texts, "scores"]
+    columns = answer_columns(model, with_text=with_text)
     with (
         target.open() as file,
         open_writer(file, target.names, columns, type(model.classes_[:1].tolist()[0])) as writer,
@@ -115,10 +144,16 @@ def _writer(target: Target | None, model: Any, *, pretty: bool, with_text: bool)
         yield writer
 
 
-def _row_writer(writer: Writer, model: Any, *, with_text: bool) -> Callable[[Answer, str | None], None]:
-    from ceiba.cli.inputs import label_texts
+def answer_columns(model: Any, *, with_text: bool) -> list[str]:
+    """Return the columns of a model's answers."""
+    texts = [] if model.label_texts_ is None else ["texts"]
+    return [*(["text"] if with_text else []), "labels", *texts, "scores"]
 
-    texts = label_texts(model)
+
+def row_writer(
+    writer: Writer, texts: dict[Any, str] | None, *, with_text: bool
+) -> Callable[[Answer, str | None], None]:
+    """Return what writes an answer and its text as a row; `texts` are those of the labels, where there are any."""
 
     def write(answer: Answer, text: str | None) -> None:
         row: dict[str, Any] = {"text": text} if with_text and text is not None else {}

@@ -84,6 +84,7 @@ class Executor(Protocol):
         shared: Mapping[str, Any],
         stage: str,
         progress: Progress | None = None,
+        gpu: bool = False,
     ) -> Iterator[Arrays]:
         """Call a function for each piece, and yield the results in the order of the pieces.
 
@@ -101,6 +102,8 @@ class Executor(Protocol):
             What progress calls this work.
         progress : callable or None, default=None
             ``progress(stage, done, total)``.
+        gpu : bool, default=False
+            Whether a piece has use for a GPU.
         """
         ...
 
@@ -143,6 +146,7 @@ class LocalExecutor:
         shared: Mapping[str, Any],
         stage: str,
         progress: Progress | None = None,
+        gpu: bool = False,
     ) -> Iterator[Arrays]:
         """Call a function for each piece; progress is what the pieces themselves report."""
         context = PieceContext(progress=progress)

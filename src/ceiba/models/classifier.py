@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 
 from ceiba._cpus import usable_cpus
@@ -20,9 +18,9 @@ from ceiba._estimator import NamedParameters, named_arguments, renamed_arguments
 from ceiba._params import Exactly, Interval, available_threads, check
 from ceiba._settings import constraints_of
 from ceiba.data.labels import encode_with
+from ceiba.models.exports import Exports
 from ceiba.models.learned_decision import LearnsDecision
 from ceiba.models.model import Model, check_rows
-from ceiba.models.notebook import as_html
 from ceiba.retrieval.generator import SearchContext
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 _BEAM = [Interval(int, 1, None), Exactly(None)]
 
 
-class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
+class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstimator):
     """Base of the models that walk a label tree; not to be used by itself.
 
     A subclass has the parameters `beam_size`, `combine`, `prediction_threshold` and `n_jobs`, and its ``fit`` sets
@@ -103,47 +101,6 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
         """
         context = self._context(beam_size, "predict_topk")
         return self._fitted().predict_topk(X, k, allowed=allowed, denied=denied, progress=progress, context=context)
-
-    def predict_frame(
-        self,
-        X: Any,
-        k: int = 5,
-        *,
-        kind: str = "pandas",
-        beam_size: int | None = None,
-        allowed: Any = None,
-        denied: Any = None,
-    ) -> Any:
-        """Rank the k best labels of each row, as a data frame with a row for each answer.
-
-        Parameters
-        ----------
-        X : iterable of str, or sparse matrix or array-like of shape (N, D)
-        k : int, default=5
-            Labels per row; no more than there are labels.
-        kind : {"pandas", "polars", "pyarrow"}, default="pandas"
-            The library of the data frame.
-        beam_size, allowed, denied
-            As in `predict_topk`.
-
-        Returns
-        -------
-        DataFrame or pyarrow.Table
-            "row", from 0, or the index where X and the answers are of pandas; "rank", from 1; "label"; "text", where
-            the model knows texts of labels; "score". Rows are in the order of X, best answers first.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            As `predict_topk`, and when there is no such `kind` or it is not installed.
-        """
-        from ceiba.models.answer_frame import answer_frame, check_kind, index_of
-
-        check_kind(kind)
-        labels, scores = self.predict_topk(X, k, beam_size=beam_size, allowed=allowed, denied=denied)
-        texts = self.label_texts_
-        named = None if texts is None else dict(zip(self.classes_.tolist(), texts.tolist(), strict=True))
-        return answer_frame(kind, labels, scores, named, index_of(X, kind))
 
     def decision_function(self, X: Any, k: int | None = None, *, beam_size: int | None = None) -> sp.csr_array:
         """Return the scores of the labels that the search reaches.
@@ -432,16 +389,6 @@ class PartitionedClassifier(LearnsDecision, NamedParameters, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return "model_" in self.__dict__
-
-    def _repr_html_inner(self) -> str:
-        """Return what scikit-learn's ``_repr_html_`` gives a notebook, and what was fitted."""
-        return as_html(self, estimator_html_repr(self))
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        bundle = {"text/plain": repr(self)}
-        if get_config()["display"] == "diagram":
-            bundle["text/html"] = self._repr_html_inner()
-        return bundle
 
     def __sklearn_tags__(self) -> Any:
         # Not tagged a classifier: scikit-learn's splitters for classifiers refuse lists of label lists.
