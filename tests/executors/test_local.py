@@ -1,9 +1,12 @@
 """Executors without a cluster: the same bytes, pieces in order, work that goes on."""
 
+import json
+
 import numpy as np
 import pytest
 
 from ceiba import XRLinear
+from ceiba.cli import main
 from ceiba.errors import StorageError
 from ceiba.executors import LocalExecutor, Piece
 from ceiba.executors.work_folder import SUFFIX
@@ -76,3 +79,39 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(make_problem, 
     problem = make_problem()
     with pytest.raises(StorageError, match="work_dir"):
         XRLinear().fit(problem.X, problem.Y, executor=LocalExecutor(work_dir=tmp_path / "file"))
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return stop.value.code
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--engine", "dask"], "--engine"),
+        (["--engine", "ray:"], "--engine"),
+        (["--engine", "ray:nowhere"], "HOST:PORT"),
+        (["--workers", "2"], "--workers"),
+        (["--engine", "ray", "--model", "xr-transformer", "--encoder", "e"], "--engine"),
+    ],
+)
+def test_engines_that_cannot_be_used_are_found_before_reading(tmp_path, capsys, words, named):
+    assert run("train", tmp_path / "none.jsonl", "--model-dir", tmp_path / "m", *words) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("model", ["xr-linear", "hybrid"])
+def test_a_dry_run_prints_a_plan_and_trains_nothing(small_corpus, tmp_path, capsys, model):
+    texts, labels = small_corpus
+    rows = [json.dumps({"text": text, "labels": row}) for text, row in zip(texts, labels, strict=True)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    ask = ["train", tmp_path / "t.jsonl", "--model", model, "--model-dir", tmp_path / "m"]
+    assert run(*ask, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["rows"] == 90
+    assert plan["seconds, about"] > 0
+    assert not (tmp_path / "m").exists()

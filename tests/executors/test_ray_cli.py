@@ -27,6 +27,18 @@ def trained(small_corpus, tmp_path_factory):
     return folder / "m", folder / "t.jsonl", folder
 
 
+def test_a_command_trains_the_same_bytes_and_cleans_up(ray_executor, trained, tmp_path):
+    _, data, _ = trained
+    ask = ["train", data, "--model", "xr-linear", "--engine", "ray", "--set", "n_trees=2", "--json"]
+    assert run(*ask, "--model-dir", tmp_path / "a", "--work-dir", tmp_path / "work") == 0
+    assert run("train", data, "--model", "xr-linear", "--set", "n_trees=2", "--model-dir", tmp_path / "b") == 0
+    names = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert names
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    assert not (tmp_path / "work").exists()
+
+
 def table(path):
     return pq.read_table(path).to_pylist()
 

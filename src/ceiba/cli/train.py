@@ -72,6 +72,18 @@ def train(
     label_separator: options.LabelSeparator = None,
     format: options.Format = None,
     zero_based: options.ZeroBased = None,
+    engine: options.Engine = "local",
+    workers: options.Workers = None,
+    work_dir: Annotated[
+        Path | None,
+        typer.Option(
+            parser=options.path,
+            help="Keep finished pieces of work in this folder; the same command goes on from them after a stop.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the pieces of work, their memory and time, and train nothing.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in --model-dir.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -84,8 +96,10 @@ def train(
     vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params
     xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --base
     xr-transformer --encoder FOLDER to fine-tune it. --model xr-transformer trains the Transformer model alone.
+    With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes.
     """
     from ceiba.cli import folders, inputs, output
+    from ceiba.cli.engines import open_engine
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
 
@@ -94,6 +108,8 @@ def train(
         keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)
     vocabulary = given_vocabulary(label_texts, language)
+    if engine != "local" or work_dir is not None or dry_run:
+        check_takes_executor(estimator)
 
     from ceiba.data import read
 
@@ -101,13 +117,23 @@ def train(
     seconds: dict[str, float] = {}
     started = time.perf_counter()
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes, which all have the same model
-    with Stages(quiet=json or not first, eager=True) as stages:
+    with (
+        open_engine(engine, workers=workers, threads=threads, work_dir=work_dir) as executor,
+        Stages(quiet=json or not first, eager=True) as stages,
+    ):
         dataset: Any = read(data, labels=True, progress=stages, **given)
         if vocabulary is not None:
             dataset.use_vocabulary(vocabulary)
         filters = inputs.label_lists(_labels(estimator, dataset, label_texts is not None), allowed, denied)
         seconds["reading"] = time.perf_counter() - started
-        fit(estimator, dataset, stages, label_texts=label_texts is not None)
+        if dry_run:
+            from ceiba.cli.plan import plan_of
+
+            stages("trying a sample", 0, 0)
+            plan = plan_of(estimator, dataset, executor)
+            output.emit_json(plan) if json else output.print_facts(plan)
+            return
+        fit(estimator, dataset, stages, label_texts=label_texts is not None, executor=executor)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         if not first:
             return
@@ -115,6 +141,8 @@ def train(
             estimator.set_filters(**filters)
         stages("saving", 0, 0)
         where, error = folders.save(estimator, model_dir)
+        if executor is not None and executor.work_folder is not None:
+            executor.work_folder.clear()
     seconds["total"] = time.perf_counter() - started
 
     report: dict[str, Any] = {
@@ -153,6 +181,16 @@ def given_vocabulary(label_texts: str | None, language: str | None) -> Any:
     return read_vocabulary(options.path(label_texts), language)
 
 
+def check_takes_executor(estimator: Any) -> None:
+    """Raise InputError where the work of a model cannot be dealt out."""
+    from ceiba.errors import InputError
+
+    if not estimator.takes_executor:
+        raise InputError(
+            f"--engine, --work-dir and --dry-run are for --model hybrid and xr-linear, not {type(estimator).__name__}."
+        )
+
+
 def keep_training_texts(estimator: Any) -> None:
     """Let a model keep its training texts; InputError where its class cannot."""
     from ceiba.errors import InputError
@@ -174,14 +212,16 @@ def _labels(estimator: Any, dataset: Any, label_texts: bool) -> Any:
     return np.unique(np.concatenate([classes, np.array(more, classes.dtype)]))
 
 
-def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False) -> None:
+def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = False, executor: Any = None) -> None:
     """Fit an estimator to a data set: its texts where it has any, else its features."""
     from ceiba.cli.progress import Counted
     from ceiba.errors import InputError
 
     extra: dict[str, Any] = {}
+    if executor is not None:
+        extra["executor"] = executor
     if estimator.takes_every_label_text:
-        _fit_with_every_label_text(estimator, dataset, progress, label_texts=label_texts)
+        _fit_with_every_label_text(estimator, dataset, progress, label_texts=label_texts, **extra)
         return
     reads = _has_encoder(estimator)
     if label_texts and not reads:
@@ -203,7 +243,7 @@ def fit(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool = Fals
     estimator.fit(X, dataset.Y, classes=dataset.classes, progress=progress, **extra)
 
 
-def _fit_with_every_label_text(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool) -> None:
+def _fit_with_every_label_text(estimator: Any, dataset: Any, progress: Any, *, label_texts: bool, **extra: Any) -> None:
     from ceiba.errors import InputError
 
     texts = dataset.every_label_text() if label_texts else None
@@ -212,7 +252,7 @@ def _fit_with_every_label_text(estimator: Any, dataset: Any, progress: Any, *, l
             f"{dataset.path}: --label-texts needs labels.jsonl, lbl.json.gz or output-items.txt beside it."
         )
     X = dataset.X if dataset.texts is None else list(dataset.texts)
-    estimator.fit(X, dataset.Y, classes=dataset.classes, label_texts=texts, progress=progress)
+    estimator.fit(X, dataset.Y, classes=dataset.classes, label_texts=texts, progress=progress, **extra)
 
 
 def _has_encoder(estimator: Any) -> bool:

@@ -61,9 +61,16 @@ PieceFunction = Callable[..., Arrays]
 class Executor(Protocol):
     """Deals out pieces of work. Threads within a process are not its concern: each piece may use several."""
 
+    work_folder: WorkFolder | None
+
     @property
     def n_workers(self) -> int:
         """The number of pieces that are done at once."""
+        ...
+
+    @property
+    def threads(self) -> int | None:
+        """The threads of a piece; None: as many as the settings of what is done say."""
         ...
 
     def start(self) -> None:
@@ -129,6 +136,7 @@ class LocalExecutor:
     """
 
     n_workers = 1
+    threads: int | None = None  # as many as the settings of what is done say
 
     def __init__(self, *, work_dir: str | os.PathLike[str] | None = None):
         self.work_folder = None if work_dir is None else WorkFolder(work_dir)

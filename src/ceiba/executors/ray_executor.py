@@ -150,6 +150,12 @@ class RayExecutor:
         self.start()
         return self._workers
 
+    @property
+    def threads(self) -> int:
+        """The threads of a piece."""
+        self.start()
+        return self._threads
+
     def close(self) -> None:
         """Remove what was shared, and end the connection where it was made here."""
         self._references.clear()

@@ -149,7 +149,7 @@ def train_linear(
     shared: dict[str, Any] = {
         "X": X, "positives": positives, "embeddings": embeddings, "matched": matched, "settings": settings,
     }  # fmt: skip
-    whole = _whole_trees(n_trees, executor.n_workers)
+    whole = whole_trees(n_trees, executor.n_workers)
     arguments = [{"seed": seed, "name": name} for name, seed in zip(names, seeds, strict=True)]
     pieces = [Piece(each["name"], each) for each in arguments[:whole]]
     found = executor.map(train_one_tree, pieces, shared=shared, stage="trees", progress=progress)
@@ -158,7 +158,7 @@ def train_linear(
     return trees
 
 
-def _whole_trees(n_trees: int, n_workers: int) -> int:
+def whole_trees(n_trees: int, n_workers: int) -> int:
     """Return how many trees are trained as one piece of work each; the shards of the others' levels are pieces.
 
     Whole trees need the least exchange. Where they would leave half of the workers idle at the end, shards keep all

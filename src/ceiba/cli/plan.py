@@ -1,0 +1,64 @@
+"""What a training would do: its pieces of work, the memory they need, and a rough time from a sample."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from ceiba.errors import CeibaError, InputError
+
+_MOST_ROWS = 2000  # of the sample
+
+
+def plan_of(estimator: Any, dataset: Any, executor: Any) -> dict[str, Any]:
+    """Train the model on a sample in one thread, and say what all of it takes.
+
+    Times are proportional to the rows: a rough guess, which says minutes or hours. Memory is that of X and Y, which
+    each node holds once beside the pieces.
+    """
+    from sklearn.base import clone
+
+    from ceiba._params import available_threads
+    from ceiba.models.linear_recipe import whole_trees
+
+    n = dataset.n
+    rows = np.unique(np.linspace(0, n - 1, min(n, _MOST_ROWS)).astype(int))
+    Y = dataset.Y[rows]
+    columns = np.unique(Y.indices)
+    X = _sampled(dataset, set(rows.tolist())) if dataset.X is None else dataset.X[rows]
+    trial: Any = clone(estimator).set_params(n_jobs=1)
+    started = time.perf_counter()
+    try:
+        trial.fit(X, Y[:, columns], classes=dataset.classes[columns])
+    except CeibaError as error:
+        raise InputError(f"A sample of {len(rows)} rows cannot be trained: {error}") from error
+    seconds = (time.perf_counter() - started) * n / len(rows)
+    features: Any = X if trial.vectorizer_ is None else trial.vectorizer_.transform(X)
+    stored = features.nnz / len(rows) * n
+    size = int(8 * (stored + n) + 12 * dataset.Y.nnz)
+    workers, threads = (1, None) if executor is None else (executor.n_workers, executor.threads)
+    n_trees = getattr(estimator, "n_trees", None)
+    plan: dict[str, Any] = {"model": type(estimator).__name__, "rows": n, "labels": dataset.Y.shape[1]}
+    plan["positives"] = int(dataset.Y.nnz)
+    if n_trees is not None:
+        whole = whole_trees(n_trees, workers)
+        plan["pieces"] = f"{whole} whole trees, {n_trees - whole} trees in up to 32 shards a level"
+    else:
+        plan["pieces"] = "the folds of the fusion, then the trees of each source"
+    plan["workers"] = workers
+    plan["threads each"] = threads or "as --threads says"
+    plan["X and Y, MB a node"] = round(size / 1e6, 1)
+    plan["driver, MB"] = round(2 * size / 1e6, 1)
+    plan["seconds, one thread"] = _rough(seconds)
+    plan["seconds, about"] = _rough(seconds / (workers * (threads or available_threads(estimator.n_jobs))))
+    return plan
+
+
+def _rough(value: float) -> float:
+    return float(f"{value:.2g}")
+
+
+def _sampled(dataset: Any, rows: set[int]) -> list[str]:
+    return [text for row, text in enumerate(dataset.texts) if row in rows]
