@@ -350,3 +350,19 @@ def test_any_number_of_candidates_may_be_asked_for():
     few, many = (HybridClassifier(fusion="logistic", n_jobs=1, n_candidates=n) for n in (10, 2**70))
     scores = [model.fit(texts, labels).predict_topk(texts, k=2)[1] for model in (few, many)]
     np.testing.assert_array_equal(*scores)
+
+
+def test_a_graph_of_embeddings_is_saved_and_finds_what_a_comparison_with_all_does(tiny_encoder, tmp_path):
+    pytest.importorskip("usearch", reason="the extra ceiba[ann] is not installed")
+    texts, labels = corpus(120, seed=5)
+    settings = {"encoder": f"frozen:{tiny_encoder}", "max_length": 16, "fusion": "logistic", "n_jobs": 1}
+    exact = HybridClassifier(dense_search="exact", **settings).fit(texts, labels, label_texts=NAMES)
+    graph = HybridClassifier(dense_search="graph", **settings).fit(texts, labels, label_texts=NAMES)
+    asked, _ = corpus(20, seed=6)
+    both = exact.predict_proba(asked), graph.predict_proba(asked)
+    assert abs(both[0] - both[1]).max() < 0.05, "embeddings that are nearly as near as the last may differ"
+    graph.save(tmp_path / "m")
+    assert len(list((tmp_path / "m").rglob("*.usearch"))) == 3
+    for again in (ceiba.load(tmp_path / "m"), pickle.loads(pickle.dumps(graph)), copy.deepcopy(graph)):
+        for one, two in zip(again.predict_topk(asked), graph.predict_topk(asked), strict=True):
+            assert (one == two).all()

@@ -104,6 +104,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     max_length: int
     n_candidates: int
     n_neighbors: int
+    dense_search: str
     fusion: str
     include_training_texts: bool
     vectorizer: Any
@@ -200,6 +201,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
             fusion=self.fusion,
             seed=seed,
             context=context,
+            dense_search=self.dense_search,
         )
         parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress, executor=executor)
         timer.lap("training")

@@ -12,6 +12,7 @@ from ceiba.models.hybrid_settings import FUSIONS, SOURCES
 from ceiba.models.x_transformer import XTransformer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.models.xr_transformer import XRTransformer
+from ceiba.retrieval.dense_index import AUTO, DENSE_SEARCHES
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class HybridSourceSettings:
     max_length: int = setting(128, COUNT, doc="Tokens that the encoder reads of a text.")
     n_candidates: int = setting(60, COUNT, doc="Labels that each source is asked for.")
     n_neighbors: int = setting(30, COUNT, doc="Nearest training texts that vote.")
+    dense_search: str = setting(
+        AUTO,
+        Options(*DENSE_SEARCHES),
+        doc='How the nearest embeddings are found. "exact": by comparing with all. "graph": on a graph of them '
+        '(usearch, the extra ceiba[ann]), which finds nearly all of the nearest. "auto": "graph" above 100,000 rows '
+        "where that is installed.",
+    )
     fusion: str = setting(
         "auto",
         Options("auto", *FUSIONS),

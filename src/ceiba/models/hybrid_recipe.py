@@ -54,6 +54,7 @@ from ceiba.models.linear_params import TreeSettings
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
 from ceiba.models.unseen_labels import hide_labels
+from ceiba.retrieval.dense_index import EXACT, dense_index
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator
 from ceiba.retrieval.neighbor_votes import NeighborVotes
@@ -152,10 +153,11 @@ def train_hybrid(
     if executor is None:
         executor = LocalExecutor()
     features, right, scored = [], [], []
+    exact = replace(settings, dense_search=EXACT)  # for a few thousand rows a graph does not pay
     if tuned:
-        learned = _pairs_of_tuned(X, labels, label_rows, texts, names, settings, tuned, progress, executor)
+        learned = _pairs_of_tuned(X, labels, label_rows, texts, names, exact, tuned, progress, executor)
     else:
-        learned = _pairs_of_folds(X, labels, label_rows, texts, names, settings, progress, executor)
+        learned = _pairs_of_folds(X, labels, label_rows, texts, names, exact, progress, executor)
     for held, found in learned:
         Y = labels.by_row[held]
         ptr, columns = found["ptr"], found["columns"]
@@ -375,17 +377,23 @@ def make_sources(
     if LINEAR_EMBEDDINGS in names:
         sources += _train_trees(LINEAR_EMBEDDINGS, X, labels, settings, executor, sparse_only=False)
     if NEIGHBORS in names:
-        index, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
+        rows_of_words, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
         n = settings.n_neighbors
         sources += [
-            Neighbors(index, votes, name=f"{NEIGHBORS}-{power:g}", block=SPARSE, power=power, n_neighbors=n)
+            Neighbors(rows_of_words, votes, name=f"{NEIGHBORS}-{power:g}", block=SPARSE, power=power, n_neighbors=n)
             for power in _POWERS
         ]
     if EMBEDDED_NEIGHBORS in names:
         dense, n = X.block(EMBEDDING), settings.n_neighbors
         sources.append(
             Neighbors(
-                dense, NeighborVotes(Y), name=EMBEDDED_NEIGHBORS, block=EMBEDDING, power=_DENSE_POWER, n_neighbors=n
+                dense,
+                NeighborVotes(Y),
+                name=EMBEDDED_NEIGHBORS,
+                block=EMBEDDING,
+                power=_DENSE_POWER,
+                n_neighbors=n,
+                index=dense_index(dense, settings.dense_search),
             )
         )
     if LABEL_WORDS in names and label_rows is not None:
@@ -398,11 +406,12 @@ def make_sources(
         measures.append(ScoreMeasure(sources[-1]))
     if CLASS_MEANS in names:
         means = normalize(np.asarray(Y.T @ X.block(EMBEDDING), np.float32))
-        sources.append(DenseLabels(means, name=CLASS_MEANS))
+        sources.append(DenseLabels(means, name=CLASS_MEANS, index=dense_index(means, settings.dense_search)))
         measures.append(ScoreMeasure(sources[-1]))
     if LABEL_EMBEDDINGS in names and label_rows is not None:
         embeddings = mean_label_embeddings(label_rows, len(counts))
-        sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS))
+        index = dense_index(embeddings, settings.dense_search)
+        sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS, index=index))
         measures.append(ScoreMeasure(sources[-1]))
     for each in tuned:
         more, measured = trained_sources(each, X, labels, label_rows, names)

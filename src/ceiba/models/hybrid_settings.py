@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ceiba.features.matrix import FeatureMatrix
 from ceiba.models.linear_recipe import LinearSettings
+from ceiba.retrieval.dense_index import AUTO
 from ceiba.retrieval.generator import SearchContext
 
 LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
@@ -40,6 +41,7 @@ class HybridSettings:
     fusion: str
     seed: int
     context: SearchContext
+    dense_search: str = AUTO
 
     def with_threads(self, n_threads: int) -> HybridSettings:
         """Return the same settings for another number of threads."""

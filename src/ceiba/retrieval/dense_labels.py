@@ -13,6 +13,7 @@ from ceiba.features.matrix import EMBEDDING
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_index import DenseIndex, load_dense_index, save_dense_index
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -30,6 +31,8 @@ class DenseLabels(CandidateGenerator):
     rows : ndarray of shape (L, d), float32
         Of length 1, or 0 for labels without a row.
     name : str
+    index : DenseIndex or None, default=None
+        Finds the nearest rows; None compares with all.
 
     References
     ----------
@@ -39,11 +42,13 @@ class DenseLabels(CandidateGenerator):
 
     kind: ClassVar[str]
 
-    def __init__(self, rows: NDArray[np.float32], *, name: str):
-        self.name, self._rows = name, rows
+    def __init__(self, rows: NDArray[np.float32], *, name: str, index: DenseIndex | None = None):
+        self.name, self._rows, self._index = name, rows, index
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n best labels of each row, with n None all."""
+        if self._index is not None and n is not None:
+            return self._index.nearest(Q.features.block(EMBEDDING), n, n_threads=ctx.n_threads)
         n = len(self._rows) if n is None else n
         embeddings, size = Q.features.block(EMBEDDING), max(1, min(256, _CELLS // len(self._rows)))
         parts = [
@@ -67,14 +72,15 @@ class DenseLabels(CandidateGenerator):
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the rows."""
         writer.tensors(f"{self.name}.safetensors", {"rows": self._rows})
-        return {"name": self.name}
+        return {"name": self.name, **save_dense_index(self._index, self.name, writer)}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> DenseLabels:
         """Read what `save` wrote."""
         name = fields.get("name", STRING)
         shape = len(context.part("labels", fields)), context.part("queries", fields).dims.get(EMBEDDING, 0)
-        return cls(read_dense(files, f"{name}.safetensors", shape), name=name)
+        rows = read_dense(files, f"{name}.safetensors", shape)
+        return cls(rows, name=name, index=load_dense_index(files, name, fields, rows))
 
 
 def read_dense(files: FolderFiles, file: str, shape: tuple[int, int], *, array: str = "rows") -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from ceiba.features.matrix import EMBEDDING
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_index import DenseIndex, load_dense_index, save_dense_index
 from ceiba.retrieval.dense_labels import DenseLabels, read_dense
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.neighbor_votes import NeighborVotes
@@ -40,6 +41,8 @@ class Neighbors(CandidateGenerator):
     power : float
         Of the similarities; a higher one lets the nearest count more.
     n_neighbors : int, default=30
+    index : DenseIndex or None, default=None
+        Finds the nearest embeddings; None compares with all.
 
     Notes
     -----
@@ -50,13 +53,23 @@ class Neighbors(CandidateGenerator):
     kind: ClassVar[str]
 
     def __init__(
-        self, instances: Any, votes: NeighborVotes, *, name: str, block: str, power: float, n_neighbors: int = 30
+        self,
+        instances: Any,
+        votes: NeighborVotes,
+        *,
+        name: str,
+        block: str,
+        power: float,
+        n_neighbors: int = 30,
+        index: DenseIndex | None = None,
     ):
         self.name, self.block, self.power, self.n_neighbors = name, block, power, n_neighbors
-        self._instances, self._votes = instances, votes
+        self._instances, self._votes, self._index = instances, votes, index
         number = np.arange(votes.n_rows, dtype=np.int32)
         self._nearest: CandidateGenerator = (
-            SparseLabels(instances, number, name=name) if block == SPARSE else DenseLabels(instances, name=name)
+            SparseLabels(instances, number, name=name)
+            if block == SPARSE
+            else DenseLabels(instances, name=name, index=index)
         )
 
     @property
@@ -97,7 +110,7 @@ class Neighbors(CandidateGenerator):
         of_votes = {f"votes.{name}": array for name, array in self._votes.arrays().items()}
         writer.tensors(f"{self.name}.safetensors", {**rows, **of_votes})
         own = {"block": self.block, "power": self.power, "n_neighbors": self.n_neighbors}
-        return {"name": self.name, **own}
+        return {"name": self.name, **own, **save_dense_index(self._index, self.name, writer)}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Neighbors:
@@ -113,13 +126,15 @@ class Neighbors(CandidateGenerator):
         if votes.n_labels != len(context.part("labels", fields)):
             raise ModelFormatError(f"{path} has votes for other labels than the model's.")
         instances: SparseIndex | NDArray[np.float32]
+        index = None
         if block == SPARSE:
             instances = read_index(files, file)
             if (instances.n_features, instances.n_rows) != (n_sparse_of(context, fields), votes.n_rows):
                 raise ModelFormatError(f"{path} is an index of other rows or features than the model's.")
         elif block == EMBEDDING:
             instances = read_dense(files, file, (votes.n_rows, context.part("queries", fields).dims.get(EMBEDDING, 0)))
+            index = load_dense_index(files, name, fields, instances)
         else:
             raise ModelFormatError(f"{fields.path}: there are no features {block!r}.")
         power, n = fields.get("power", Interval(float, 0, None)), fields.get("n_neighbors", Interval(int, 1, None))
-        return cls(instances, votes, name=name, block=block, power=power, n_neighbors=n)
+        return cls(instances, votes, name=name, block=block, power=power, n_neighbors=n, index=index)
