@@ -345,9 +345,10 @@ def out_of_fold(
         the label whose text is that of the row is right.
     """
     order, always = np.random.default_rng([seed, 6]).permutation(n), np.zeros(0, np.intp)
-    if named is not None and _FOLDS <= n - named.sum() < n:
-        order, always, n = order[~named[order]], np.flatnonzero(named), n - int(named.sum())
-    share, used = (n // _FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (n // 20, 1)
+    parts, used = (_FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (20, 1)
+    if named is not None and parts <= n - named.sum() < n:
+        order, always = order[~named[order]], np.flatnonzero(named)
+    share = len(order) // parts
     if share < 1:
         raise InputError(f"A fusion needs {_FOLDS} rows or more to learn from; got {n}. XRLinear takes fewer.")
     for fold in range(used):

@@ -82,7 +82,6 @@ class DenseIndex:
         cosines = core.inner_products(embeddings, self._rows, ptr, ids, n_threads)
         return ranked_pairs(n_queries, row, ids, cosines, n)
 
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._rows, bytes(self._graph.save()))
 
