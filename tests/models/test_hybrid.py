@@ -15,7 +15,8 @@ from ceiba import HybridClassifier, XRLinear
 from ceiba.data.label_matrix import as_labels
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.features.matrix import as_features
-from ceiba.models.hybrid_recipe import SOURCES, out_of_fold
+from ceiba.models.hybrid_folds import out_of_fold
+from ceiba.models.hybrid_settings import SOURCES
 
 TOPICS = {
     "apple": "apple tree orchard fruit cider",

@@ -23,6 +23,7 @@ from ceiba.fusion.pair_features import PairFeatures
 from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.fusion.thresholds import Thresholds, tune_thresholds
 from ceiba.linear.solve import SolverSettings
+from ceiba.models.hybrid_folds import MOST_ROWS, named_rows, out_of_fold
 from ceiba.models.hybrid_settings import (
     CLASS_MEANS,
     EMBEDDED_NEIGHBORS,
@@ -70,9 +71,6 @@ _POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
 _DENSE_POWER = 8.0  # of those in embeddings, which differ less
 
 _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger clusters and smaller weights than words
-_FEW, _MANY = 20_000, 200_000  # training texts
-_MOST_ROWS = 3000  # of a fold that the fusion learns from
-_FOLDS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +188,7 @@ def _pairs_of_folds(
     executor: Executor,
 ) -> Iterator[tuple[NDArray[np.intp], Arrays]]:
     """Yield the rows held out of each fold, and the pairs that sources trained on the others find for them."""
-    folds = list(out_of_fold(labels.n_rows, settings.seed, _named_rows(texts, label_rows)))
+    folds = list(out_of_fold(labels.n_rows, settings.seed, named_rows(texts, label_rows)))
     pieces = [
         Piece(
             f"fold {number}/{len(folds)}",
@@ -254,7 +252,7 @@ def _pairs_of_tuned(
     trained = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings, tuned, executor)
     parts = parts_of(held_out, settings.seed)
     for number, (others, tried) in enumerate(parts, start=1):
-        held = tried[:_MOST_ROWS]
+        held = tried[:MOST_ROWS]
         report = stage(progress, f"fold {number}/{len(parts)}", len(held))
         pairs = _with_rows(trained, X.rows(others), labels.take(others), names, settings, tuned)
         Q = Queries(X.rows(held), None if texts is None else [texts[row] for row in held])
@@ -268,14 +266,6 @@ def _found_pairs(pairs: PairFeatures, Q: Queries, settings: HybridSettings) -> A
     found = pairs.found(Q, settings.context)
     ptr, columns = pairs.union(found, Q.n_rows)
     return {"ptr": ptr, "columns": columns, "features": pairs.features(Q, found, ptr, columns, settings.context)}
-
-
-def _named_rows(texts: Sequence[str] | None, label_rows: LabelRows | None) -> NDArray[np.bool_] | None:
-    """Return which rows are texts of labels, upper and lower case aside; None where there are no texts of either."""
-    if texts is None or label_rows is None:
-        return None
-    names = {text.strip().casefold() for text in label_rows.texts}
-    return np.fromiter((text.strip().casefold() in names for text in texts), bool, len(texts))
 
 
 def _with_rows(
@@ -325,36 +315,6 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     if settings.transformers and not set(OF_TRANSFORMERS).intersection(settings.sources):
         raise InputError("base holds a Transformer model, but sources names none of its sources.")
     return [name for name in SOURCES if name in settings.sources]
-
-
-def out_of_fold(
-    n: int, seed: int, named: NDArray[np.bool_] | None = None
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield the rows that sources are trained on, and rows held out that the fusion learns from.
-
-    Up to 20,000 texts, three of four folds are held out in turn; up to 200,000, two of them; above that a twentieth,
-    once. At most 3,000 rows of each are used.
-
-    Parameters
-    ----------
-    n : int
-        N.
-    seed : int
-    named : ndarray of shape (N,), bool, or None, default=None
-        Rows whose text is a label's text. They are always trained on: held out, they would teach the fusion that
-        the label whose text is that of the row is right.
-    """
-    order, always = np.random.default_rng([seed, 6]).permutation(n), np.zeros(0, np.intp)
-    parts, used = (_FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (20, 1)
-    if named is not None and parts <= n - named.sum() < n:
-        order, always = order[~named[order]], np.flatnonzero(named)
-    share = len(order) // parts
-    if share < 1:
-        raise InputError(f"A fusion needs {_FOLDS} rows or more to learn from; got {n}. XRLinear takes fewer.")
-    for fold in range(used):
-        held_out = order[fold * share : (fold + 1) * share]
-        rest = np.concatenate([order[: fold * share], order[(fold + 1) * share :], always])
-        yield np.sort(rest), np.sort(held_out[:_MOST_ROWS])
 
 
 def make_sources(
