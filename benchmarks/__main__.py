@@ -102,6 +102,18 @@ def hybrid(
 
 
 @app.command()
+def dense(
+    json: Out,
+    rows: Annotated[str, typer.Option(help="numbers of rows, separated by commas")] = "100000,300000,1000000",
+    threads: Threads = 2,
+) -> None:
+    """Nearest embeddings: a comparison with all rows, and a graph of them."""
+    from benchmarks.dense import measure
+
+    measure([int(number) for number in rows.split(",")], json, threads)
+
+
+@app.command()
 def everyday(
     model: Annotated[
         Path | None, typer.Option(help="folder of a model of the demo; trained where none is given")

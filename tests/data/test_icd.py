@@ -76,6 +76,15 @@ class SmallClassification:
     def get_all_codes(self):
         return ["1", "A00-A09", "A00", "A00.0", "A00.1", "B20", "B20", "2", "C50-C58", "C50"]
 
+    def get_includes(self, code):
+        return ["Cholera, the classical one", "asiatic cholera"] if code == "A00" else []
+
+    def get_excludes1(self, code):
+        return ["cholera of a carrier (A00.1)", "elsewhere (A00-A09)", "unknown (Z99.-)"] if code == "C50" else []
+
+    def get_excludes2(self, code):
+        return ["HIV (B20.-)"] if code == "1" else []
+
     def is_category(self, code):
         return len(code) == 3
 
@@ -110,6 +119,8 @@ def test_terms_that_also_stand_in_training_are_left_out_and_counted(monkeypatch)
     assert small.test_texts == ["Classical cholera", "Cholera eltor", "AIDS"]
     assert small.test_labels == [["A00.0", "A00"], ["A00.1", "A00"], ["B20"]]
     assert small.n_leaked == 2
+    assert small.note_texts == ["HIV", "Cholera, the classical one", "asiatic cholera", "cholera of a carrier"]
+    assert small.note_labels == [["B20"], ["A00"], ["A00"], ["A00.1", "A00"]]
 
 
 @pytest.mark.parametrize(("train_share", "n_test"), [(0.0, 6), (0.9, 6), (1.0, 0)])
@@ -125,3 +136,13 @@ def test_missing_extra_gives_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "simple_icd_10_cm", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ceiba\[demo\]'"):
         load_icd10cm()
+
+
+def test_wordings_of_notes_are_of_known_codes_and_hold_no_test_text(coding):
+    assert len(coding.note_texts) == len(coding.note_labels) > 5000
+    assert {labels[0] for labels in coding.note_labels} <= set(coding.descriptions)
+    assert not {tidy(text) for text in coding.note_texts} & {tidy(text) for text in coding.test_texts}
+    of = dict(zip(coding.note_texts, coding.note_labels, strict=True))
+    assert of["high blood pressure"] == ["I10"], "what a code includes"
+    assert of["gallstone ileus"] == ["K56.3", "K56"], "what the notes of another code send there"
+    assert not any("(" in text and text.endswith(("-", "-)")) for text in coding.note_texts)

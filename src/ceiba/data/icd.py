@@ -6,12 +6,17 @@ simple-icd-10-cm ships it (extra ``ceiba[demo]``); no part of it is kept here.
 
 from __future__ import annotations
 
+import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from types import ModuleType
 
 from ceiba.errors import MissingExtraError
+
+# "sepsis due to group A streptococcus (A40.0)", "injury of neck (S10-S19)" has no single code, "(I25.1-)" is I25.1
+_NOTE = re.compile(r"(?P<text>.+?) \((?P<code>[A-Z][0-9][0-9A-Z](\.[0-9A-Z]+)?)\.?-?\)")
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,9 @@ class IcdCoding:
         The same for the remaining inclusion terms.
     descriptions : dict of str to str
         The description of every code, categories and subcategories alike; its keys are all the labels.
+    note_texts, note_labels
+        More wordings, from the classification's notes: what a code includes, and what the notes of other codes say
+        belongs to this one ("gallstone ileus (K56.3)"). No text of the test part is among them.
     n_leaked : int
         How many inclusion terms fell to the test part but also stand in the training texts, ignoring case and
         white space; they are left out of both parts.
@@ -40,6 +48,8 @@ class IcdCoding:
     test_labels: list[list[str]]
     descriptions: dict[str, str]
     n_leaked: int
+    note_texts: list[str] = field(default_factory=list)
+    note_labels: list[list[str]] = field(default_factory=list)
 
 
 def load_icd10cm(train_share: float = 0.7) -> IcdCoding:
@@ -100,6 +110,9 @@ def load_icd10cm(train_share: float = 0.7) -> IcdCoding:
             (train if _share(code, term) < train_share else test).append((code, term))
     known = {text.casefold() for _, text in train}
     unseen = [(code, term) for code, term in test if term.casefold() not in known]
+    held_out = {text.casefold() for _, text in unseen}
+    notes = [(code, text) for code, text in dict.fromkeys(_notes(classification)) if code in labels]
+    notes = [(code, text) for code, text in notes if text.casefold() not in held_out]
     return IcdCoding(
         train_texts=[text for _, text in train],
         train_labels=[labels[code] for code, _ in train],
@@ -107,6 +120,8 @@ def load_icd10cm(train_share: float = 0.7) -> IcdCoding:
         test_labels=[labels[code] for code, _ in unseen],
         descriptions=descriptions,
         n_leaked=len(test) - len(unseen),
+        note_texts=[text for _, text in notes],
+        note_labels=[labels[code] for code, _ in notes],
     )
 
 
@@ -119,6 +134,17 @@ def _classification() -> ModuleType:
     except ImportError:
         raise MissingExtraError("simple-icd-10-cm", "demo", "Medical coding with ICD-10-CM") from None
     return simple_icd_10_cm
+
+
+def _notes(classification: ModuleType) -> Iterator[tuple[str, str]]:
+    """Yield wordings of the notes with the code of each: inclusion notes, and exclusion notes that name one code."""
+    for code in dict.fromkeys(classification.get_all_codes()):
+        for text in classification.get_includes(code):
+            yield code, _tidy(text)
+        for text in (*classification.get_excludes1(code), *classification.get_excludes2(code)):
+            named = _NOTE.fullmatch(_tidy(text))
+            if named is not None:
+                yield named["code"], named["text"]
 
 
 def _ancestors(classification: ModuleType, code: str) -> list[str]:
