@@ -1,6 +1,7 @@
 """Limits, the token, headers, counters, and the description of the API."""
 
 import asyncio
+import gzip
 import json
 import logging
 import re
@@ -50,6 +51,31 @@ def test_too_many_requests_at_once_are_refused_with_a_time_to_come_back(folder):
         answer = client.get("/v1/models")
         assert problem(answer, 503)["code"] == "overloaded"
         assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_busy_service_lives(folder):
+    with serving(folder, max_requests=0) as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
+        assert problem(client.get("/metrics"), 503)
+
+
+@pytest.mark.parametrize("hosts", [("evil.example", "localhost"), ("localhost", "evil.example"), ("localhost",) * 2])
+def test_two_hosts_are_no_host(client, hosts):
+    answer = client.get("/v1/models", headers=[("host", host) for host in hosts])
+    assert problem(answer, 400)["field"] == "host"
+
+
+@pytest.mark.parametrize("path", ["predict", "predict.ndjson", "explain", "projects/subjects/suggest-batch"])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br, gzip", "x"])
+def test_a_compressed_body_is_refused(client, path, encoding):
+    kind = "application/x-ndjson" if path.endswith("ndjson") else "application/json"
+    content = gzip.compress(b'{"texts": ["violin"]}')
+    headers = {"content-type": kind, "content-encoding": encoding}
+    answer = client.post(f"/v1/{path}", content=content, headers=headers)
+    assert problem(answer, 415)["field"] == "content-encoding"
+    plain = client.post("/v1/predict", json={"texts": ["violin"]}, headers={"content-encoding": "identity"})
+    assert plain.status_code == 200
 
 
 def test_token(folder):

@@ -292,6 +292,27 @@ def test_hostile_labels_stay_data(client):
     assert client.post("/v1/explain", json={"text": "trick", "label": HOSTILE}).json()["text"] == label_texts()[HOSTILE]
 
 
+def test_a_label_of_any_length_can_be_named(tmp_path):
+    long, empty = "a" * 5000, ""
+    texts = [f"{word} {word}" for word in ("violin", "harbour", "falcon") * 8]
+    labels = [[{"violin": long, "harbour": empty}.get(text.split()[0], "c")] for text in texts]
+    ceiba.XRLinear(n_jobs=1).fit(texts, labels).save(tmp_path / "model")
+    with serving(tmp_path / "model") as client:
+        for text, label in (("violin", long), ("harbour", empty)):
+            assert ranked(client, texts=[text], k=1) == [label]
+            assert ranked(client, texts=["falcon"], allowed=[label]) == [label]
+            assert label not in ranked(client, texts=[text], denied=[label])
+            assert client.post("/v1/explain", json={"text": text, "label": label}).json()["label"] == label
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_lines_are_utf_8(client, encoding):
+    (first, *_) = lines(client, '"é"'.encode(encoding))
+    assert first["error"]["status"] == 422
+    (answer,) = lines(client, '"violin"'.encode("utf-8-sig"))
+    assert answer["labels"][0]["id"] == "violin"
+
+
 def test_labels_are_found_by_id_and_text(client, model):
     entries = client.get("/v1/labels", params={"query": "OLD  "}).json()["labels"]
     assert {entry["id"] for entry in entries[:-1]} == set(SUBJECTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -71,14 +72,30 @@ def problem(response, status: int) -> dict:
     return content
 
 
+_WITH_SETTINGS = """
+import json, sys
+from pathlib import Path
+from ceiba.serve.run import run
+from ceiba.serve.settings import ServeSettings
+
+settings = ServeSettings(port=0, **json.loads(sys.argv[1]))
+run([Path(sys.argv[2])], settings, started=lambda url: print(url, file=sys.stderr, flush=True))
+"""
+
+
 @contextmanager
-def process(*words, port: str | int = 0):
-    """Run ``ceiba serve`` as a process of its own, and give it and its address once it answers."""
+def process(*words, port: str | int = 0, settings: dict | None = None):
+    """Run ``ceiba serve`` as a process of its own, and give it and its address once it answers.
+
+    With settings, the service of one model folder is run with these, for which there are no options.
+    """
     import httpx2
 
     source = str(Path(ceiba.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "-m", "ceiba", "serve", *map(str, words), "--port", str(port)]
+    if settings is not None:
+        command = [sys.executable, "-c", _WITH_SETTINGS, json.dumps(settings), *map(str, words)]
     running = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
     try:
         line = running.stderr.readline()

@@ -29,6 +29,7 @@ _TITLES = {
     413: ("too_large", "Content too large"),
     415: ("unsupported_media_type", "Unsupported media type"),
     422: ("invalid", "Invalid request"),
+    431: ("headers_too_large", "Headers too large"),
     CLIENT_GONE: ("client_gone", "The client has gone"),
     500: ("internal_error", "Internal error"),
     503: ("overloaded", "Service unavailable"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.requests import ClientDisconnect
@@ -15,7 +15,8 @@ from ceiba.serve.settings import ServeSettings, is_loopback
 
 logger = logging.getLogger("ceiba.serve")
 
-_OPEN = frozenset({"/", "/healthz", "/readyz"})  # a load balancer has no token; the page asks for one
+_HEALTH = frozenset({"/healthz", "/readyz"})  # a busy service lives; who ends it then ends its answers
+_OPEN = frozenset({"/", *_HEALTH})  # a load balancer has no token; the page asks for one
 _STATIC = "/static/"
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -83,8 +84,11 @@ class Guard:
         self._active += 1
         try:
             headers = dict(scope["headers"])
-            if self._active > self._settings.max_requests or (path in self._queued and self._full()):
+            if path not in _HEALTH and self._active > self._settings.max_requests:
                 raise overloaded()
+            if path in self._queued and self._full():
+                raise overloaded()
+            _check_headers(scope["headers"])
             if not (is_static or path in _OPEN):
                 self._check_token(headers)
             if self._only_local_names and not _is_local(headers.get(b"host", b"localhost")):
@@ -143,6 +147,23 @@ class Guard:
             return message
 
         return limited
+
+
+def _check_headers(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse what would be read in two ways, or in none.
+
+    Raises
+    ------
+    ServiceError
+        400 or 415.
+    """
+    if sum(name == b"host" for name, _ in headers) > 1:
+        raise ServiceError(400, "A request has one Host header.", "host")
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise ServiceError(
+                415, "Send the body as it is, without Content-Encoding.", "content-encoding", {"Accept-Encoding": ""}
+            )
 
 
 def _is_local(host: bytes) -> bool:

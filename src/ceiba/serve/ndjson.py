@@ -91,7 +91,7 @@ def _read_lines(file: IO[bytes], service: Service) -> list[Line]:
 def _line(raw: bytes, service: Service) -> Line:
     given: Any = None
     try:
-        value = json.loads(raw)
+        value = json.loads(raw.decode("utf-8-sig"))
         if isinstance(value, dict):
             given = value.get("id")
             given = given if type(given) in (str, int) else None  # a bool is an int

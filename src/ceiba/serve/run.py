@@ -8,6 +8,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,19 @@ def app_of_worker() -> Any:
     config = json.loads(Path(os.environ[_CONFIG]).read_text("utf-8"))
     given = config["settings"]
     given["cors_origins"] = tuple(given["cors_origins"])
-    return create_app([Path(folder) for folder in config["folders"]], ServeSettings(**given))
+    settings = ServeSettings(**given)
+    connections(settings)
+    return create_app([Path(folder) for folder in config["folders"]], settings)
+
+
+def connections(settings: ServeSettings) -> Any:
+    """Return the class of connections, with the limits of the settings; uvicorn's own without httptools."""
+    if find_spec("httptools") is None or os.name != "posix":
+        return "auto"
+    from ceiba.serve.connection import BoundedConnection
+
+    BoundedConnection.seconds = settings.timeout
+    return BoundedConnection
 
 
 def _run_here(
@@ -75,7 +88,7 @@ def _run_here(
 
     from ceiba.serve.app import create_app
 
-    server = uvicorn.Server(uvicorn.Config(create_app(folders, settings), **_OPTIONS))
+    server = uvicorn.Server(uvicorn.Config(create_app(folders, settings), http=connections(settings), **_OPTIONS))
     started()
     server.run(sockets=[listener])
 
@@ -99,6 +112,7 @@ def _run_workers(folders: Sequence[Path], settings: ServeSettings, started: Call
             "ceiba.serve.run:app_of_worker",
             factory=True,
             workers=settings.workers,
+            http=connections(settings),
             host=settings.host,
             port=settings.port,
             **_OPTIONS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,7 +11,6 @@ from ceiba.serve.errors import PROBLEM
 MOST_NAMES = 10_000  # labels of one request to allow or deny
 _EXAMPLE_TEXT = "burned hand on hot stove"
 
-Name = Annotated[str, Field(max_length=1000)]
 _MODEL = Field(None, description="The model's name; the first one of the service when null.", max_length=200)
 _FEATURES = Field(10, ge=0, le=1000, description="Features per node of the path.")
 
@@ -26,8 +25,8 @@ class PredictOptions(_Request):
     model: str | None = _MODEL
     k: int = Field(5, ge=1, description="Labels per text.")
     threshold: float | None = Field(None, allow_inf_nan=False, description="Leave out labels of a lower score.")
-    allowed: list[Name] | None = Field(None, max_length=MOST_NAMES, description="Rank these labels only.")
-    denied: list[Name] | None = Field(None, max_length=MOST_NAMES, description="Leave these labels out.")
+    allowed: list[str] | None = Field(None, max_length=MOST_NAMES, description="Rank these labels only.")
+    denied: list[str] | None = Field(None, max_length=MOST_NAMES, description="Leave these labels out.")
     explain: bool = Field(False, description="Say why, for each label. For a few texts at once.")
 
 
@@ -53,7 +52,7 @@ class ExplainRequest(_Request):
 
     model: str | None = _MODEL
     text: str
-    label: Name = Field(description="The id of a label.")
+    label: str = Field(description="The id of a label.")
     n_features: int = _FEATURES
 
 
