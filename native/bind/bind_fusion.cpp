@@ -1,7 +1,13 @@
+#include <nanobind/stl/shared_ptr.h>
+
 #include <cmath>
+#include <memory>
 
 #include "bind/arrays.hpp"
+#include "bind/texts.hpp"
+#include "core/boosted_trees.hpp"
 #include "core/logistic.hpp"
+#include "core/text/label_phrases.hpp"
 
 namespace ceiba::bind {
 namespace {
@@ -11,6 +17,12 @@ void require_finite(const Array<double>& values, bool positive, const char* what
         require(std::isfinite(values.data()[i]) && (!positive || values.data()[i] > 0), what);
     }
 }
+
+// Phrases with the tables they read.
+struct BoundPhrases {
+    std::shared_ptr<CharTables> tables;
+    std::unique_ptr<LabelPhrases> phrases;
+};
 
 }  // namespace
 
@@ -71,6 +83,66 @@ void bind_fusion(nb::module_& m) {
               return to_numpy(std::move(probability));
           },
           "features"_a.noconvert(), "mean"_a.noconvert(), "scale"_a.noconvert(), "coef"_a.noconvert(), "intercept"_a);
+
+    nb::class_<BoostedTrees>(m, "BoostedTrees")
+        .def("__init__",
+             [](BoostedTrees* self, Array<int64_t> node_ptr, Array<int64_t> leaf_ptr, Array<int32_t> feature,
+                Array<double> threshold, Array<int32_t> left, Array<int32_t> right, Array<double> leaf,
+                int64_t features) {
+                 const size_t nodes = feature.shape(0);
+                 require_offsets(node_ptr, nodes, "trees: offsets of nodes do not fit");
+                 require_offsets(leaf_ptr, leaf.shape(0), "trees: offsets of leaves do not fit");
+                 require(node_ptr.shape(0) == leaf_ptr.shape(0), "trees: nodes and leaves are of different trees");
+                 require(threshold.shape(0) == nodes && left.shape(0) == nodes && right.shape(0) == nodes,
+                         "trees: one threshold and two children per node are needed");
+                 require(features >= 1 && features <= 4096, "trees: 1 to 4096 features are possible");
+                 const TreeArrays arrays{static_cast<int64_t>(node_ptr.shape(0)) - 1, node_ptr.data(), leaf_ptr.data(),
+                                         feature.data(), threshold.data(), left.data(), right.data(), leaf.data()};
+                 new (self) BoostedTrees(arrays, features);
+             },
+             "node_ptr"_a.noconvert(), "leaf_ptr"_a.noconvert(), "feature"_a.noconvert(), "threshold"_a.noconvert(),
+             "left"_a.noconvert(), "right"_a.noconvert(), "leaf"_a.noconvert(), "features"_a)
+        .def("sum",
+             [](const BoostedTrees& self, Matrix<float> features) {
+                 require(static_cast<int64_t>(features.shape(1)) == self.features(), "trees: another number of features");
+                 std::vector<double> sums(features.shape(0));
+                 {
+                     nb::gil_scoped_release release;
+                     self.sum(features.data(), static_cast<int64_t>(features.shape(0)), sums.data());
+                 }
+                 return to_numpy(std::move(sums));
+             },
+             "features"_a.noconvert());
+
+    nb::class_<BoundPhrases>(m, "LabelPhrases")
+        .def("__init__",
+             [](BoundPhrases* self, std::shared_ptr<CharTables> tables, nb::handle texts, Array<int32_t> row_label) {
+                 const Texts views(texts);
+                 const int32_t* label = row_label.data();
+                 require(row_label.shape(0) == views.get().size(), "phrases: one label per text is needed");
+                 require(std::is_sorted(label, label + row_label.shape(0)), "phrases: labels do not ascend");
+                 std::vector<int32_t> labels(label, label + row_label.shape(0));
+                 std::unique_ptr<LabelPhrases> phrases;
+                 {
+                     nb::gil_scoped_release release;
+                     phrases = std::make_unique<LabelPhrases>(*tables, views.get(), std::move(labels));
+                 }
+                 new (self) BoundPhrases{std::move(tables), std::move(phrases)};
+             },
+             "tables"_a, "texts"_a, "row_label"_a.noconvert())
+        .def("measure",
+             [](const BoundPhrases& self, nb::handle texts, Array<int64_t> ptr, Array<int32_t> labels, int threads) {
+                 const Texts views(texts);
+                 const Lists pairs = lists(ptr, labels, int64_t{1} << 31);
+                 require(pairs.count == static_cast<int64_t>(views.get().size()), "phrases: one list of labels per text");
+                 require(threads >= 1, "phrases: threads must be at least 1");
+                 NewArray<float> values(labels.shape(0), kWordForms * kPhraseMeasures);
+                 SignalPoller(nb::none()).run([&](Monitor& monitor) {
+                     self.phrases->measure(views.get(), pairs, threads, monitor, values.data());
+                 });
+                 return values.release();
+             },
+             "texts"_a, "ptr"_a.noconvert(), "labels"_a.noconvert(), "threads"_a = 1);
 }
 
 }  // namespace ceiba::bind

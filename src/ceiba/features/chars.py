@@ -92,6 +92,14 @@ def char_tables(
     return core.char_tables(_runs(r"\w+", every), _runs(r"\s+", every), changed, target_ptr, targets, **classes)
 
 
+@lru_cache(maxsize=1)
+def word_tables() -> Any:
+    """Return the core's tables for texts that are lower-cased already: word characters, as ``re`` has them."""
+    every = np.arange(_END, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+    nothing = np.empty(0, np.int32)
+    return core.char_tables(_runs(r"\w+", every), nothing, nothing, np.zeros(1, np.int64), nothing)
+
+
 def _review(
     characters: str, marks: list[str], lowercase: bool, normalization: NormalForm | None
 ) -> tuple[set[str], set[str]]:

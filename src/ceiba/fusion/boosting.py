@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from ceiba.errors import MissingExtraError, ModelFormatError
 from ceiba.fusion.logistic import LogisticFusion
+from ceiba.fusion.tree_arrays import core_trees
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import Fields
@@ -44,6 +45,10 @@ class BoostedFusion:
     logistic : LogisticFusion
     booster : lightgbm.Booster
 
+    Notes
+    -----
+    Probabilities are LightGBM's, but its trees are evaluated by the core: a call of LightGBM costs a millisecond.
+
     References
     ----------
     Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017.
@@ -53,6 +58,7 @@ class BoostedFusion:
 
     def __init__(self, logistic: LogisticFusion, booster: Any):
         self._logistic, self._booster = logistic, booster
+        self._trees = core_trees(booster.model_to_string(), len(logistic.coef_))
 
     @classmethod
     def fitted(
@@ -75,8 +81,8 @@ class BoostedFusion:
         """Return the probability of each pair."""
         if not len(features):
             return np.empty(0, np.float32)
-        added = self._booster.predict(features, raw_score=True, num_threads=1)
-        return expit(_logit(self._logistic, features) + added).astype(np.float32)
+        start = _logit(self._logistic, features)  # checks the features too
+        return expit(start + self._trees.sum(features)).astype(np.float32)
 
     def contributions(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return what each feature adds to the logit: in the regression, and in the trees by Shapley values."""
@@ -101,7 +107,13 @@ class BoostedFusion:
             raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
         if booster.num_feature() != len(logistic.coef_):
             raise ModelFormatError(f"{files.path(_FILE)}: trees and regression are of different features.")
-        return cls(logistic, booster)
+        try:
+            return cls(logistic, booster)
+        except ValueError as error:
+            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
+
+    def __reduce__(self) -> Any:
+        return BoostedFusion, (self._logistic, self._booster)
 
 
 def _lightgbm() -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba._params import Interval
 from ceiba.errors import ModelFormatError
+from ceiba.features.chars import word_tables
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import Component, FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
@@ -19,7 +20,6 @@ from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 
 _PHRASES_FILE = "label-phrases"
-_WORD = re.compile(r"\w+")
 _PREFIX = 5  # characters: words that share them are of one stem in most languages
 _SHORTEST = 3  # of an English plural
 
@@ -117,12 +117,11 @@ class LabelPhrases:
     columns = tuple(f"{what} ({form})" for form in ("singular", "prefix") for what in ("times", "earliness", "share"))
 
     def __init__(self, texts: Sequence[str], row_label: NDArray[np.int32]):
-        self._texts, self._row_label = texts, row_label
-        words = [_WORD.findall(text.lower()) for text in texts]
-        self._forms: list[tuple[Callable[[str], str], list[str], list[frozenset[str]]]] = []
-        for form in (_singular, _prefix):
-            stems = [[form(word) for word in row] for row in words]
-            self._forms.append((form, [_phrase(row) for row in stems], [frozenset(row) for row in stems]))
+        self._texts, self._row_label = texts, np.ascontiguousarray(row_label, np.int32)
+        self._core = core.LabelPhrases(word_tables(), [text.lower() for text in texts], self._row_label)
+
+    def __reduce__(self) -> Any:
+        return LabelPhrases, (self._texts, self._row_label)
 
     def measure(
         self,
@@ -134,29 +133,9 @@ class LabelPhrases:
         ctx: SearchContext,
     ) -> NDArray[np.float32]:
         """Return times, earliness and share for both forms of words; those of the label's best text."""
-        measured = np.zeros((len(labels), len(self.columns)), np.float32)
         if Q.texts is None:
-            return measured
-        first, last = (side.tolist() for side in np.searchsorted(self._row_label, [labels, labels + 1]))
-        bounds = ptr.tolist()
-        for row, text in enumerate(Q.texts):
-            words = _WORD.findall(text.lower())
-            for number, (form, phrases, sets) in enumerate(self._forms):
-                stems = [form(word) for word in words]
-                whole, own = _phrase(stems), frozenset(stems)
-                for pair in range(bounds[row], bounds[row + 1]):
-                    values = measured[pair, 3 * number : 3 * number + 3]
-                    for at in range(first[pair], last[pair]):
-                        of_label = sets[at]
-                        shared = len(of_label & own)
-                        if not shared:
-                            continue
-                        values[2] = max(values[2], shared / len(of_label))
-                        begin = whole.find(phrases[at]) if shared == len(of_label) else -1
-                        if begin >= 0:
-                            values[0] = max(values[0], np.log1p(whole.count(phrases[at])))
-                            values[1] = max(values[1], 1 - begin / len(whole))
-        return measured
+            return np.zeros((len(labels), len(self.columns)), np.float32)
+        return self._core.measure([text.lower() for text in Q.texts], ptr, labels, ctx.n_threads)
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the texts."""
@@ -183,20 +162,12 @@ class LabelPhrases:
         return cls(texts, row_label)
 
 
-def _singular(word: str) -> str:
-    return word[:-1] if word.endswith("s") and len(word) > _SHORTEST else word
-
-
-def _prefix(word: str) -> str:
-    return word[:_PREFIX]
-
-
-def _phrase(stems: Sequence[str]) -> str:
-    """Return words as one string in which each has a space on both sides."""
-    return f" {' '.join(stems)} "
-
-
 def stem_columns(names: Sequence[str]) -> NDArray[np.int32]:
     """Return, for words in columns, the column of their stem: words of one stem have one column."""
     number: dict[str, int] = {}
-    return np.array([number.setdefault(_prefix(_singular(str(name))), len(number)) for name in names], np.int32)
+    return np.array([number.setdefault(_stem(str(name)), len(number)) for name in names], np.int32)
+
+
+def _stem(word: str) -> str:
+    singular = word[:-1] if word.endswith("s") and len(word) > _SHORTEST else word
+    return singular[:_PREFIX]
