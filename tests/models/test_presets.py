@@ -8,7 +8,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
-from ceiba import XRLinear, XRTransformer, XTransformer, load
+from ceiba import HybridClassifier, XRLinear, XRTransformer, XTransformer, load
 from ceiba._params import defaults
 from ceiba._settings import constraints_of
 from ceiba.cli.settings import build
@@ -48,6 +48,26 @@ def test_the_plain_default_trains_one_tree(make_problem):
 def test_nested_parameters_beside_a_preset():
     model = XRTransformer.from_preset("fast", ranker__n_trees=5, vectorizer__min_df=2)
     assert (model.epochs, model.ranker.n_trees, model.vectorizer.min_df) == (0.25, 5, 2)
+
+
+def test_presets_of_the_hybrid_model():
+    assert list(HybridClassifier._presets) == ["fast", "balanced", "accurate"]
+    for preset, values in HybridClassifier._presets.items():
+        model = HybridClassifier.from_preset(preset, n_neighbors=7)
+        expected = {**defaults(HybridClassifier), **values, "n_neighbors": 7}
+        params = model.get_params(deep=False)
+        assert {name: str(value) for name, value in params.items()} == {n: str(v) for n, v in expected.items()}
+        for name, value in params.items():
+            assert any(constraint.accepts(value) for constraint in constraints_of(HybridClassifier)[name])
+        texts, labels = ["red car", "green tree", "red tree", "green car"] * 3, [["a"], ["b"], ["a"], ["b"]] * 3
+        assert model.set_params(fusion="logistic", n_jobs=1).fit(texts, labels).score(texts, labels) == 1
+
+
+def test_a_model_of_a_preset_shares_nothing_with_the_next():
+    usual = HybridClassifier.from_preset("fast").base.n_trees
+    HybridClassifier.from_preset("fast", base__n_trees=usual + 4)
+    HybridClassifier.from_preset("fast").base.set_params(n_trees=usual + 4)
+    assert HybridClassifier.from_preset("fast").base.n_trees == usual
 
 
 @pytest.mark.parametrize("name", ["xr-linear", "xr-transformer", "x-transformer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 from ceiba._estimator import NamedParameters
@@ -37,4 +38,4 @@ class Presets(NamedParameters):
             When there is no such preset or parameter.
         """
         check("preset", preset, [Options(*cls._presets)], f"{cls.__name__}.from_preset")
-        return cls(**cls._presets[preset]).set_params(**params)
+        return cls(**deepcopy(dict(cls._presets[preset]))).set_params(**params)
