@@ -276,6 +276,13 @@ def test_explanations_of_a_prediction_are_those_of_explain(client):
         assert label["explanation"] == alone
 
 
+def test_long_texts_are_explained_for_few_labels(client):
+    long = "violin " * 20_000
+    assert problem(predict(client, texts=[long], k=50, explain=True), 422)["field"] == "explain"
+    (result,) = predict(client, texts=[long], k=1, explain=True).json()["results"]
+    assert result["labels"][0]["explanation"]["label"] == "violin"
+
+
 def test_explain_refuses_what_it_cannot_explain(client):
     assert problem(client.post("/v1/explain", json={"text": TEXT, "label": "none"}), 422)["field"] == "label"
     assert problem(client.post("/v1/explain", json={"text": TEXT}), 422)["field"] == "label"

@@ -1,10 +1,11 @@
 """A model that is saved anew is taken up; each request is answered by one generation."""
 
+import json
 import threading
 
 from tests.serve.tools import corpus, fit, serving
 
-from ceiba.serve.served_model import ServedModel
+from ceiba.serve.served_model import Loaded, ServedModel
 
 
 def until(condition, seconds=20.0):
@@ -51,6 +52,32 @@ def test_a_new_generation_answers_without_a_mixed_or_lost_request(tmp_path):
         assert {model for _, model in seen} == {0, 1, 2}
         assert len(seen) == 3  # each generation's name stands for one model
         assert 'ceiba_reloads_total{model="model"} 2.0' in client.get("/metrics").text
+
+
+def test_all_lines_are_answered_by_the_generation_they_began_with(tmp_path, monkeypatch):
+    models, folder = [fit(), fit(seed=1)], tmp_path / "model"
+    texts = corpus(300, seed=5)[0]
+    models[0].save(folder)
+    with serving(folder) as client:
+        served = next(iter(client.app.state.service.models.values()))
+        rank, asked = Loaded.rank, []
+
+        def saving(self, rows, k, **filters):
+            if len(rows) > 1:
+                asked.append(self.generation)
+            if len(asked) == 2 and len(rows) > 1:  # in the middle of the request
+                models[1].save(folder)
+                assert until(lambda: served.current.generation != self.generation)
+            return rank(self, rows, k, **filters)
+
+        monkeypatch.setattr(Loaded, "rank", saving)
+        content = "".join(json.dumps(text) + "\n" for text in texts).encode()
+        headers = {"content-type": "application/x-ndjson"}
+        for model in models:
+            answer = client.post("/v1/predict.ndjson", content=content, headers=headers, params={"k": 3})
+            found = [[label["id"] for label in json.loads(line)["labels"]] for line in answer.text.splitlines()]
+            assert found == model.predict_topk(texts, k=3)[0].tolist()
+        assert len(set(asked)) == 2
 
 
 def test_a_folder_that_cannot_be_read_leaves_the_old_model(tmp_path, caplog):

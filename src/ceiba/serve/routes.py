@@ -21,6 +21,7 @@ from ceiba.serve.service import Service
 PREDICT_PATH = "/v1/predict"
 LINES_PATH = "/v1/predict.ndjson"
 _MOST_EXPLAINED = 100  # labels of one request
+_MOST_CHARACTERS_EXPLAINED = 4_000_000  # of all texts, once for each label: an explanation reads its text many times
 
 router = APIRouter(responses=schemas.EVERY_ROUTE, default_response_class=JsonResponse)
 
@@ -54,6 +55,8 @@ async def predict(request: Request, service: _Service) -> Response:
     service.check_k(body.k, len(body.texts))
     if body.explain and len(body.texts) * body.k > _MOST_EXPLAINED:
         raise ServiceError(422, f"At most {_MOST_EXPLAINED} labels are explained in one request.", "explain")
+    if body.explain and sum(map(len, body.texts)) * body.k > _MOST_CHARACTERS_EXPLAINED:
+        raise ServiceError(422, "The texts are too long for so many explanations. Ask for fewer labels.", "explain")
     loaded, found = await service.rank(
         model,
         body.texts,
