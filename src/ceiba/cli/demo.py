@@ -32,8 +32,8 @@ def demo(
 ) -> None:
     """Show what it does on 98 thousand medical codes.
 
-    Which codes of ICD-10-CM belong to a diagnosis, an injury or its cause, as people word it? Trains on the
-    descriptions of all codes and most of their other wordings, measures the model on the wordings it has not seen,
+    Which codes of ICD-10-CM belong to a diagnosis, an injury or its cause, as people word it? Trains the hybrid model
+    on the descriptions of all codes and most of their other wordings, measures it on the wordings it has not seen,
     codes a few everyday sentences, and saves the model. Needs the extra ceiba[demo]; --serve needs ceiba[serve] too.
     """
     from ceiba.cli import folders, icd_demo
@@ -76,7 +76,7 @@ def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -
         output.emit_json(
             {
                 "model_dir": str(folder),
-                "train": len(coding.train_texts),
+                "train": model.n_train_,
                 "test": len(coding.test_texts),
                 "labels": len(model.classes_),
                 "seconds": {"training": round(seconds, 3), "predicting": round(asked, 3)},
@@ -85,7 +85,7 @@ def _train(folder: Path, *, seed: int | None, threads: int | None, json: bool) -
             }
         )
         return
-    n_train, n_test = len(coding.train_texts), len(coding.test_texts)
+    n_train, n_test = model.n_train_, len(coding.test_texts)
     print(f"Trained on {n_train:,} texts with {len(model.classes_):,} codes in {seconds:.1f} s.")
     print(f"Tested on {n_test:,} wordings that are not among them, in {asked:.2f} s:")
     shown = {name: value for name, value in figures.items() if name.split("@")[0] in _SHOWN_METRICS}
