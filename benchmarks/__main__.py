@@ -147,6 +147,20 @@ def annif(
 
 
 @app.command()
+def figures(
+    out: Annotated[Path, typer.Option(help="folder of the pictures")] = Path("docs/images"),
+    data: Annotated[
+        Path | None, typer.Option(help="data folder for the reliability diagram; none: it is left out")
+    ] = None,
+) -> None:
+    """Draw the pictures of the documentation."""
+    from benchmarks.figures import draw_all
+
+    for path in draw_all(out, data):
+        print(path)
+
+
+@app.command()
 def text(
     data: Annotated[list[Path], typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz; may be repeated")],
     json: Out,
