@@ -114,6 +114,58 @@ def dense(
 
 
 @app.command()
+def sets() -> None:
+    """Name the data sets of the tables: source, licence, what their builder needs."""
+    from benchmarks.sets import SETS
+
+    for info in SETS.values():
+        print(f"{info.name}\n    source: {info.source}\n    licence: {info.licence}\n    files: {info.files or 'none'}")
+
+
+@app.command()
+def build(
+    name: Annotated[str, typer.Argument(help="a name of `sets`")],
+    files: Annotated[list[Path] | None, typer.Argument(help="the files of the source, where it needs any")] = None,
+    to: Annotated[Path, typer.Option(help="folder to write train, test and labels.jsonl.gz to")] = Path("data"),
+) -> None:
+    """Build a data set of the tables from its source, and say whether it is the same."""
+    from benchmarks.sets import SETS
+
+    if name not in SETS:
+        raise SystemExit(f"there is no set {name!r}; the sets are: {', '.join(SETS)}")
+    missing = [str(path) for path in files or [] if not path.is_file()]
+    if missing:
+        raise SystemExit(f"no such file: {', '.join(missing)}")
+    found = SETS[name].build(files or [], to)
+    for part, digest in found.items():
+        same = digest == SETS[name].digests[part]
+        print(f"{part}: {digest} {'as in the tables' if same else 'differs: the source was of another day'}")
+
+
+@app.command()
+def public(
+    json: Out,
+    folder: Annotated[Path | None, typer.Option(help="folder with a folder for each set; default: ceiba's own")] = None,
+    only: Annotated[str | None, typer.Option("--sets", help="names of folders, separated by commas")] = None,
+    systems: Annotated[str, typer.Option(help="as for run")] = "ceiba",
+    repeats: Annotated[int, typer.Option(help="times each system runs, in turn")] = 1,
+    threads: Threads = 2,
+    time_limit: Limit = 3600.0,
+    peers_python: Peers = Path(".peers-env/bin/python"),
+    libmultilabel_python: LibMultiLabel = Path(".libmultilabel-env/bin/python"),
+) -> None:
+    """Run systems on the field's public sets that were downloaded, on the features that come with them."""
+    from benchmarks.public import run_public
+    from benchmarks.runner import Environments
+
+    environments = Environments(peers_python, libmultilabel_python)
+    names = None if only is None else only.split(",")
+    run_public(
+        folder, names, systems.split(","), json, environments, repeats=repeats, threads=threads, time_limit=time_limit
+    )
+
+
+@app.command()
 def everyday(
     model: Annotated[
         Path | None, typer.Option(help="folder of a model of the demo; trained where none is given")

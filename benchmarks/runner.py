@@ -21,6 +21,7 @@ from benchmarks import data as data_files
 from ceiba.metrics import evaluate
 
 HERE = Path(__file__).resolve().parent
+PROPENSITY = "propensity.json"  # A and B of a set, beside its features, where they are others than 0.55 and 1.5
 FIGURES = [f"{name}@{k}" for name in ("P", "PSP", "nDCG", "R") for k in (1, 3, 5)]
 SHOWN = ("system", "data", "train_total_s", "batch_us", "one_p50_us", "P@1", "failed")
 
@@ -57,7 +58,7 @@ def run_all(
                 data_files.write(sets[name], *data_files.matrices(folder, limit, False, threads, features))
             else:
                 data_files.write_features(folder, sets[name], limit)
-        _in_turn(sets, systems, out, environments, repeats, threads, time_limit, facts)
+        run_in_turn(sets, systems, out, environments, repeats, threads, time_limit, facts)
 
 
 def run_scale(
@@ -74,7 +75,7 @@ def run_scale(
             data_files.write(features, made.X, made.X_test, made.Y, made.Y_test)
             facts = {"labels": n_labels, "documents": made.X.shape[0], "columns": made.X.shape[1], "scale": True}
             del made
-            _in_turn({features.name: features}, systems, out, environments, repeats, threads, time_limit, facts)
+            run_in_turn({features.name: features}, systems, out, environments, repeats, threads, time_limit, facts)
 
 
 def run_text(
@@ -100,10 +101,11 @@ def run_text(
                     append(out, row)
 
 
-def _in_turn(
+def run_in_turn(
     sets: dict[str, Path], systems: list[str], out: Path, environments: Environments, repeats: int, threads: int,
     time_limit: float, facts: dict[str, Any],
 ) -> None:  # fmt: skip
+    """Run every system on every set of features, `repeats` times in turn, and append a row for each run."""
     for name, features in sets.items():
         for repeat in range(repeats):
             for system in systems:
@@ -134,7 +136,9 @@ def run_one(
 def score(features: Path, ids: np.ndarray) -> dict[str, float]:
     """Return the figures of ranked ids, the same for every system."""
     Y, Y_test = (sp.load_npz(features / f"{name}.npz") for name in ("Y_trn", "Y_tst"))
-    figures = evaluate(Y_test, ids[:, :5], ks=(1, 3, 5), Y_train=Y)
+    given = features / PROPENSITY
+    A, B = json.loads(given.read_text()) if given.exists() else (0.55, 1.5)
+    figures = evaluate(Y_test, ids[:, :5], ks=(1, 3, 5), Y_train=Y, A=A, B=B)
     return {name: round(float(figures[name]), 3) for name in FIGURES}
 
 
