@@ -1,12 +1,15 @@
 #include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/tuple.h>
 
 #include <cmath>
 #include <memory>
+#include <tuple>
 
 #include "bind/arrays.hpp"
 #include "bind/texts.hpp"
 #include "core/boosted_trees.hpp"
 #include "core/logistic.hpp"
+#include "core/pair_features.hpp"
 #include "core/text/label_phrases.hpp"
 
 namespace ceiba::bind {
@@ -16,6 +19,35 @@ void require_finite(const Array<double>& values, bool positive, const char* what
     for (size_t i = 0; i < values.shape(0); ++i) {
         require(std::isfinite(values.data()[i]) && (!positive || values.data()[i] > 0), what);
     }
+}
+
+// Rankings of the same rows, each a tuple of offsets, labels and scores.
+class Rankings {
+   public:
+    Rankings(const nb::list& given, int64_t rows, int64_t n_labels) {
+        for (nb::handle each : given) {
+            held_.push_back(nb::cast<std::tuple<Array<int64_t>, Array<int32_t>, Array<float>>>(each, false));
+            const auto& [ptr, ids, scores] = held_.back();
+            Lists view = lists(ptr, ids, n_labels);
+            require(scores.shape(0) == ids.shape(0), "pairs: labels and scores differ in length");
+            require(view.count == rows, "pairs: rankings of other rows");
+            view.weight = scores.data();
+            views_.push_back(view);
+        }
+    }
+    const std::vector<Lists>& get() const { return views_; }
+
+   private:
+    std::vector<std::tuple<Array<int64_t>, Array<int32_t>, Array<float>>> held_;
+    std::vector<Lists> views_;
+};
+
+void require_ascending(const Lists& pairs) {
+    bool sound = true;
+    for (int64_t row = 0; row < pairs.count; ++row) {
+        for (int64_t i = pairs.ptr[row] + 1; i < pairs.ptr[row + 1]; ++i) sound &= pairs.indices[i - 1] < pairs.indices[i];
+    }
+    require(sound, "pairs: labels of a row do not ascend");
 }
 
 // Phrases with the tables they read.
@@ -83,6 +115,46 @@ void bind_fusion(nb::module_& m) {
               return to_numpy(std::move(probability));
           },
           "features"_a.noconvert(), "mean"_a.noconvert(), "scale"_a.noconvert(), "coef"_a.noconvert(), "intercept"_a);
+
+    m.def("union_of_rankings",
+          [](const nb::list& rankings, int64_t rows, int64_t n_labels) {
+              require(rows >= 0 && rows < (int64_t{1} << 31), "pairs: number of rows out of range");
+              const Rankings found(rankings, rows, n_labels);
+              LabelPairs pairs = union_of(found.get(), rows);
+              return nb::make_tuple(to_numpy(std::move(pairs.ptr)), to_numpy(std::move(pairs.labels)));
+          },
+          "rankings"_a, "rows"_a, "n_labels"_a);
+
+    m.def("look_up_pairs",
+          [](const nb::list& rankings, Array<int64_t> ptr, Array<int32_t> labels, Array<float> ranks, int64_t n_labels) {
+              const Lists pairs = lists(ptr, labels, n_labels);
+              require_ascending(pairs);
+              require(ranks.shape(0) >= 1, "pairs: a value for each rank is needed");
+              const Rankings found(rankings, pairs.count, n_labels);
+              const size_t sources = found.get().size(), count = labels.shape(0);
+              NewArray<float> score(sources, count), rank(sources, count);
+              for (size_t i = 0; i < sources; ++i) {
+                  look_up(found.get()[i], pairs, ranks.data(), static_cast<int64_t>(ranks.shape(0)) - 1,
+                          score.data() + i * count, rank.data() + i * count);
+              }
+              return nb::make_tuple(score.release(), rank.release());
+          },
+          "rankings"_a, "ptr"_a.noconvert(), "labels"_a.noconvert(), "ranks"_a.noconvert(), "n_labels"_a);
+
+    m.def("rank_pairs",
+          [](Array<int64_t> ptr, Array<int32_t> labels, Array<float> scores, int64_t n, float least) {
+              Lists pairs = lists(ptr, labels, int64_t{1} << 31);
+              require(scores.shape(0) == labels.shape(0), "pairs: labels and scores differ in length");
+              require(n >= 0 && !std::isnan(least), "pairs: options out of range");
+              bool sound = true;
+              for (size_t i = 0; i < scores.shape(0); ++i) sound &= !std::isnan(scores.data()[i]);
+              require(sound, "pairs: a score is no number");
+              pairs.weight = scores.data();
+              FoundRows found = rank_pairs(pairs, n, least);
+              return nb::make_tuple(to_numpy(std::move(found.ptr)), to_numpy(std::move(found.rows)),
+                                    to_numpy(std::move(found.scores)));
+          },
+          "ptr"_a.noconvert(), "labels"_a.noconvert(), "scores"_a.noconvert(), "n"_a, "least"_a);
 
     nb::class_<BoostedTrees>(m, "BoostedTrees")
         .def("__init__",

@@ -94,6 +94,20 @@ void bind_index(nb::module_& m) {
           },
           "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "cols"_a);
 
+    m.def("merge_columns",
+          [](Array<int64_t> indptr, Array<int32_t> indices, Array<float> data, Array<int32_t> merged, int64_t columns) {
+              const Csr matrix = sparse_rows(indptr, indices, data, static_cast<int64_t>(merged.shape(0)));
+              require_ids(merged, columns, "merged: column out of range");
+              MergedRows made;
+              {
+                  nb::gil_scoped_release release;
+                  made = merge_columns(matrix, merged.data());
+              }
+              return nb::make_tuple(to_numpy(std::move(made.indptr)), to_numpy(std::move(made.indices)),
+                                    to_numpy(std::move(made.data)));
+          },
+          "indptr"_a.noconvert(), "indices"_a.noconvert(), "data"_a.noconvert(), "merged"_a.noconvert(), "columns"_a);
+
     nb::class_<BoundIndex>(m, "SparseIndex")
         .def(nb::init<Array<int64_t>, Array<int32_t>, Array<float>, int64_t, Array<int64_t>, Array<int32_t>,
                       Array<uint8_t>, Array<float>>(),

@@ -450,4 +450,36 @@ void score_rows(const Csr& matrix, const Csr& queries, const Lists& pairs, int t
                  [&](int64_t task, int) { run(task * kQueries, std::min((task + 1) * kQueries, queries.rows)); });
 }
 
+MergedRows merge_columns(const Csr& matrix, const int32_t* merged) {
+    struct Entry {
+        int32_t column;
+        float value;
+    };
+    MergedRows rows;
+    rows.indices.reserve(static_cast<size_t>(matrix.indptr[matrix.rows]));
+    rows.data.reserve(static_cast<size_t>(matrix.indptr[matrix.rows]));
+    std::vector<Entry> row;
+    for (int64_t i = 0; i < matrix.rows; ++i) {
+        row.clear();
+        for (int64_t j = matrix.indptr[i]; j < matrix.indptr[i + 1]; ++j) {
+            row.push_back({merged[matrix.indices[j]], matrix.data[j]});
+        }
+        std::stable_sort(row.begin(), row.end(), [](const Entry& a, const Entry& b) { return a.column < b.column; });
+        const size_t begin = rows.indices.size();
+        double squares = 0;
+        for (size_t j = 0; j < row.size();) {
+            const int32_t column = row[j].column;
+            float sum = row[j].value;
+            for (++j; j < row.size() && row[j].column == column; ++j) sum += row[j].value;
+            rows.indices.push_back(column);
+            rows.data.push_back(sum);
+            squares += static_cast<double>(sum) * static_cast<double>(sum);
+        }
+        const double length = squares > 0 ? std::sqrt(squares) : 1.0;
+        for (size_t j = begin; j < rows.data.size(); ++j) rows.data[j] = static_cast<float>(rows.data[j] / length);
+        rows.indptr.push_back(static_cast<int64_t>(rows.indices.size()));
+    }
+    return rows;
+}
+
 }  // namespace ceiba

@@ -58,4 +58,14 @@ FoundRows nearest_rows(const SparseIndex& index, const Csr& queries, int64_t n, 
 void score_rows(const Csr& matrix, const Csr& queries, const Lists& pairs, int threads, Monitor& monitor,
                 float* scores);
 
+// Sparse rows as vectors.
+struct MergedRows {
+    std::vector<int64_t> indptr{0};
+    std::vector<int32_t> indices;
+    std::vector<float> data;
+};
+
+// The features added up in the columns that `merged` names, and every row brought to length 1.
+MergedRows merge_columns(const Csr& matrix, const int32_t* merged);
+
 }  // namespace ceiba

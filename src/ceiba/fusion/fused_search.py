@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba._params import Interval
 from ceiba.data.offsets import offsets, row_numbers
 from ceiba.errors import CeibaError, ModelFormatError
@@ -18,7 +19,7 @@ from ceiba.io.sealed import LIST, OBJECT, STRING, Fields
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, LabelFilter, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.top import joined, ranked_pairs
+from ceiba.retrieval.top import joined
 
 _ROWS = 512  # ranked at once
 _FILE = "fusion.safetensors"
@@ -139,11 +140,13 @@ class FusedSearch(CandidateGenerator):
         plain = _unfiltered(ctx)
         ptr, labels, found = self._candidates(Q, ctx, plain)
         probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
-        row = row_numbers(ptr)
-        kept = probability >= ctx.least
         if ctx.denied is not None:
-            kept &= ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
-        return ranked_pairs(Q.n_rows, row[kept], labels[kept], probability[kept], n)
+            row = row_numbers(ptr)
+            kept = ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
+            ptr, labels = offsets(np.bincount(row[kept], minlength=Q.n_rows)), labels[kept]
+            probability = probability[kept]
+        most = len(labels) if n is None else n
+        return Ranked(*core.rank_pairs(ptr, labels, probability, most, ctx.least))
 
     def _candidates(
         self, Q: Queries, ctx: SearchContext, plain: SearchContext

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba.data.offsets import row_numbers
+from ceiba._native import core
 from ceiba.fusion.pair_measures import PairMeasure
 from ceiba.retrieval.generator import CandidateGenerator, SearchContext
 from ceiba.retrieval.queries import Queries
@@ -60,10 +61,7 @@ class PairFeatures:
 
     def union(self, found: Sequence[Ranked], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the labels that any source found, ascending for each row."""
-        n_labels = len(self.label_features)
-        keys = np.unique(np.concatenate([np.zeros(0, np.int64), *(_keys(ranked, n_labels) for ranked in found)]))
-        ptr = np.searchsorted(keys, np.arange(n_rows + 1) * n_labels).astype(np.int64)
-        return ptr, (keys % n_labels).astype(np.int32)
+        return core.union_of_rankings([tuple(ranked) for ranked in found], n_rows, len(self.label_features))
 
     def features(
         self,
@@ -79,20 +77,25 @@ class PairFeatures:
         -------
         ndarray of shape (P, F), float32
         """
-        n_labels = len(self.label_features)
-        keys = row_numbers(ptr) * n_labels + labels
-        columns: list[NDArray] = []
-        for ranked in found:
-            score, rank = np.zeros(len(keys), np.float32), np.full(len(keys), self.n_candidates, np.float32)
-            own = _keys(ranked, n_labels)
-            at = np.minimum(np.searchsorted(keys, own), max(0, len(keys) - 1))
-            hit = keys[at] == own if len(keys) else np.zeros(len(own), bool)
-            score[at[hit]], rank[at[hit]] = ranked.scores[hit], ranked.ranks[hit]
-            columns += [np.log(np.maximum(score, 0) + np.float32(_FLOOR)), np.log1p(rank)]
+        n_labels, n_sources = len(self.label_features), len(self.sources)
+        rankings = [tuple(ranked) for ranked in found]
+        score, log_rank = core.look_up_pairs(rankings, ptr, labels, _log_ranks(self.n_candidates), n_labels)
+        np.maximum(score, 0, out=score)
+        score += np.float32(_FLOOR)
         by_name = {source.name: ranked for source, ranked in zip(self.sources, found, strict=True)}
         measured = [each.measure(Q, by_name, ptr, labels, ctx=ctx) for each in self.measures]
-        return np.column_stack([*columns, *measured, self.label_features[labels]]).astype(np.float32)
+        parts = [*measured, self.label_features[labels]]
+        begin = 2 * n_sources
+        features = np.empty((len(labels), begin + sum(part.shape[1] for part in parts)), np.float32)
+        features[:, 0:begin:2] = np.log(score, out=score).T
+        features[:, 1:begin:2] = log_rank.T
+        for part in parts:
+            features[:, begin : begin + part.shape[1]] = part
+            begin += part.shape[1]
+        return features
 
 
-def _keys(ranked: Ranked, n_labels: int) -> NDArray[np.int64]:
-    return ranked.rows * n_labels + ranked.ids
+@lru_cache(maxsize=16)
+def _log_ranks(n: int) -> NDArray[np.float32]:
+    """Return log(1 + rank) for the ranks from 0 to n."""
+    return np.log1p(np.arange(n + 1, dtype=np.float32))

@@ -338,12 +338,10 @@ def make_sources(
     if LINEAR_EMBEDDINGS in names:
         sources += _train_trees(LINEAR_EMBEDDINGS, X, labels, settings, executor, sparse_only=False)
     if NEIGHBORS in names:
-        rows_of_words, votes = SparseIndex(words), NeighborVotes(Y)  # the same for all powers
-        n = settings.n_neighbors
-        sources += [
-            Neighbors(rows_of_words, votes, name=f"{NEIGHBORS}-{power:g}", block=SPARSE, power=power, n_neighbors=n)
-            for power in _POWERS
-        ]
+        first, n = _POWERS[0], settings.n_neighbors
+        name = f"{NEIGHBORS}-{first:g}"
+        near = Neighbors(SparseIndex(words), NeighborVotes(Y), name=name, block=SPARSE, power=first, n_neighbors=n)
+        sources += [near, *(near.with_power(power, name=f"{NEIGHBORS}-{power:g}") for power in _POWERS[1:])]
     if EMBEDDED_NEIGHBORS in names:
         dense, n = X.block(EMBEDDING), settings.n_neighbors
         sources.append(

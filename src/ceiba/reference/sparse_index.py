@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 from ceiba.retrieval.ranked import Ranked
 
 
+def merge_columns(X: Any, merged: NDArray[np.int32], n_columns: int) -> list[dict[int, np.float32]]:
+    """Return, for each row, features added up in the columns that `merged` names, brought to length 1."""
+    rows = []
+    for begin, end in zip(X.indptr[:-1], X.indptr[1:], strict=True):
+        sums: dict[int, np.float32] = {}
+        for column, value in zip(merged[X.indices[begin:end]].tolist(), X.data[begin:end], strict=True):
+            sums[column] = np.float32(sums.get(column, np.float32(0)) + value)
+        squares = sum(float(sums[column]) ** 2 for column in sorted(sums))
+        length = np.sqrt(squares) if squares > 0 else 1.0
+        rows.append({column: np.float32(float(sums[column]) / length) for column in sorted(sums)})
+    return rows
+
+
 class SparseIndex:
     """Multiplies every query with every row; interface and results are those of the fast index."""
 

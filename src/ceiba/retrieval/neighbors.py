@@ -64,7 +64,7 @@ class Neighbors(CandidateGenerator):
         index: DenseIndex | None = None,
     ):
         self.name, self.block, self.power, self.n_neighbors = name, block, power, n_neighbors
-        self._instances, self._votes, self._index = instances, votes, index
+        self._instances, self._votes, self._index, self._origin = instances, votes, index, name
         number = np.arange(votes.n_rows, dtype=np.int32)
         self._nearest: CandidateGenerator = (
             SparseLabels(instances, number, name=name)
@@ -79,7 +79,22 @@ class Neighbors(CandidateGenerator):
 
     def nearest(self, Q: Queries, *, ctx: SearchContext) -> Ranked:
         """Return the training instances that vote for each row, the nearest first, and their similarities."""
-        return self._nearest.candidates(Q, self.n_neighbors, ctx=ctx)
+        key = ("neighbors", id(self._instances), id(self._index), self.n_neighbors)  # one search for all powers
+        return Q.once(key, lambda: self._nearest.candidates(Q, self.n_neighbors, ctx=ctx))
+
+    def with_power(self, power: float, *, name: str) -> Neighbors:
+        """Return votes of another power by the same instances. Both are found by one search, and saved once."""
+        other = Neighbors(
+            self._instances,
+            self._votes,
+            name=name,
+            block=self.block,
+            power=power,
+            n_neighbors=self.n_neighbors,
+            index=self._index,
+        )
+        other._origin = self._origin
+        return other
 
     def labels_of(self, row: int) -> NDArray[np.int32]:
         """Return the labels of a training instance."""
@@ -105,7 +120,9 @@ class Neighbors(CandidateGenerator):
         return Evidence(self.name, float(self.score(Q, ptr, labels, ctx=ctx)[0]), {"nearest": nearest})
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
-        """Write the instances and their labels."""
+        """Write the instances and their labels, where no other has written them."""
+        if self._origin != self.name:
+            return {"name": self.name, "power": self.power, "instances_of": self._origin}
         rows = self._instances.arrays() if self.block == SPARSE else {"rows": self._instances}
         of_votes = {f"votes.{name}": array for name, array in self._votes.arrays().items()}
         writer.tensors(f"{self.name}.safetensors", {**rows, **of_votes})
@@ -115,7 +132,13 @@ class Neighbors(CandidateGenerator):
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> Neighbors:
         """Read what `save` wrote."""
-        name, block = fields.get("name", STRING), fields.get("block", STRING)
+        name, power = fields.get("name", STRING), fields.get("power", Interval(float, 0, None))
+        if "instances_of" in fields.values:
+            origin = context.part(fields.get("instances_of", STRING), fields)
+            if not isinstance(origin, cls):
+                raise ModelFormatError(f"{fields.path}: {name!r} needs the instances of other neighbors.")
+            return origin.with_power(power, name=name)
+        block = fields.get("block", STRING)
         file = f"{name}.safetensors"
         path, prefix = files.path(file), "votes."
         arrays = {key: array for key, array in files.tensors(file).items() if key.startswith(prefix)}
@@ -136,5 +159,5 @@ class Neighbors(CandidateGenerator):
             index = load_dense_index(files, name, fields, instances)
         else:
             raise ModelFormatError(f"{fields.path}: there are no features {block!r}.")
-        power, n = fields.get("power", Interval(float, 0, None)), fields.get("n_neighbors", Interval(int, 1, None))
+        n = fields.get("n_neighbors", Interval(int, 1, None))
         return cls(instances, votes, name=name, block=block, power=power, n_neighbors=n, index=index)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba._params import Interval
 from ceiba.data.offsets import offsets, ranges
 from ceiba.errors import CeibaError, ModelFormatError
-from ceiba.features.matrix import FeatureMatrix, all_sparse, as_features
+from ceiba.features.matrix import FeatureMatrix, all_sparse
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
@@ -124,7 +124,8 @@ class SparseLabels(CandidateGenerator):
     def _query(self, Q: Queries) -> FeatureMatrix:
         if self._merged is None:
             return all_sparse(Q.features)
-        return merged_columns(Q.features, self._merged, self._index.n_features)
+        merged, n_columns = self._merged, self._index.n_features
+        return Q.once(("merged columns", id(merged)), lambda: merged_columns(Q.features, merged, n_columns))
 
 
 def n_sparse_of(context: LoadContext, fields: Fields) -> int:
@@ -143,11 +144,5 @@ def read_index(files: FolderFiles, file: str) -> SparseIndex:
 
 def merged_columns(X: FeatureMatrix, merged: NDArray[np.int32], n_columns: int) -> FeatureMatrix:
     """Return the sparse features added up in the columns that `merged` names, with rows of length 1 again."""
-    copies = X.data.copy(), merged[X.indices], X.indptr.copy()  # changed in place
-    found = sp.csr_array(copies, shape=(X.n_rows, n_columns))
-    found.sum_duplicates()
-    row = np.repeat(np.arange(X.n_rows), np.diff(found.indptr))
-    squares = np.bincount(row, found.data.astype(np.float64) ** 2, minlength=X.n_rows)
-    lengths = np.sqrt(np.where(squares > 0, squares, 1))
-    found.data = (found.data / lengths[row]).astype(np.float32)
-    return as_features(found, allow_empty=True)
+    indptr, indices, data = core.merge_columns(X.indptr, X.indices, X.data, merged, n_columns)
+    return FeatureMatrix(indptr, indices, data, n_columns)

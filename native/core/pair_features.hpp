@@ -1,0 +1,28 @@
+// From what several sources find for each row to the features of pairs of row and label, and to one ranking.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/sparse_index.hpp"
+#include "core/views.hpp"
+
+namespace ceiba {
+
+// The labels of each row, ascending.
+struct LabelPairs {
+    std::vector<int64_t> ptr{0};
+    std::vector<int32_t> labels;
+};
+
+// The labels that any of some rankings has. Each has as many rows.
+LabelPairs union_of(const std::vector<Lists>& rankings, int64_t rows);
+
+// What a ranking says of given pairs, whose labels ascend for each row: the score, and the value of `ranks` for the
+// rank, counted from 0. A label that the ranking does not have has a score of 0 and the rank `most`.
+void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float* score, float* rank);
+
+// The n best labels of each row, of a score of `least` at least. Equal scores are in the order of the labels.
+FoundRows rank_pairs(const Lists& pairs, int64_t n, float least);
+
+}  // namespace ceiba
