@@ -31,6 +31,9 @@ autodoc_typehints = "none"  # the types are in the docstrings, in words
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+# sections in order; parameters in the signature, in its order, with a description
+numpydoc_validation_checks = {"GL07", "PR02", "PR03", "PR07"}
+numpydoc_validation_exclude = {r"\.set_(fit|score|predict\w*|decision_function)_request$"}
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(sklearn|scipy|numpy|torch|transformers)\..*")]  # other projects' names
 

@@ -16,6 +16,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 
+INTERNAL = {"get_metadata_routing", "fitted_facts", "fitted_state", "restore", "takes_every_label_text", "tunes_encoder"}
+
+
 class Commands(SphinxDirective):
     """Every command, its arguments and options, under a heading of its own."""
 
@@ -85,8 +88,8 @@ def _mark_files(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def _skip_inherited(app: Sphinx, what: str, name: str, member: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what scikit-learn adds to an estimator for its metadata routing."""
-    return True if name.endswith("_request") or name == "get_metadata_routing" else None
+    """Leave out scikit-learn's metadata routing, and what only saving, loading and the command line call."""
+    return True if name.endswith("_request") or name in INTERNAL else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -47,7 +47,17 @@ class StorageError(CeibaError, OSError):
 
 
 class MissingExtraError(CeibaError, ImportError):
-    """An optional dependency is not installed; the message gives the pip command."""
+    """An optional dependency is not installed; the message gives the pip command.
+
+    Parameters
+    ----------
+    package : str
+        The package that is missing.
+    extra : str
+        The extra of Ceiba that installs it.
+    purpose : str
+        What needs it, as the subject of a sentence.
+    """
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(f"{purpose} needs {package}, which is not installed: pip install 'ceiba[{extra}]'")

@@ -80,7 +80,13 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
 
         Parameters
         ----------
-        X, y, groups : ignored
+        X, y, groups : object, default=None
+            Ignored; scikit-learn passes them.
+
+        Returns
+        -------
+        int
+            `n_splits`.
         """
         return self.n_splits
 
@@ -93,7 +99,8 @@ class MultilabelStratifiedKFold(BaseCrossValidator):
             Not looked at.
         y : sequence of N collections of labels, or (N, L) indicator
             As ``fit`` takes it.
-        groups : ignored
+        groups : object, default=None
+            Ignored; scikit-learn passes it.
 
         Raises
         ------

@@ -194,7 +194,20 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
     """
 
     def fit(self, X: Iterable[str], y: Any = None) -> TfidfVectorizer:
-        """Learn the n-grams and their document frequencies; see fit_transform."""
+        """Learn the n-grams and their document frequencies.
+
+        Parameters
+        ----------
+        X : iterable of str
+            Texts, read once.
+        y : object, default=None
+            Ignored; pipelines pass it.
+
+        Returns
+        -------
+        TfidfVectorizer
+            The vectorizer itself.
+        """
         self._learn(X, keep=False)
         return self
 
@@ -205,7 +218,8 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
         ----------
         X : iterable of str of length N
             The texts; a generator will do.
-        y : ignored
+        y : object, default=None
+            Ignored; pipelines pass it.
 
         Returns
         -------
@@ -262,7 +276,8 @@ class TfidfVectorizer(NamedParameters, TransformerMixin, BaseEstimator, auto_wra
 
         Parameters
         ----------
-        input_features : ignored
+        input_features : object, default=None
+            Ignored; pipelines pass it.
 
         Returns
         -------

@@ -64,6 +64,7 @@ def expected_calibration_error(
     k : int or None, default=5
         Labels of each row to look at, the most probable first; None looks at all that were returned.
     n_bins : int, default=15
+        The number of bins.
     strategy : {"uniform", "quantile"}, default="uniform"
         Bins of equal width, or of equally many pairs.
     classes : array-like of shape (L,), default=None
@@ -102,7 +103,20 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Return mean probability and share of right pairs in bins of probability.
 
-    Parameters, errors : as in `expected_calibration_error`
+    Parameters
+    ----------
+    Y_true : container of positives, n rows
+        The right labels of each row; see `ceiba.metrics`.
+    Y_score : sparse or dense container of probabilities, n rows
+        In [0, 1]. A label without a stored value was not returned.
+    k : int or None, default=5
+        Labels of each row to look at, the most probable first; None looks at all that were returned.
+    n_bins : int, default=15
+        The number of bins.
+    strategy : {"uniform", "quantile"}, default="uniform"
+        Bins of equal width, or of equally many pairs.
+    classes : array-like of shape (L,), default=None
+        The label of each column; needed where Y_true lists names.
 
     Returns
     -------

@@ -66,7 +66,9 @@ def by_frequency(
     Parameters
     ----------
     Y_true : container of positives, n rows
+        The right labels of each row; see `ceiba.metrics`.
     Y_score : container of scores or rankings, n rows
+        What a model answered.
     Y_train : container of positives or LabelCounts
         Labels of the training set.
     ks : int or iterable of int, default=(1, 3, 5)
@@ -120,7 +122,9 @@ def per_label(
     Parameters
     ----------
     Y_true : container of positives, n rows
+        The right labels of each row; see `ceiba.metrics`.
     Y_score : container of scores or rankings, n rows
+        What a model answered.
     k : int, default=5
         The first labels of each row that count.
     Y_train : container of positives or LabelCounts, default=None

@@ -109,6 +109,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         k : int or None, default=None
             Keep the k best labels of each row; None keeps all that the beam reaches. Where the embeddings of all labels
             count (models with label texts), None keeps 200 more.
@@ -131,6 +132,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
 
         Returns
         -------
@@ -146,6 +148,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
 
         Returns
         -------
@@ -169,6 +172,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         candidates : sequence of N sequences of labels, or (N, L) indicator (sparse, bool, or a data frame)
             The labels to score for each row.
 
@@ -192,8 +196,14 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         y : sequence of N collections of labels, or (N, L) indicator
             The true labels; those the model does not know count as not found.
+
+        Returns
+        -------
+        float
+            In [0, 1].
         """
         from ceiba.metrics import precision_at_k
 
@@ -236,7 +246,8 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
 
         Parameters
         ----------
-        X : as in ``predict_topk``
+        X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         k : int, default=10
             Clusters per row.
         tree : int, default=0

@@ -32,12 +32,15 @@ class Exports:
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         k : int, default=5
             Labels per row; no more than there are labels.
         kind : {"pandas", "polars", "pyarrow"}, default="pandas"
             The library of the data frame.
-        beam_size, allowed, denied
-            As in `predict_topk`.
+        beam_size : int, default=None
+            As in ``predict_topk``, like `allowed` and `denied`.
+        allowed, denied : labels or indicator, default=None
+            The only labels that a row may get, and those that it must not get.
 
         Returns
         -------

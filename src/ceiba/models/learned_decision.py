@@ -36,6 +36,7 @@ class LearnsDecision:
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
+            Texts or features, as in ``predict_topk``.
         k : int or None, default=None
             Keep the k best labels of each row; None keeps all that the beam reaches.
 

@@ -150,6 +150,7 @@ class TransformerClassifier(TransformerParameters):
         Parameters
         ----------
         texts : iterable of str
+            The texts to embed.
         progress : callable or None, default=None
             ``progress("embeddings", done, N)``, called now and then.
 

@@ -47,16 +47,16 @@ class XRTransformer(TransformerClassifier):
         Seconds of each stage; per level of fine-tuning the loss, the spread of the embeddings (mean cosine) and texts
         per second; the ranker's own report. Not saved.
 
+    See Also
+    --------
+    ceiba.XTransformer : One level of clusters in place of many.
+    ceiba.XRLinear : Without an encoder.
+
     Notes
     -----
     Any number of threads may ask one model; answers are the same, byte for byte, for any `n_jobs`. Start processes by
     "spawn" or "forkserver": what is forked while another thread predicts may hang, and a fork of a process that trained
     with several threads cannot train (`ForkError`).
-
-    See Also
-    --------
-    ceiba.XTransformer : One level of clusters in place of many.
-    ceiba.XRLinear : Without an encoder.
 
     References
     ----------

@@ -136,7 +136,18 @@ class LabelTree:
         return np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
 
     def slots(self, label: int) -> NDArray[np.intp]:
-        """Return the slots of a label."""
+        """Return the slots of a label.
+
+        Parameters
+        ----------
+        label : int
+            The label's number.
+
+        Returns
+        -------
+        ndarray of int
+            In ascending order; several where the label stands in several clusters.
+        """
         found = np.flatnonzero(self.slot_label == label)
         if not len(found):
             raise InputError(f"label must be from 0 to {self.n_labels - 1}. Got {label!r} instead.")
@@ -165,7 +176,20 @@ class LabelTree:
         return nodes[::-1]
 
     def labels_under(self, level: int, node: int) -> NDArray[np.int32]:
-        """Return the labels below a node; `level` counts from 0, the root."""
+        """Return the labels below a node.
+
+        Parameters
+        ----------
+        level : int
+            Counted from 0, the root.
+        node : int
+            Its number within the level.
+
+        Returns
+        -------
+        ndarray of int32
+            The labels, in the order of their slots.
+        """
         if not 0 <= level < self.depth or not 0 <= node < len(self.child_ptrs[level]) - 1:
             raise InputError(f"The tree has no node {node} at level {level}.")
         first, last = node, node + 1
@@ -224,14 +248,36 @@ class LabelTree:
             raise InputError(f"The arrays of a label tree lack {error}.") from error
 
     def save(self, path: str | Path) -> None:
-        """Write the tree to a safetensors file."""
+        """Write the tree to a safetensors file.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; one that exists is replaced.
+        """
         from ceiba.io.tensors import replace_tensors
 
         replace_tensors(Path(path), self.to_arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> LabelTree:
-        """Read a tree that `save` wrote; ModelFormatError when the file is damaged or another's."""
+        """Read a tree that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        LabelTree
+            The same tree.
+
+        Raises
+        ------
+        ModelFormatError
+            When the file is damaged, or holds something else.
+        """
         from ceiba.errors import ModelFormatError
         from ceiba.io.tensors import read_tensors
 
