@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ from ceiba.errors import ClusterError, MissingExtraError
 from ceiba.executors.nodes import check_reachable, check_same, node_facts
 
 _LOCAL = "local"
+_LEAST_WAIT = 20.0  # seconds for a health check, which starts a Python of its own
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def connect(
         options.update(num_cpus=n_cpus, object_store_memory=object_store_memory, include_dashboard=False)
     elif address != "auto":
         check_reachable(address, timeout)
+        _check_health(address, timeout)
     try:
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
@@ -100,6 +104,21 @@ def connect(
     except BaseException:
         ray.shutdown()
         raise
+
+
+def _check_health(address: str, timeout: float) -> None:
+    """Raise ClusterError where what answers at an address is no Ray cluster, for which Ray waits many minutes."""
+    if address.startswith("ray://"):
+        return
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    cure = "Is it another service, or a Ray of another version?"
+    try:
+        found = subprocess.run(ask, capture_output=True, timeout=max(timeout, _LEAST_WAIT), check=False)
+    except subprocess.TimeoutExpired:
+        raise ClusterError(f"What answers at {address} is no Ray cluster in good health. {cure}") from None
+    if found.returncode:
+        words = " ".join(found.stderr.decode("utf-8", "replace").split())[-300:]
+        raise ClusterError(f"What answers at {address} is no Ray cluster in good health. {cure} {words}")
 
 
 def _checked(cluster: Cluster, timeout: float) -> Cluster:
