@@ -391,6 +391,26 @@ def overlap_report(
 
 
 @app.command()
+def ray(
+    json: Out,
+    data: Annotated[Path | None, typer.Option(help="folder with train.jsonl.gz: threads and Ray side by side")] = None,
+    limit: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 50_000,
+    trees: Annotated[int, typer.Option(help="trees of the ensemble")] = 5,
+    workers: Annotated[int, typer.Option(help="workers of one thread each, and threads")] = 2,
+    repeats: Annotated[int, typer.Option(help="times each way runs, in turn")] = 3,
+    megabytes: Annotated[int, typer.Option(help="instead: the driver's memory for a made-up set of that size")] = 0,
+    share: Annotated[str, typer.Option(help='how the set reaches workers: "objects" or "files"')] = "files",
+) -> None:
+    """Measure the Ray path on one node: its time beside threads, or the memory of its driver."""
+    from benchmarks.ray_overhead import driver_memory, side_by_side
+
+    if data is not None:
+        side_by_side(data, json, limit=limit, n_trees=trees, workers=workers, repeats=repeats)
+    if megabytes:
+        driver_memory(json, megabytes=megabytes, share=share)
+
+
+@app.command()
 def growth_report(
     files: Annotated[list[Path], typer.Argument(help="JSON lines of transformer, of several steps and --labels")],
     to: Annotated[Path, typer.Option(help="folder for a .md and a .svg, named after the first file")] = Path(

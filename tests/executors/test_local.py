@@ -94,7 +94,7 @@ def run(*words):
         (["--engine", "ray:"], "--engine"),
         (["--engine", "ray:nowhere"], "HOST:PORT"),
         (["--workers", "2"], "--workers"),
-        (["--engine", "ray", "--model", "xr-transformer", "--encoder", "e"], "--engine"),
+        (["--work-dir", "w", "--model", "xr-transformer", "--encoder", "e"], "checkpoint_dir"),
     ],
 )
 def test_engines_that_cannot_be_used_are_found_before_reading(tmp_path, capsys, words, named):

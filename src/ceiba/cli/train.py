@@ -96,20 +96,25 @@ def train(
     vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params
     xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --base
     xr-transformer --encoder FOLDER to fine-tune it. --model xr-transformer trains the Transformer model alone.
-    With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes.
+    With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes. The workers of
+    a Transformer model fine-tune together.
     """
     from ceiba.cli import folders, inputs, output
     from ceiba.cli.engines import open_engine
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
+    from ceiba.errors import InputError
 
     estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset, base=base)
     if include_training_texts:
         keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)
     vocabulary = given_vocabulary(label_texts, language)
-    if engine != "local" or work_dir is not None or dry_run:
-        check_takes_executor(estimator)
+    if estimator.tunes_encoder and (work_dir is not None or dry_run):
+        raise InputError(
+            "--work-dir and --dry-run are for --model hybrid and xr-linear; --set checkpoint_dir=FOLDER keeps what a "
+            "Transformer model has learned."
+        )
 
     from ceiba.data import read
 
@@ -179,16 +184,6 @@ def given_vocabulary(label_texts: str | None, language: str | None) -> Any:
             raise InputError("--language is for the vocabulary of --label-texts FILE.")
         return None
     return read_vocabulary(options.path(label_texts), language)
-
-
-def check_takes_executor(estimator: Any) -> None:
-    """Raise InputError where the work of a model cannot be dealt out."""
-    from ceiba.errors import InputError
-
-    if not estimator.takes_executor:
-        raise InputError(
-            f"--engine, --work-dir and --dry-run are for --model hybrid and xr-linear, not {type(estimator).__name__}."
-        )
 
 
 def keep_training_texts(estimator: Any) -> None:

@@ -114,6 +114,20 @@ class Executor(Protocol):
         """
         ...
 
+    def together(
+        self,
+        function: PieceFunction,
+        *,
+        shared: Mapping[str, Any],
+        stage: str,
+        progress: Progress | None = None,
+    ) -> Arrays:
+        """Call a function in all workers at once, and return what the first one returns.
+
+        The workers are joined as the processes that torchrun starts, so each does a part of the work.
+        """
+        ...
+
     def close(self) -> None:
         """Give back what `start` took."""
         ...
@@ -166,6 +180,17 @@ class LocalExecutor:
                 if finished is not None:
                     finished.keep(piece.arguments, found)
             yield found
+
+    def together(
+        self,
+        function: PieceFunction,
+        *,
+        shared: Mapping[str, Any],
+        stage: str,
+        progress: Progress | None = None,
+    ) -> Arrays:
+        """Call a function in this process alone."""
+        return function(**shared, context=PieceContext(progress=progress))
 
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""

@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ceiba import errors
 from ceiba._params import COUNT, NOT_NEGATIVE, Options, check
 from ceiba._progress import Progress
 from ceiba._progress import stage as begin_stage
 from ceiba.errors import CeibaError, ClusterError, InputError
 from ceiba.executors.executor import Arrays, Piece, PieceContext, PieceFunction
+from ceiba.executors.failure import Failure
 from ceiba.executors.nodes import check_room, host_and_port
 from ceiba.executors.ray_cluster import Cluster, connect
+from ceiba.executors.ray_train import run_together
 from ceiba.executors.shared_files import SharedFile, n_bytes, write_shared
 from ceiba.executors.work_folder import Finished, WorkFolder
 
@@ -188,14 +189,40 @@ class RayExecutor:
         finally:
             tasks.cancel()
 
+    def together(
+        self,
+        function: PieceFunction,
+        *,
+        shared: Mapping[str, Any],
+        stage: str,
+        progress: Progress | None = None,
+    ) -> Arrays:
+        """Call a function in all workers at once by Ray Train; they share the work as those of torchrun do."""
+        self.start()
+        assert self._cluster is not None
+        begin_stage(progress, stage, 0)
+        ray = self._cluster.ray
+        return run_together(
+            ray,
+            function,
+            {name: ray.put(value) for name, value in shared.items()},
+            n_workers=self._workers,
+            n_threads=self._threads,
+            gpus=self._gpus(),
+            max_retries=self.max_retries,
+        )
+
+    def _gpus(self) -> float:
+        if self.gpus_per_worker is not None:
+            return self.gpus_per_worker
+        assert self._cluster is not None
+        return 1.0 if self._cluster.has_gpu() else 0.0
+
     def _remote(self, gpu: bool) -> Any:
         assert self._cluster is not None
-        gpus = self.gpus_per_worker
-        if gpus is None:
-            gpus = 1.0 if self._cluster.has_gpu() else 0.0
         return self._cluster.ray.remote(
             num_cpus=self._threads,
-            num_gpus=gpus if gpu else 0,
+            num_gpus=self._gpus() if gpu else 0,
             max_retries=self.max_retries,
             scheduling_strategy="SPREAD",
         )(run_piece)
@@ -314,18 +341,6 @@ class _Tasks:
             with suppress(Exception):
                 self._ray.cancel(task, force=True)
         self._running.clear()
-
-
-class Failure:
-    """What a piece raised, in a form that can travel: errors of Ceiba alone, by class and message."""
-
-    def __init__(self, error: CeibaError):
-        self.kind, self.message = type(error).__name__, str(error)
-
-    def error(self) -> CeibaError:
-        """Return the error again."""
-        kind = getattr(errors, self.kind, InputError)
-        return kind(self.message) if kind is not errors.MissingExtraError else InputError(self.message)
 
 
 def run_piece(

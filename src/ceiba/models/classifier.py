@@ -39,7 +39,6 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
     """
 
     takes_every_label_text: ClassVar[bool] = False  # whether ``label_texts`` may name labels that no row has
-    takes_executor: ClassVar[bool] = False  # whether ``fit`` can deal out its work
     tunes_encoder: ClassVar[bool] = False  # whether ``fit`` fine-tunes an encoder, and so reads texts
 
     beam_size: int

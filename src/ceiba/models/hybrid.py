@@ -90,7 +90,6 @@ class HybridClassifier(Presets, PartitionedClassifier):
     """
 
     takes_every_label_text = True
-    takes_executor = True
     _presets: ClassVar[dict[str, dict[str, Any]]] = {
         "fast": {"base": XRLinear(relevance_norm="l2")},
         "balanced": {},

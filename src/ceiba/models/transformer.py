@@ -18,6 +18,7 @@ from ceiba._settings import check_parameters
 from ceiba.data.label_matrix import as_labels
 from ceiba.encoders.runtime import require_accelerate, require_torch
 from ceiba.errors import InputError, InputTypeError
+from ceiba.executors.executor import Executor
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
@@ -27,6 +28,7 @@ from ceiba.models.label_texts import in_class_order
 from ceiba.models.linear_recipe import LinearSettings, check_label_embedding, check_labels
 from ceiba.models.model import TREE, Model, check_rows
 from ceiba.models.query_makers import FeatureQueries
+from ceiba.models.spread_training import fit_together
 from ceiba.models.training_texts import TrainingTexts, as_texts
 from ceiba.models.transformer_params import OVERLAP, TransformerParameters
 from ceiba.models.transformer_recipe import FUSED, Recipe, train_transformer
@@ -53,6 +55,7 @@ class TransformerClassifier(TransformerParameters):
         *,
         classes: Any = None,
         label_texts: Any = None,
+        executor: Executor | None = None,
         progress: Any = None,
     ) -> Self:
         """Train the model.
@@ -75,6 +78,9 @@ class TransformerClassifier(TransformerParameters):
             A text per label, in the order of the classes (sorted, where Y is lists) or by label. The encoder is then
             trained to bring a text near its labels' texts, and their cosines count when labels are ranked
             for every label (`cosine_weight`); `ranker_label_documents` says what else they are used for.
+        executor : Executor, default=None
+            Its workers fine-tune together, as processes that `torchrun` starts do. The model is that of one process
+            with the same `batch_size`, up to rounding and dropout. None: this process.
         progress : callable, bool or None, default=None
             ``progress(stage, done, total)``, called now and then; if it has a method ``note``, that is told loss and
             speed. None, True, False: as in ``XRLinear.fit``.
@@ -94,6 +100,12 @@ class TransformerClassifier(TransformerParameters):
         name = type(self).__name__
         check_parameters(self)
         require_torch(name)
+        if executor is not None:
+            executor.start()
+            arguments = {"X": as_texts(X), "y": y, "features": features, "classes": classes, "label_texts": label_texts}
+            fitted = fit_together(self, executor, arguments, progress)
+            self.__dict__.update(model_=fitted.model_, ranker_=fitted.ranker_, fit_report_={})
+            return self
         seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
         columns = feature_names(features)
         given, ranker = self._checked(X, y, features, classes, label_texts, seed)

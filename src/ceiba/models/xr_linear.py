@@ -99,7 +99,6 @@ class XRLinear(Presets, PartitionedClassifier):
     [['red', 'vehicle']]
     """
 
-    takes_executor = True
     _presets: ClassVar[dict[str, dict[str, Any]]] = {
         "fast": {},
         "balanced": {"n_trees": 3},

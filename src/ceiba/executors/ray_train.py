@@ -1,0 +1,85 @@
+"""Processes of a Ray cluster that work on one thing together, joined by torch.distributed; uses Ray Train."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ceiba.errors import CeibaError, ClusterError
+from ceiba.executors.executor import Arrays, PieceContext, PieceFunction
+from ceiba.executors.failure import Failure
+
+LoadInputs = Callable[[Any], dict[str, Any]]
+
+
+class Holder:
+    """Keeps the result of the first process for the caller, wherever both are."""
+
+    def __init__(self) -> None:
+        self._result: Arrays | Failure | None = None
+
+    def put(self, result: Arrays | Failure) -> None:
+        """Keep a result."""
+        self._result = result
+
+    def get(self) -> Arrays | Failure | None:
+        """Return what was kept."""
+        return self._result
+
+
+def run_together(
+    ray: Any,
+    function: PieceFunction,
+    references: Mapping[str, Any],
+    *,
+    n_workers: int,
+    n_threads: int,
+    gpus: float,
+    max_retries: int,
+) -> Arrays:
+    """Call a function in several processes at once, and return what the first one returned.
+
+    They find each other by the variables that torchrun sets too. Where one dies, all begin again.
+    """
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    holder = ray.remote(num_cpus=0)(Holder).remote()
+    config = {"function": function, "inputs": dict(references), "n_threads": n_threads, "holder": holder}
+    resources = {"CPU": float(n_threads)} | ({"GPU": gpus} if gpus else {})
+    os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
+    with tempfile.TemporaryDirectory() as storage:
+        trainer = TorchTrainer(
+            _process,
+            train_loop_config=config,
+            scaling_config=ScalingConfig(num_workers=n_workers, use_gpu=bool(gpus), resources_per_worker=resources),
+            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=max_retries)),
+        )
+        try:
+            trainer.fit()
+        except Exception as error:
+            words = " ".join(str(error).split())[:400]
+            raise ClusterError(f"The processes that train together were lost: {words}") from error
+    found = ray.get(holder.get.remote())
+    if isinstance(found, Failure):
+        raise found.error()
+    if found is None:
+        raise ClusterError("The processes that train together ended without a result.")
+    return found
+
+
+def _process(config: dict[str, Any]) -> None:
+    """Do the work of one process; runs on a worker of Ray Train."""
+    import ray
+
+    inputs = {name: ray.get(reference) for name, reference in config["inputs"].items()}
+    result: Arrays | Failure
+    try:
+        result = config["function"](**inputs, context=PieceContext(n_threads=config["n_threads"]))
+    except CeibaError as error:
+        result = Failure(error)
+    if int(os.environ.get("RANK", "0")) == 0:
+        ray.get(config["holder"].put.remote(result))

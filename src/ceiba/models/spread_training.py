@@ -1,0 +1,47 @@
+"""Training of a whole model by an executor's workers together, which send it back as the files of a saved one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from ceiba._progress import Progress
+from ceiba.executors.executor import Arrays, Executor, PieceContext
+
+
+def fit_together(
+    estimator: Any, executor: Executor, arguments: Mapping[str, Any], progress: Progress | None = None
+) -> Any:
+    """Return a fitted copy of an estimator, which the executor's workers train together."""
+    from ceiba.models.saving import load  # which knows all estimators
+
+    shared = {"estimator": clone(estimator), "arguments": dict(arguments)}
+    files = executor.together(fit_and_pack, shared=shared, stage="training together", progress=progress)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.data)
+        return load(folder, mmap=False)
+
+
+def fit_and_pack(*, estimator: Any, arguments: Mapping[str, Any], context: PieceContext) -> Arrays:
+    """Fit an estimator in one of the processes that train together; the first returns the files of the model."""
+    if context.n_threads is not None:
+        estimator.set_params(n_jobs=context.n_threads)
+    estimator.fit(**arguments, progress=context.progress or False)
+    if int(os.environ.get("RANK", "0")):
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        estimator.save(Path(folder, "model"))
+        return {
+            path.relative_to(Path(folder, "model")).as_posix(): np.fromfile(path, np.uint8)
+            for path in Path(folder, "model").rglob("*")
+            if path.is_file()
+        }
