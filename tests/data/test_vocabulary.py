@@ -164,3 +164,14 @@ def test_a_cache_beside_the_data_gives_all_texts(folder, tmp_path):
     dataset = data(tmp_path, X + "cats", X + "kittens")
     assert dataset.label_texts == ["cats", "kittens"]
     assert dataset.every_label_text()[X + "cats"] == ["cats", "felines"]
+
+
+def test_a_text_may_be_a_list(tmp_path):
+    path = tmp_path / "labels.jsonl"
+    path.write_text(
+        '{"label": "a", "text": ["x", "y"]}\n{"label": "b", "text": "z"}\n{"label": "c"}\n', encoding="utf-8"
+    )
+    assert read_vocabulary(path).texts == {"a": ["x", "y"], "b": ["z"], "c": []}
+    path.write_text('{"label": "a", "text": ["x"]}\n{"label": "b", "text": ["y", 3]}\n', encoding="utf-8")
+    with pytest.raises(DataFormatError, match=r"line 2.*text"):
+        read_vocabulary(path)

@@ -180,17 +180,34 @@ def read_rows(path: Path) -> Vocabulary:
     texts: dict[Any, list[str]] = {}
     broader: dict[Any, list[Any]] = {}
     for rows in table.batches([*text, "label", *lists]):
-        found = texts_of(path, rows, text, optional=True)
+        found = _texts_by_row(path, rows, text)
         labels = rows.values[len(text)]
         others = {name: rows.values[len(text) + 1 + i] for i, name in enumerate(lists)}
         for i, label in enumerate(labels):
             if type(label) not in (str, int):
                 fail(path, rows.where(i), f"the column 'label' holds {describe(label)}.")
             more = _list(path, rows, i, ALTERNATIVES, others, (str,))
-            texts[label] = [each for each in dict.fromkeys([found[i], *more]) if each.strip()]
+            texts[label] = [each for each in dict.fromkeys([*found[i], *more]) if each.strip()]
             if above := _list(path, rows, i, BROADER, others, (str, int)):
                 broader[label] = above
     return Vocabulary(path, texts, broader)
+
+
+def _texts_by_row(path: Path, rows: Rows, names: list[str]) -> list[list[str]]:
+    """Return the texts of each row: those of a list, or the text of the columns."""
+    if len(names) > 1 or not any(type(value) is list for value in rows.values[0]):
+        return [[text] for text in texts_of(path, rows, names, optional=True)]
+    found = []
+    for i, value in enumerate(rows.values[0]):
+        texts = value if type(value) is list else ["" if value is None else value]
+        if not all(isinstance(text, str) for text in texts):
+            fail(
+                path,
+                rows.where(i),
+                f"the text column {names[0]!r} needs a str or a list of str, not {describe(value)}.",
+            )
+        found.append(texts)
+    return found
 
 
 def _list(path: Path, rows: Rows, i: int, name: str, columns: dict[str, list[Any]], kinds: tuple[type, ...]) -> list:
