@@ -5,6 +5,7 @@
 
 #include "core/boosted_trees.hpp"
 #include "core/logistic.hpp"
+#include "core/pair_features.hpp"
 #include "core/random.hpp"
 #include "core/text/label_phrases.hpp"
 #include "tests/harness.hpp"
@@ -175,6 +176,26 @@ TEST(phrases_of_labels_in_texts) {
             CHECK(car[0] > 0 && car[2] == 1 && close(car[4], 1, 1e-6));  // "car" whole, "autom" first
         }
     }
+}
+
+TEST(pairs_of_rankings) {
+    const std::vector<int64_t> a_ptr{0, 2, 2}, b_ptr{0, 1, 3};
+    const std::vector<int32_t> a{5, 1}, b{1, 7, 2};
+    const std::vector<float> a_score{0.9f, 0.5f}, b_score{0.4f, 0.8f, 0.8f};
+    const std::vector<Lists> rankings{{2, a_ptr.data(), a.data(), a_score.data()},
+                                      {2, b_ptr.data(), b.data(), b_score.data()}};
+    const LabelPairs pairs = union_of(rankings, 2);
+    CHECK(pairs.ptr == (std::vector<int64_t>{0, 2, 4}) && pairs.labels == (std::vector<int32_t>{1, 5, 2, 7}));
+    const Lists view{2, pairs.ptr.data(), pairs.labels.data(), nullptr};
+    const std::vector<float> ranks{0, 10, 20};
+    std::vector<float> score(4), rank(4);
+    look_up(rankings[1], view, ranks.data(), 2, score.data(), rank.data());
+    CHECK(score == (std::vector<float>{0.4f, 0, 0.8f, 0.8f}) && rank == (std::vector<float>{0, 20, 10, 0}));
+    look_up(rankings[1], view, ranks.data(), 1, score.data(), rank.data());  // the first of each row alone
+    CHECK(score == (std::vector<float>{0.4f, 0, 0, 0.8f}) && rank == (std::vector<float>{0, 10, 10, 0}));
+    look_up(rankings[1], view, ranks.data(), 2, score.data(), rank.data());
+    const FoundRows found = rank_pairs({2, pairs.ptr.data(), pairs.labels.data(), score.data()}, 1, 0.5f);
+    CHECK(found.ptr == (std::vector<int64_t>{0, 0, 1}) && found.rows == (std::vector<int32_t>{2}));
 }
 
 }  // namespace ceiba

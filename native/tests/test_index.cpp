@@ -117,4 +117,13 @@ TEST(votes_are_shares) {
     }
 }
 
+TEST(merged_columns_are_added_up) {
+    const int64_t indptr[] = {0, 3, 3, 4};
+    const int32_t indices[] = {0, 1, 3, 2}, merged[] = {1, 0, 4, 1};
+    const float data[] = {1, 4, 2, -7};
+    const MergedRows rows = merge_columns({3, 4, indptr, indices, data}, merged);
+    CHECK(rows.indptr == (std::vector<int64_t>{0, 2, 2, 3}) && rows.indices == (std::vector<int32_t>{0, 1, 4}));
+    CHECK(rows.data == (std::vector<float>{0.8f, 0.6f, -1.0f}));
+}
+
 }  // namespace ceiba
