@@ -158,7 +158,7 @@ def ranking_figures(scores: sp.csr_array, Y: sp.csr_array, counts: np.ndarray, n
 
     top = np.full((Y.shape[0], 5), -1)
     f1, gain, unseen = [], [], []
-    ideal = np.cumsum(1 / np.log2(np.arange(2, 1002)))
+    ideal = np.cumsum(1 / np.log2(np.arange(2, 2 + int(np.diff(Y.indptr).max(initial=1)))))
     for i in range(Y.shape[0]):
         begin, end = scores.indptr[i], scores.indptr[i + 1]
         best = scores.indices[begin:end][np.argsort(-scores.data[begin:end], kind="stable")[:_DEPTH]].tolist()
