@@ -15,8 +15,14 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-
-INTERNAL = {"get_metadata_routing", "fitted_facts", "fitted_state", "restore", "takes_every_label_text", "tunes_encoder"}
+INTERNAL = {
+    "get_metadata_routing",
+    "fitted_facts",
+    "fitted_state",
+    "restore",
+    "takes_every_label_text",
+    "tunes_encoder",
+}
 
 
 class Commands(SphinxDirective):
