@@ -30,5 +30,7 @@ def ray_executor():
     pytest.importorskip("ray")
     from ceiba.executors import RayExecutor
 
-    with RayExecutor("local", n_workers=2, threads_per_worker=1, object_store_memory=300_000_000) as executor:
+    with RayExecutor(
+        "local", n_workers=2, threads_per_worker=1, object_store_memory=300_000_000, connect_timeout=300
+    ) as executor:
         yield executor

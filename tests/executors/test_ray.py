@@ -3,6 +3,9 @@
 import pytest
 
 from ceiba import HybridClassifier, XRLinear
+from ceiba.cli.blocks import ModelPlace, rank_block
+from ceiba.errors import ClusterError
+from ceiba.executors import Piece
 
 ray = pytest.importorskip("ray")
 
@@ -25,3 +28,10 @@ def test_folds_and_sources_have_the_same_bytes(ray_executor, small_corpus, saved
         for executor in (None, ray_executor)
     )
     assert saved_bytes(alone) == saved_bytes(spread)
+
+
+def test_an_error_of_a_worker_comes_back_as_it_was(ray_executor, tmp_path):
+    shared = {"model": ModelPlace(str(tmp_path / "none"), ""), "source": "", "k": 1, "beam_size": None}
+    pieces = [Piece("rows", {"rows": ["a"], "first": 0})]
+    with pytest.raises(ClusterError, match="none"):
+        list(ray_executor.map(rank_block, pieces, shared=shared, stage="predicting"))

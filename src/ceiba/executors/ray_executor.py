@@ -51,7 +51,7 @@ class RayExecutor:
         `work_dir`.
     object_store_memory : int or None, default=None
         Bytes of the object store of a cluster that is started here.
-    connect_timeout : float, default=30
+    connect_timeout : float, default=60
         The longest wait in seconds for the cluster, and then for a first answer of its nodes.
     runtime_env : dict or None, default=None
         Ray's environment of the workers.
@@ -80,7 +80,7 @@ class RayExecutor:
         work_dir: str | os.PathLike[str] | None = None,
         share: str = "auto",
         object_store_memory: int | None = None,
-        connect_timeout: float = 30.0,
+        connect_timeout: float = 60.0,
         runtime_env: Mapping[str, Any] | None = None,
     ):
         owner = type(self).__name__

@@ -102,7 +102,9 @@ class TransformerClassifier(TransformerParameters):
         require_torch(name)
         if executor is not None:
             executor.start()
-            arguments = {"X": as_texts(X), "y": y, "features": features, "classes": classes, "label_texts": label_texts}
+            texts = as_texts(X)
+            self._checked(texts, y, features, classes, label_texts, seed=0)  # before anything is sent
+            arguments = {"X": texts, "y": y, "features": features, "classes": classes, "label_texts": label_texts}
             fitted = fit_together(self, executor, arguments, progress)
             self.__dict__.update(model_=fitted.model_, ranker_=fitted.ranker_, fit_report_={})
             return self
