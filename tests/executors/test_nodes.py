@@ -2,11 +2,13 @@
 
 import socket
 
+import numpy as np
 import pytest
 
 from ceiba.errors import ClusterError, InputError
 from ceiba.executors import RayExecutor
 from ceiba.executors.nodes import check_reachable, check_room, check_same, node_facts
+from ceiba.executors.shared_files import n_bytes, write_shared
 
 
 @pytest.mark.parametrize("package", ["Python", "ray", "ceiba", "numpy"])
@@ -22,6 +24,19 @@ def test_versions_that_differ_are_named_with_the_node(package):
 def test_a_package_that_a_node_lacks_differs():
     with pytest.raises(ClusterError, match="numpy"):
         check_same({"numpy": "2"}, {"node": {}})
+
+
+def test_sizes_and_files_of_shared_inputs(make_problem, tmp_path):
+    X = make_problem().features
+    arrays = [X.indptr, X.indices, X.data]
+    assert 0 <= n_bytes(X) - sum(array.nbytes for array in arrays) < 2000
+    file = write_shared({"X": X, "name": "a"}, tmp_path)
+    found = file.load()
+    assert found["name"] == "a"
+    for mine, mapped in zip(arrays, (found["X"].indptr, found["X"].indices, found["X"].data), strict=True):
+        np.testing.assert_array_equal(mine, mapped)
+        assert not mapped.flags.writeable
+    assert n_bytes(file) < 4000
 
 
 def node(name, memory, cpus=2.0):

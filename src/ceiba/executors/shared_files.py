@@ -29,13 +29,9 @@ class SharedFile:
 
 def n_bytes(value: Any) -> int:
     """Return the bytes of the arrays in an object."""
-    total = 0
-
-    def add(buffer: pickle.PickleBuffer) -> None:
-        nonlocal total
-        total += buffer.raw().nbytes
-
-    return total + len(pickle.dumps(value, protocol=5, buffer_callback=add))
+    buffers: list[pickle.PickleBuffer] = []
+    frame = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return len(frame) + sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def write_shared(value: Any, folder: Path) -> SharedFile:
