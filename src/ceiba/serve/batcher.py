@@ -20,6 +20,7 @@ logger = logging.getLogger("ceiba.serve")
 
 _LISTEN_AFTER = 0.05  # seconds: most answers are there before, and need nobody who listens for the client to go
 _MEMORY = 0.8  # what a batch counts beside the next one, in the seconds that a text takes
+_FEW = 64  # texts that may wait in any case: one slow batch says little
 _PAUSE = 0.02  # seconds between tries of a request that waits for room
 
 
@@ -160,6 +161,8 @@ class Batcher:
 
     def _is_late(self) -> bool:
         """Return whether the texts that wait take longer than a request may wait."""
+        if self._waiting < _FEW:
+            return False
         seconds_per_text = self._seconds / max(1.0, self._texts)
         return self._waiting * seconds_per_text > self._max_delay * len(self._threads)
 
