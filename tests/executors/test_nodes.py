@@ -1,11 +1,13 @@
 """What is checked of a cluster before any work."""
 
 import socket
+import sys
 
 import numpy as np
 import pytest
 
-from ceiba.errors import ClusterError, InputError
+from ceiba import XRLinear
+from ceiba.errors import ClusterError, InputError, MissingExtraError
 from ceiba.executors import RayExecutor
 from ceiba.executors.nodes import check_reachable, check_room, check_same, node_facts
 from ceiba.executors.shared_files import n_bytes, write_shared
@@ -62,6 +64,13 @@ def test_addresses_that_are_none(address):
 def test_parameters_are_checked_without_a_cluster(name, value):
     with pytest.raises(InputError, match=name):
         RayExecutor(**{name: value})
+
+
+def test_without_ray_the_extra_is_named(monkeypatch, make_problem):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    problem = make_problem()
+    with pytest.raises(MissingExtraError, match=r"ceiba\[ray\]"):
+        XRLinear().fit(problem.X, problem.Y, executor=RayExecutor())
 
 
 def test_files_need_a_folder():
