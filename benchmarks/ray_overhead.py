@@ -81,8 +81,8 @@ with tempfile.TemporaryDirectory() as work:
         noise = rng.integers(0, step, own.shape, dtype=np.int32)
         own = np.where(rng.random(own.shape, dtype=np.float32) < 0.2, own, noise)
         indices[a * per_row : (a + len(own)) * per_row] = (own + np.arange(per_row, dtype=np.int32) * step).ravel()
-    X = sp.csr_array((data, indices, np.arange(n + 1) * per_row), shape=(n, d))
-    Y = sp.csr_array((np.ones(n, np.float32), y.astype(np.int32), np.arange(n + 1)), shape=(n, L))
+    X = sp.csr_array((data, indices, np.arange(n + 1, dtype=np.int32) * per_row), shape=(n, d))
+    Y = sp.csr_array((np.ones(n, np.float32), y.astype(np.int32), np.arange(n + 1, dtype=np.int32)), shape=(n, L))
     del indices, data
     size = sum(a.nbytes for m in (X, Y) for a in (m.data, m.indices, m.indptr)) / 1e6
     began = time.perf_counter()
