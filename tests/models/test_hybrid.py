@@ -15,8 +15,8 @@ from ceiba import HybridClassifier, XRLinear
 from ceiba.data.label_matrix import as_labels
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.features.matrix import as_features
-from ceiba.models.hybrid_folds import out_of_fold
-from ceiba.models.hybrid_settings import SOURCES
+from ceiba.models.hybrid.folds import out_of_fold
+from ceiba.models.hybrid.settings import SOURCES
 
 TOPICS = {
     "apple": "apple tree orchard fruit cider",

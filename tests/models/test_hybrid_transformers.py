@@ -13,7 +13,7 @@ import ceiba
 from ceiba import HybridClassifier, XRLinear, XRTransformer, XTransformer
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.fusion.pair_features import PairFeatures
-from ceiba.models.hybrid_transformers import parts_of, rows_held_out
+from ceiba.models.hybrid.transformers import parts_of, rows_held_out
 
 pytest.importorskip("torch")
 

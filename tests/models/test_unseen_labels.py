@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from ceiba import HybridClassifier
 from ceiba.data.label_matrix import Labels
-from ceiba.models.unseen_labels import MAX_SHARE, hide_labels
+from ceiba.models.hybrid.unseen_labels import MAX_SHARE, hide_labels
 
 N_LABELS = 40
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ceiba.models.explain import Explanation
-from ceiba.models.fused_explanation import FusedExplanation
+from ceiba.models.hybrid.explanation import FusedExplanation
 from ceiba.models.nearest_texts import NearTrainingText
 from ceiba.serve.served_model import Loaded
 

@@ -21,7 +21,7 @@ from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.fusion.pair_measures import PairMeasure, ScoreMeasure
-from ceiba.models.hybrid_settings import (
+from ceiba.models.hybrid.settings import (
     TRANSFORMER,
     TRANSFORMER_LABELS,
     TRANSFORMER_MEANS,
@@ -29,10 +29,10 @@ from ceiba.models.hybrid_settings import (
     HybridSettings,
     LabelRows,
 )
+from ceiba.models.hybrid.several_encoders import TextEncoder
 from ceiba.models.label_texts import embeddings_of_labels
 from ceiba.models.linear_recipe import LinearSettings, add_documents, train_linear
 from ceiba.models.sample_weights import weighted_positives
-from ceiba.models.several_encoders import TextEncoder
 from ceiba.models.training_texts import no_features
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba.errors import InputError
-from ceiba.models.hybrid_settings import LabelRows
+from ceiba.models.hybrid.settings import LabelRows
 
 _FEW, _MANY = 20_000, 200_000  # training texts
 MOST_ROWS = 3000  # of a fold that the fusion learns from

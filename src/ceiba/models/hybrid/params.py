@@ -8,7 +8,7 @@ from typing import Any
 from ceiba._params import COUNT, N_JOBS, SHARE, Exactly, Flag, Instance, JsonList, Options, Text, setting
 from ceiba._random import RANDOM_STATE
 from ceiba.linear.nodes import COMBINE_NAMES
-from ceiba.models.hybrid_settings import FUSIONS, SOURCES
+from ceiba.models.hybrid.settings import FUSIONS, SOURCES
 from ceiba.models.x_transformer import XTransformer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.models.xr_transformer import XRTransformer

@@ -31,17 +31,17 @@ from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
 from ceiba.models.decision import Decision
 from ceiba.models.encoder_queries import EncoderQueries
-from ceiba.models.fused_explanation import FusedExplanation, fused_explanation
-from ceiba.models.hybrid_base import models_of_base
-from ceiba.models.hybrid_params import HybridModelSettings, HybridSourceSettings
-from ceiba.models.hybrid_recipe import HybridParts, train_hybrid
-from ceiba.models.hybrid_settings import EMBEDDED_NEIGHBORS, LABEL_STEMS, NEIGHBORS, HybridSettings, LabelRows
+from ceiba.models.hybrid.base import models_of_base
+from ceiba.models.hybrid.explanation import FusedExplanation, fused_explanation
+from ceiba.models.hybrid.params import HybridModelSettings, HybridSourceSettings
+from ceiba.models.hybrid.recipe import HybridParts, train_hybrid
+from ceiba.models.hybrid.settings import EMBEDDED_NEIGHBORS, LABEL_STEMS, NEIGHBORS, HybridSettings, LabelRows
+from ceiba.models.hybrid.several_encoders import SeveralEncoderQueries, TextEncoder
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
 from ceiba.models.nearest_texts import nearest_texts
 from ceiba.models.presets import Presets
 from ceiba.models.query_makers import FeatureQueries, QueryMaker, VectorizerQueries, new_vectorizer
-from ceiba.models.several_encoders import SeveralEncoderQueries, TextEncoder
 from ceiba.models.timer import Timer
 from ceiba.models.xr_linear import XRLinear
 from ceiba.retrieval.generator import SearchContext
