@@ -59,6 +59,10 @@ class PredictionFolder:
         path = self.folder / PLAN
         if path.exists():
             self._check(path, plan, resume, overwrite)
+        elif not overwrite and any(_SHARD.fullmatch(each.name) for each in self.folder.iterdir()):
+            raise InputError(
+                f"-o {self.folder} holds Parquet files of another program; give another folder, or --overwrite."
+            )
         for stale in self.folder.glob(".part-*"):
             stale.unlink()
         if not (path.exists() and resume):
