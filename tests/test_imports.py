@@ -11,6 +11,7 @@ PACKAGE = ROOT / "src" / "ceiba"
 # A part imports from the parts before it, never from those after it.
 ORDER = (
     "errors",
+    "_shorten",
     "_native",
     "_cpus",
     "_progress_display",

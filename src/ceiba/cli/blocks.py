@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._shorten import one_line
 from ceiba.errors import CeibaError, ClusterError, InputError
 from ceiba.executors import Piece, PieceContext
 
@@ -152,6 +153,5 @@ def naming_rows(source: str, rows: Any, first: int, answer: Callable[[Any], Any]
             try:
                 answer(rows[number : number + 1])
             except Exception as own:
-                words = " ".join(str(own).split()) or type(own).__name__
-                raise InputError(f"{source}, row {first + number + 1}: {words}") from own
+                raise InputError(f"{source}, row {first + number + 1}: {one_line(own)}") from own
         raise

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._shorten import shorten
 from ceiba.errors import InputError, InputTypeError
 
 _ROWS_AT_ONCE = 16_384
@@ -170,5 +171,4 @@ def describe(value: Any) -> str:
     """Return a value's type and the start of its text, for a message."""
     if value is None:
         return "None"
-    text = repr(value)
-    return f"{article(type(value).__name__)} ({text if len(text) <= 40 else text[:37] + '...'})"
+    return f"{article(type(value).__name__)} ({shorten(repr(value), 40)})"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax import SAXParseException
 
+from ceiba._shorten import one_line, shorten
 from ceiba.data.files import BLOCK, Stream, fail
 from ceiba.data.vocabulary import Vocabulary
 from ceiba.errors import InputError, MissingExtraError
@@ -90,8 +91,7 @@ def _parse(path: Path, syntax: str) -> dict[str, list[tuple[Any, Any]]]:
     try:
         rdflib.Graph(store=UsedTriples()).parse(io.BytesIO(content), format=syntax, publicID="urn:x-relative:")
     except Exception as error:  # its parsers raise errors of a dozen classes, some without a base of their own
-        words = " ".join(str(error).split()) or type(error).__name__
-        fail(path, _line(error), f"is no valid {syntax} ({words[:200]}).")
+        fail(path, _line(error), f"is no valid {syntax} ({shorten(one_line(error), 200)}).")
     return found
 
 

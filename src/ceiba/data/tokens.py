@@ -16,6 +16,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._shorten import shorten
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.files import fail
 
@@ -34,7 +35,7 @@ class _Suspect(Exception):
 def show(token: bytes) -> str:
     """Return bytes of a file as they can stand in a message."""
     text = token.decode("utf-8", "replace")
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return repr(shorten(text, 40))
 
 
 @dataclass

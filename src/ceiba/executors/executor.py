@@ -125,6 +125,22 @@ class Executor(Protocol):
         """Call a function in all workers at once, and return what the first one returns.
 
         The workers are joined as the processes that torchrun starts, so each does a part of the work.
+
+        Parameters
+        ----------
+        function : PieceFunction
+            Is called as ``function(**shared, context=context)``.
+        shared : mapping of str to object
+            Its arguments, the same in all workers.
+        stage : str
+            What progress calls this work.
+        progress : callable or None, default=None
+            ``progress(stage, done, total)``.
+
+        Returns
+        -------
+        dict of str to ndarray
+            What the worker of rank 0 returned.
         """
         ...
 

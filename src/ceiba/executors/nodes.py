@@ -14,15 +14,17 @@ from ceiba.errors import ClusterError, InputError
 _PACKAGES = ("ray", "ceiba", "numpy", "scipy", "scikit-learn")
 
 
+def version_of(package: str) -> str:
+    """Return the version of an installed package; "source" for one that is run from its source."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "source"
+
+
 def node_facts() -> dict[str, str]:
     """Return the versions of this process' Python and packages."""
-    facts = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            facts[package] = version(package)
-        except PackageNotFoundError:  # run from its source
-            facts[package] = "source"
-    return facts
+    return {"Python": platform.python_version(), **{package: version_of(package) for package in _PACKAGES}}
 
 
 def check_same(own: Mapping[str, str], others: Mapping[str, Mapping[str, str]]) -> None:

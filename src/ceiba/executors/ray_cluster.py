@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ceiba._shorten import one_line
 from ceiba.errors import ClusterError, MissingExtraError
 from ceiba.executors.nodes import check_reachable, check_same, node_facts
 
@@ -24,6 +25,7 @@ class Cluster:
     Attributes
     ----------
     ray : module
+        The module ray, connected.
     nodes : list of dict
         The nodes that can work, as ``ray.nodes()`` lists them.
     owned : bool
@@ -73,6 +75,12 @@ def connect(
     n_cpus, object_store_memory : int or None
         Of a cluster that is started here.
     runtime_env : mapping or None
+        Ray's environment of the workers.
+
+    Returns
+    -------
+    Cluster
+        Its nodes have the versions of this process.
 
     Raises
     ------
@@ -97,8 +105,7 @@ def connect(
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         ray.shutdown()
-        words = " ".join(str(error).split())
-        raise ClusterError(f"The Ray cluster {address!r} cannot be used: {words}") from error
+        raise ClusterError(f"The Ray cluster {address!r} cannot be used: {one_line(error)}") from error
     try:
         return _checked(Cluster(ray, [], True), timeout)
     except BaseException:
@@ -144,7 +151,7 @@ def _checked(cluster: Cluster, timeout: float) -> Cluster:
         try:
             found[name] = ray.get(reference)
         except Exception as error:  # ceiba cannot be imported there, or the node died
-            words = " ".join(str(error).split())[-300:]
+            words = one_line(error)[-300:]
             raise ClusterError(f"Node {name} cannot run ceiba; is it installed there? {words}") from error
     check_same(node_facts(), found)
     return Cluster(ray, nodes, cluster.owned)

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from ceiba._params import COUNT, NOT_NEGATIVE, Options, check
 from ceiba._progress import Progress
 from ceiba._progress import stage as begin_stage
+from ceiba._shorten import one_line, shorten
 from ceiba.errors import CeibaError, ClusterError, InputError
 from ceiba.executors.executor import Arrays, Piece, PieceContext, PieceFunction
 from ceiba.executors.failure import Failure
@@ -25,6 +26,7 @@ from ceiba.executors.work_folder import Finished, WorkFolder
 _AHEAD = 4  # pieces for each worker that are submitted, or done and not yet taken
 _FILES_FROM = 10**10  # bytes of shared inputs
 _SMALL = 10**6  # bytes of an input that needs no file
+_MOST_QUOTED = 400  # characters of an error of Ray
 
 
 class RayExecutor:
@@ -327,7 +329,7 @@ class _Tasks:
         except (self._ray.exceptions.RayTaskError, KeyboardInterrupt):
             raise
         except self._ray.exceptions.RayError as error:
-            words = " ".join(str(error).split())[:400]
+            words = shorten(one_line(error), _MOST_QUOTED)
             raise ClusterError(f"{piece.name} was lost, and could not be done again: {words}") from error
         if isinstance(found, Failure):
             raise found.error()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from ceiba._shorten import one_line, shorten
 from ceiba.errors import CeibaError, ClusterError
 from ceiba.executors.executor import Arrays, PieceContext, PieceFunction
 from ceiba.executors.failure import Failure
 
-LoadInputs = Callable[[Any], dict[str, Any]]
+_MOST_QUOTED = 400  # characters of an error of Ray Train
 
 
 class Holder:
@@ -61,7 +62,7 @@ def run_together(
         try:
             trainer.fit()
         except Exception as error:
-            words = " ".join(str(error).split())[:400]
+            words = shorten(one_line(error), _MOST_QUOTED)
             raise ClusterError(f"The processes that train together were lost: {words}") from error
     found = ray.get(holder.get.remote())
     if isinstance(found, Failure):

@@ -16,7 +16,10 @@ from ceiba.io.tensors import read_tensors, replace_tensors
 
 @dataclass(frozen=True)
 class SharedFile:
-    """An object whose arrays are in a file, and whose remains travel with this reference, in memory."""
+    """An object whose arrays are in a file; `frame` is the rest of it, which is sent in memory.
+
+    The frame is a pickle that never leaves the processes of one run: nothing on disk is a pickle.
+    """
 
     path: Path
     frame: bytes
@@ -29,19 +32,24 @@ class SharedFile:
 
 def n_bytes(value: Any) -> int:
     """Return the bytes of the arrays in an object."""
-    buffers: list[pickle.PickleBuffer] = []
-    frame = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    return len(frame) + sum(buffer.raw().nbytes for buffer in buffers)
+    frame, buffers = _frame_and_buffers(value)
+    return len(frame) + sum(buffer.nbytes for buffer in buffers)
 
 
 def write_shared(value: Any, folder: Path) -> SharedFile:
     """Write the arrays of an object to a new file of a folder."""
-    buffers: list[pickle.PickleBuffer] = []
-    frame = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    arrays = {f"{number:06}": np.frombuffer(buffer.raw(), np.uint8) for number, buffer in enumerate(buffers)}
+    frame, buffers = _frame_and_buffers(value)
+    arrays = {f"{number:06}": np.frombuffer(buffer, np.uint8) for number, buffer in enumerate(buffers)}
     path = folder / f"shared-{os.getpid()}-{os.urandom(4).hex()}.safetensors"
     try:
         replace_tensors(path, arrays)
     except OSError as error:
         raise StorageError(f"work_dir: {path} cannot be written", error) from error
     return SharedFile(path, frame)
+
+
+def _frame_and_buffers(value: Any) -> tuple[bytes, list[memoryview]]:
+    """Return what is left of an object without its arrays, and the bytes of the arrays, not copied."""
+    buffers: list[pickle.PickleBuffer] = []
+    frame = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    return frame, [buffer.raw() for buffer in buffers]

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -17,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.errors import ModelFormatError, StorageError
+from ceiba.executors.nodes import version_of
 from ceiba.io.layout import expand
 from ceiba.io.tensors import read_tensors, replace_tensors
 
@@ -55,7 +55,7 @@ class WorkFolder:
     def of(self, function: Callable[..., Any], shared: Mapping[str, Any]) -> Finished:
         """Return the finished pieces of one function and its shared arguments."""
         name = f"{function.__module__}.{function.__qualname__}"
-        return Finished(self, self._digest((_own_version(), name, dict(shared))))
+        return Finished(self, self._digest((version_of("ceiba"), name, dict(shared))))
 
     def file(self, base: bytes, arguments: Mapping[str, Any]) -> Path:
         """Return the path of a piece's file."""
@@ -143,10 +143,3 @@ class Finished:
 def _sparse_parts(matrix: Any) -> tuple[Any, ...]:
     rows = matrix.tocsr()
     return rows.shape, rows.indptr, rows.indices, rows.data
-
-
-def _own_version() -> str:
-    try:
-        return version("ceiba")
-    except PackageNotFoundError:  # run from its source
-        return "source"

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ceiba._shorten import shorten
 from ceiba.errors import InputError
+from ceiba.metrics.frequency import BOUNDS
 
 if TYPE_CHECKING:
     from ceiba.models.classifier import PartitionedClassifier
 
-_TAIL, _HEAD = 10, 100
-_LONGEST = 80
+_TAIL, _HEAD = BOUNDS
+_LONGEST = 80  # characters of a parameter
 
 
 def model_card(
@@ -139,12 +141,8 @@ def _calibration(model: PartitionedClassifier, figures: Mapping[str, float] | No
 
 
 def _parameters(model: PartitionedClassifier) -> list[tuple[str, str]]:
-    return [(name, _short(repr(value))) for name, value in sorted(model.get_params(deep=False).items())]
-
-
-def _short(words: str) -> str:
-    words = " ".join(words.split())
-    return words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."
+    shown = {name: " ".join(repr(value).split()) for name, value in model.get_params(deep=False).items()}
+    return [(name, shorten(shown[name], _LONGEST)) for name in sorted(shown)]
 
 
 def _table(header: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:

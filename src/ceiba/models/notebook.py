@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ceiba._shorten import shorten
+
 if TYPE_CHECKING:
     from ceiba.models.classifier import PartitionedClassifier
 
@@ -60,7 +62,7 @@ def _label(label: Any, text: str | None, count: int) -> str:
 
 def _short(value: Any) -> str:
     words = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return words if len(words) <= _CHARACTERS else words[: _CHARACTERS - 3] + "..."
+    return shorten(words, _CHARACTERS)
 
 
 def _size(n_bytes: int) -> str:

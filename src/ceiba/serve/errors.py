@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from ceiba._shorten import shorten
 from ceiba.errors import InputError, InputTypeError
 from ceiba.serve.json_response import JsonResponse
 
@@ -65,7 +66,8 @@ class ServiceError(HTTPException):
 def problem(status: int, detail: str, field: str | None = None) -> dict[str, Any]:
     """Return the problem details of an error."""
     code, title = _TITLES.get(status, ("error", "Error"))
-    return {"status": status, "code": code, "title": title, "detail": _short(detail), "field": field and _short(field)}
+    detail, field = shorten(detail, _LONGEST), field and shorten(field, _LONGEST)
+    return {"status": status, "code": code, "title": title, "detail": detail, "field": field}
 
 
 def overloaded(detail: str = "The service has more to do than it can. Ask again later.") -> ServiceError:
@@ -106,7 +108,3 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
         return ServiceError(CLIENT_GONE, "The client has gone.").response()
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

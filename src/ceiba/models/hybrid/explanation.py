@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ceiba._shorten import shorten
 from ceiba.models.nearest_texts import NearTrainingText
 from ceiba.retrieval.generator import Evidence
 
@@ -62,7 +63,10 @@ class FusedExplanation:
         lines += [f"    {value:+.3f}  {name}" for name, value in self.others.items()]
         if self.training_texts is not None:
             lines.append("nearest training texts")
-            lines += [f"    {each.similarity:.3f}  {_short(each.text)!r} {each.labels}" for each in self.training_texts]
+            lines += [
+                f"    {each.similarity:.3f}  {shorten(each.text, _SHOWN)!r} {each.labels}"
+                for each in self.training_texts
+            ]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -85,7 +89,7 @@ class FusedExplanation:
         if self.training_texts is None:
             return ""
         rows = "".join(
-            f"<tr><td>{each.similarity:.3f}</td><td>{escape(_short(each.text))}</td>"
+            f"<tr><td>{each.similarity:.3f}</td><td>{escape(shorten(each.text, _SHOWN))}</td>"
             f"<td>{escape(', '.join(map(str, each.labels)))}</td></tr>"
             for each in self.training_texts
         )
@@ -103,7 +107,3 @@ def fused_explanation(
     ]
     sources.sort(key=lambda each: -each.contribution)
     return FusedExplanation(label, evidence.score, sources, dict(evidence.details["others"]), training_texts)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
