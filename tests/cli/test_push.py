@@ -1,5 +1,7 @@
 """``ceiba push``: what it hands to the model, and errors. tests/models/test_hub.py speaks with a server."""
 
+import json
+
 import pytest
 
 from ceiba.models import XRLinear
@@ -25,6 +27,15 @@ def test_push_measures_the_figures(run, model, corpus, pushed):
     assert given["figures"]["P@1"] > 80
     assert (given["data"], given["language"], given["license"], given["private"]) == ("made up", ["en"], "mit", True)
     assert given["include_training_texts"] is None
+
+
+def test_push_reads_a_test_file_with_columns_of_other_names(run, model, corpus, tmp_path, pushed):
+    rows = [json.loads(line) for line in (corpus / "test.jsonl").read_text().splitlines()]
+    renamed = [json.dumps({"id": "x", "what": row["text"], "codes": row["labels"]}) for row in rows]
+    (tmp_path / "renamed.jsonl").write_text("\n".join(renamed))
+    words = ("--test", tmp_path / "renamed.jsonl", "--text-column", "what", "--label-column", "codes")
+    run("push", model, "me/model", *words)
+    assert pushed[0][1]["figures"]["P@1"] > 80
 
 
 def test_push_without_figures(run, model, pushed):

@@ -113,5 +113,5 @@ def test_a_dry_run_prints_a_plan_and_trains_nothing(small_corpus, tmp_path, caps
     assert run(*ask, "--dry-run", "--json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["rows"] == 90
-    assert plan["seconds, about"] > 0
+    assert plan["seconds_estimated"] > 0
     assert not (tmp_path / "m").exists()

@@ -1,4 +1,4 @@
-"""How answers are written: JSON lines, CSV, TSV or Parquet, told by the name of the file."""
+"""How answers are written: JSON lines, CSV, TSV or Parquet, by the name of the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blocks of rows that an executor's workers answer, each with the model as its own process has it."""
+"""Blocks of rows that an executor's workers answer; each worker maps the model from its folder."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def answer_block(
 
 @contextmanager
 def naming_rows(source: str, rows: Any, first: int, answer: Callable[[Any], Any]) -> Iterator[None]:
-    """Where a block fails, find the row that does, and name it: its file, and its number from 1 on."""
+    """Turn the failure of a block into an error that names the row at fault: its file, and its number from 1 on."""
     try:
         yield
     except (ClusterError, MemoryError):

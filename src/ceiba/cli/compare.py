@@ -22,13 +22,10 @@ def compare(
         list[int] | None, typer.Option("-k", min=1, help="Rank to measure at; repeatable.", show_default="1, 3, 5")
     ] = None,
     bootstraps: Annotated[int, typer.Option(min=1, help="Draws of rows.")] = 1000,
-    confidence: Annotated[float, typer.Option(help="The share of the draws in an interval.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Share of the differences that an interval holds.")] = 0.95,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws; the same one gives the same figures.")] = 0,
     threads: options.Threads = None,
-    propensity: Annotated[tuple[float, float], typer.Option(metavar="A B", help="A and B of the propensities.")] = (
-        0.55,
-        1.5,
-    ),
+    propensity: options.Propensity = options.PROPENSITY,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,
@@ -39,9 +36,9 @@ def compare(
     """Tell whether MODEL_B is better than MODEL_A.
 
     Both models rank the labels of the same rows. Rows are drawn with replacement, many times, and both are measured on
-    each draw. A difference is B minus A, with the interval that holds 95% of its values, and a two-sided p-value.
-    Figures are percentages. Propensities are those of the training set of MODEL_A. Labels that a model does not know
-    are positives that it cannot find.
+    each draw. A difference is B minus A, with a two-sided p-value and an interval that holds --confidence of its
+    values. Figures are percentages. Propensities are those of the training set of MODEL_A. Labels that a model does not
+    know are positives that it cannot find.
     """
     from ceiba import metrics
     from ceiba.cli import inputs, output
@@ -54,7 +51,6 @@ def compare(
     ks = tuple(k or (1, 3, 5))
     given = options.read_options(text_column, label_column, label_separator, format, zero_based)
     rankings: list[Any] = []
-    facts: dict[str, Any] = {}
     with Stages(quiet=json) as stages:
         models = [inputs.open_model(folder, threads) for folder in (model_a, model_b)]
         dataset: Any = None
@@ -76,7 +72,7 @@ def compare(
             confidence=confidence,
             random_state=seed,
         )
-    facts |= {"n": dataset.n, "bootstraps": bootstraps, "confidence": confidence, "seed": seed}
+    facts = {"n": dataset.n, "bootstraps": bootstraps, "confidence": confidence, "seed": seed}
     if json:
         figures = {
             name: {key: round(value, 6) for key, value in each._asdict().items()} for name, each in found.items()

@@ -1,4 +1,4 @@
-"""``ceiba calibrate``, ``tune-thresholds`` and ``set-filters``: what a model is told after it was trained."""
+"""``ceiba calibrate``, ``tune-thresholds`` and ``set-filters``: changes to a model that was trained."""
 
 from __future__ import annotations
 

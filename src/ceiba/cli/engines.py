@@ -14,7 +14,7 @@ from ceiba.errors import InputError
 def open_engine(
     engine: str, *, workers: int | None = None, threads: int | None = None, work_dir: Path | None = None
 ) -> Iterator[Any]:
-    """Give the executor that ``--engine`` names, connected and checked; None for the way without one.
+    """Yield the executor that ``--engine`` names, connected and checked; None where no executor is needed.
 
     Parameters
     ----------

@@ -30,10 +30,7 @@ def evaluate(
             help="Pairs 'row label', both counted from 0, that are never predicted and no positives.",
         ),
     ] = None,
-    propensity: Annotated[tuple[float, float], typer.Option(metavar="A B", help="A and B of the propensities.")] = (
-        0.55,
-        1.5,
-    ),
+    propensity: options.Propensity = options.PROPENSITY,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     label_separator: options.LabelSeparator = None,

@@ -61,12 +61,13 @@ def train(coding: IcdCoding, *, seed: int | None, threads: int | None, progress:
 
 def evaluate(model: Any, coding: IcdCoding) -> tuple[dict[str, float], float]:
     """Return the metrics on the test terms, and the seconds their prediction took."""
+    from ceiba.cli import options
     from ceiba.cli.evaluate import score
 
     started = time.perf_counter()
     labels, _ = model.predict_topk(coding.test_texts, max(KS))
     seconds = time.perf_counter() - started
-    return score(model, coding.test_labels, [labels], KS, (0.55, 1.5)), seconds
+    return score(model, coding.test_labels, [labels], KS, options.PROPENSITY), seconds
 
 
 def answer(model: Any, texts: Iterable[str], descriptions: dict[str, str], k: int = 5) -> Iterator[list[Answer]]:

@@ -1,4 +1,4 @@
-"""A command with an option that may stand without its value, which typer has no word for."""
+"""A command with an option whose value may be left out, which typer cannot declare."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_VALUE = "\0"  # no file is called so
 class OptionalValueCommand(TyperCommand):
     """A command whose options in `optional_values` get `NO_VALUE` where no value follows them.
 
-    A word after such an option is its value, unless the command then lacks an argument.
+    The next word is the value, unless the command then lacks an argument.
     """
 
     optional_values: Sequence[str] = ("--label-texts",)

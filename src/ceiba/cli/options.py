@@ -23,6 +23,8 @@ def not_empty(text: str | None) -> Any:
 ModelFolder = Annotated[Path, typer.Argument(metavar="DIR", parser=path, help="A folder that `ceiba train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads to use.", show_default="all cores")]
+PROPENSITY = (0.55, 1.5)  # A and B, as in `ceiba.metrics`
+Propensity = Annotated[tuple[float, float], typer.Option(metavar="A B", help="A and B of the propensities.")]
 Engine = Annotated[
     str,
     typer.Option(
@@ -45,21 +47,21 @@ Denied = Annotated[
 ]
 TextColumn = Annotated[
     list[str] | None,
-    typer.Option(help="Column of the texts; repeat it to join several.", show_default="found by its name"),
+    typer.Option(help="Column of the texts; repeat it to join several.", show_default="by its name"),
 ]
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="found by its name")]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="by its name")]
 LabelSeparator = Annotated[str | None, typer.Option(help="What stands between the labels of a cell.", show_default=";")]
 Format = Annotated[
     str | None,
     typer.Option(
         help="Format of the file: jsonl, csv, tsv, parquet, xmc, xmc-matrix, svmlight, npz, text, annif, fasttext, "
         "pecos-text or libmultilabel.",
-        show_default="told by its name and content",
+        show_default="by its name and content",
     ),
 ]
 ZeroBased = Annotated[
     bool | None,
-    typer.Option(help="Whether the features of an SVMlight file count from 0.", show_default="told by the file"),
+    typer.Option(help="Whether the features of an SVMlight file count from 0.", show_default="by the file"),
 ]
 
 

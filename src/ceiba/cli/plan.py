@@ -13,10 +13,24 @@ _MOST_ROWS = 2000  # of the sample
 
 
 def plan_of(estimator: Any, dataset: Any, executor: Any) -> dict[str, Any]:
-    """Train the model on a sample in one thread, and say what all of it takes.
+    """Estimate what a training takes, from a sample that is trained in one thread.
 
     Times are proportional to the rows: a rough guess, which says minutes or hours. Memory is that of X and Y, which
     each node holds once beside the pieces.
+
+    Parameters
+    ----------
+    estimator : XRLinear or HybridClassifier
+    dataset : Dataset
+        All rows; at most 2,000 of them are the sample.
+    executor : Executor or None
+        Where the training would be done.
+
+    Returns
+    -------
+    dict of str to object
+        "model", "rows", "labels", "positives", "pieces", "workers", "threads_per_worker"; "node_mb", the memory of X
+        and Y on each node; "driver_mb", that of the process that reads them; "seconds_one_thread", "seconds_estimated".
     """
     from sklearn.base import clone
 
@@ -48,11 +62,11 @@ def plan_of(estimator: Any, dataset: Any, executor: Any) -> dict[str, Any]:
     else:
         plan["pieces"] = "the folds of the fusion, then the trees of each source"
     plan["workers"] = workers
-    plan["threads each"] = threads or "as --threads says"
-    plan["X and Y, MB a node"] = round(size / 1e6, 1)
-    plan["driver, MB"] = round(2 * size / 1e6, 1)
-    plan["seconds, one thread"] = _rough(seconds)
-    plan["seconds, about"] = _rough(seconds / (workers * (threads or available_threads(estimator.n_jobs))))
+    plan["threads_per_worker"] = threads or available_threads(estimator.n_jobs)
+    plan["node_mb"] = round(size / 1e6, 1)
+    plan["driver_mb"] = round(2 * size / 1e6, 1)
+    plan["seconds_one_thread"] = _rough(seconds)
+    plan["seconds_estimated"] = _rough(seconds / (workers * (threads or available_threads(estimator.n_jobs))))
     return plan
 
 

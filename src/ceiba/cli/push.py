@@ -35,7 +35,11 @@ def push(
     revision: Annotated[str | None, typer.Option(help="Branch to push to.", show_default="main")] = None,
     message: Annotated[str, typer.Option(help="Message of the commit.")] = "Upload a model of Ceiba",
     threads: options.Threads = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    label_separator: options.LabelSeparator = None,
     format: options.Format = None,
+    zero_based: options.ZeroBased = None,
     json: options.Json = False,
 ) -> None:
     """Upload a model, with a card, to the Hugging Face Hub.
@@ -53,10 +57,10 @@ def push(
     with Stages(quiet=json) as stages:
         model = inputs.open_model(model_dir, threads)
         if test is not None:
-            given = options.read_options(None, None, None, format, None)
+            given = options.read_options(text_column, label_column, label_separator, format, zero_based)
             dataset = inputs.open_rows(test, model, labels=True, given=given, progress=stages)
             answers = ranked_rows(model, dataset, max(ks), progress=stages)
-            figures = figures_of(model, answers, ks, propensity=(0.55, 1.5))
+            figures = figures_of(model, answers, ks, propensity=options.PROPENSITY)
             del figures["seconds"]
         stages("uploading", 0, 0)
         url = model.push_to_hub(

@@ -89,15 +89,21 @@ def train(
 ) -> None:
     """Train a model on texts or features with labels.
 
-    The file is JSONL, CSV, TSV, Parquet or one of the field's sparse formats, told by its name and content; the model
-    is saved to a folder. Without --model that is a hybrid model: label trees, the nearest training texts and, with
-    --label-texts, the labels' words, ranked by one probability. --model xr-linear trains the trees alone, several
-    times faster. Parameters are set with --set, such as --set n_candidates=100; those of the TF-IDF with the prefix
-    vectorizer__, such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params
-    xr-linear` those of another. An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER, or --base
-    xr-transformer --encoder FOLDER to fine-tune it. --model xr-transformer trains the Transformer model alone.
-    With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes. The workers of
-    a Transformer model fine-tune together.
+    The file is JSONL, CSV, TSV, Parquet or one of the field's sparse formats, detected by its name and content. The
+    model is saved to a folder.
+
+    Without --model it is a hybrid model: label trees, the nearest training texts and, with --label-texts, the labels'
+    words, ranked by one probability. --model xr-linear trains the trees alone, several times faster.
+
+    Parameters are set with --set, such as --set n_candidates=100. Those of the TF-IDF have the prefix vectorizer__,
+    such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params xr-linear` those of
+    another.
+
+    An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER uses it as it is, --base xr-transformer
+    --encoder FOLDER fine-tunes it. --model xr-transformer trains the Transformer model alone.
+
+    With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes. The workers of a
+    Transformer model fine-tune together.
     """
     from ceiba.cli import folders, inputs, output
     from ceiba.cli.engines import open_engine

@@ -54,7 +54,7 @@ def head(path: Path, size: int) -> bytes:
 
 
 def compression(path: Path) -> str | None:
-    """Return "gzip", "zstd" or None, told by the first bytes; a name that promises otherwise is an error."""
+    """Return "gzip", "zstd" or None, by the first bytes; a name that promises otherwise is an error."""
     start = head(path, 4)
     found = next((kind for kind, magic in _MAGIC.items() if start.startswith(magic)), None)
     promised = compression_of_name(path)

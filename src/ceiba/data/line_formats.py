@@ -173,7 +173,7 @@ def detect_lines(path: Path, name: Path, *, numbered: bool) -> str | None:
     path : Path
         The file.
     name : Path
-        What it is called; LibMultiLabel's columns are told in a .tsv only, since any text may hold tabs.
+        What it is called; LibMultiLabel's columns are detected in a .tsv only, since any text may hold tabs.
     numbered : bool
         Whether texts of numbered labels (``output-items.txt``) are beside it.
     """

@@ -73,7 +73,7 @@ def read(
 ) -> Dataset:
     r"""Read texts or features, and labels, from a file of any known format.
 
-    The format is told by the name (below ``.gz`` or ``.zst``) and by the content:
+    The format is detected from the name (below ``.gz`` or ``.zst``) and by the content:
 
     - JSON lines (``.jsonl``, ``.json``, ``.ndjson``), CSV, TSV (``.tab``) and Parquet with named columns.
       Texts stay in the file and are streamed; labels are a list, a single label, or a string that is a JSON
@@ -89,10 +89,10 @@ def read(
     - Annif's corpora, "annif": lines of a text, a tab and ``<URI>``s, or a folder of texts ``NAME.txt`` beside their
       labels, ``NAME.tsv`` or ``NAME.key``.
     - fastText's lines, "fasttext": words that begin with ``__label__`` are labels.
-    - PECOS's text2text, "pecos-text": numbers of labels, a tab and a text. It is told by an ``output-items.txt`` beside
-      the file; elsewhere give the format.
+    - PECOS's text2text, "pecos-text": numbers of labels, a tab and a text. It is detected by an
+      ``output-items.txt`` beside the file; elsewhere give the format.
     - LibMultiLabel's lines, "libmultilabel": an index, labels and a text, or labels and a text, with tabs between them.
-      It is told in a .tsv whose first column is numbers; elsewhere give the format.
+      It is detected in a .tsv whose first column is numbers; elsewhere give the format.
 
     Rows without labels, empty texts and labels named twice in a row are legal.
 
@@ -253,7 +253,7 @@ def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progres
 
 
 def detect(path: Path, name: Path | None = None) -> str:
-    """Return the format of a file, told by its first bytes, its name, and its first lines, in this order.
+    """Detect the format of a file by its first bytes, its name, and its first lines, in this order.
 
     Without a suffix, a first line that is a JSON object tells JSON lines.
     """

@@ -115,8 +115,8 @@ class Vocabulary:
 def read_vocabulary(path: str | Path, language: str | None = None) -> Vocabulary:
     """Read a vocabulary: SKOS as Turtle, RDF/XML or N-Triples, or the JSON lines that `Vocabulary.write` makes.
 
-    The format is told by the name: ``.ttl``, ``.rdf``, ``.xml``, ``.owl``, ``.nt`` or ``.jsonl``. Each may be followed
-    by ``.gz`` or ``.zst``. SKOS needs the extra ``ceiba[skos]``.
+    The format is detected from the name: ``.ttl``, ``.rdf``, ``.xml``, ``.owl``, ``.nt`` or ``.jsonl``. Each may be
+    followed by ``.gz`` or ``.zst``. SKOS needs the extra ``ceiba[skos]``.
 
     Parameters
     ----------
