@@ -96,8 +96,8 @@ def train(
     words, ranked by one probability. --model xr-linear trains the trees alone, several times faster.
 
     Parameters are set with --set, such as --set n_candidates=100. Those of the TF-IDF have the prefix vectorizer__,
-    such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params xr-linear` those of
-    another.
+    such as --set vectorizer__word_ngrams=[1,2]. `ceiba params` lists the hybrid model's, `ceiba params xr-linear`
+    those of another.
 
     An encoder needs the extra ceiba[transformer]: --encoder frozen:FOLDER uses it as it is, --base xr-transformer
     --encoder FOLDER fine-tunes it. --model xr-transformer trains the Transformer model alone.
