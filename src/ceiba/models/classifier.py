@@ -142,7 +142,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         return self._fitted().predict(X, threshold=self.prediction_threshold, context=context)
 
     def predict_labels(self, X: Any) -> list[NDArray]:
-        """Return what `predict` does as labels in place of an indicator.
+        """Return the labels of each row whose score reaches the threshold.
 
         Parameters
         ----------

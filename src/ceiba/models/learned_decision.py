@@ -127,11 +127,12 @@ class LearnsDecision:
         return self
 
     def set_filters(self, *, allowed: Any = None, denied: Any = None) -> Self:
-        """Limit all later answers to some labels, or leave some out; the model keeps this, also when it is saved.
+        """Keep with the model which labels it may answer with, and which it never does.
 
-        Rankings, scores and predictions have no other labels then. The `allowed` and `denied` of a call can only take
-        further labels away. ``score_labels`` and ``explain`` answer for any label that is named. Calls that are under
-        way in other threads end with the filters they began with; ``fit`` makes a model without any.
+        Rankings, scores and predictions have no other labels then, also after the model is saved and loaded. The
+        `allowed` and `denied` of a call can only take further labels away. ``score_labels`` and ``explain`` answer for
+        any label that is named. Calls that are under way in other threads end with the filters they began with. ``fit``
+        makes a model without any.
 
         Parameters
         ----------
@@ -149,6 +150,13 @@ class LearnsDecision:
         ------
         InputError, InputTypeError
             When an argument is no collection of labels, a label is not known, or no label is left.
+
+        Examples
+        --------
+        >>> from ceiba import XRLinear
+        >>> model = XRLinear().fit(["red apple", "green apple", "old car"], [["fruit", "red"], ["fruit"], ["car"]])
+        >>> model.set_filters(denied=["red"]).predict_topk(["a red apple"], k=1)[0].tolist()
+        [['fruit']]
         """
         self.model_ = self._fitted().with_filters(allowed, denied)
         return self

@@ -52,7 +52,7 @@ class Batcher:
     max_queue : int
         The most texts that may wait.
     max_delay : float
-        The most seconds that a request may wait before its turn, as far as the last batches tell.
+        The most seconds that a request may wait before its turn, at the speed of the last batches.
     threads : int
     timeout : float
         Seconds after which a request that waits is given up.

@@ -1,4 +1,4 @@
-"""What a service is told: where it listens, how it batches, and its limits."""
+"""Settings of a service: where it listens, how it batches, and its limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FEWEST_CHARACTERS = 16  # of a token
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """Limits and batching of a service; the command line has an option for the first eight.
+    """Limits and batching of a service; the command line has an option for the first nine.
 
     Attributes
     ----------
@@ -28,6 +28,9 @@ class ServeSettings:
         The most texts that are computed together.
     max_wait_ms : float
         How long a model with an encoder waits for more texts, in milliseconds. Other models do not wait.
+    max_delay : float or None
+        Seconds that a request may wait before its turn. One that would wait longer, at the speed of the last batches,
+        is answered 503 at once. None: 0.25, and 2 where a model has an encoder.
     threads : int or None
         Batches that are computed at once, per process and model. None: one for each processor where a model has an
         encoder that computes there, else one.
@@ -35,9 +38,6 @@ class ServeSettings:
         Origins whose pages may call the service; none by default.
     max_queue : int
         The most texts that may wait, per process and model. A request beyond it is answered 503 at once.
-    max_delay : float or None
-        Seconds that a request may wait before its turn, as recent batches tell; one that would wait longer is answered
-        503 at once. None: 0.25, and 2 where a model has an encoder.
     max_texts : int
         Texts of a request; NDJSON requests have no such limit.
     max_characters : int
@@ -62,10 +62,10 @@ class ServeSettings:
     token: str | None = None
     max_batch: int = 64
     max_wait_ms: float = 5.0
+    max_delay: float | None = None
     threads: int | None = None
     cors_origins: tuple[str, ...] = ()
     max_queue: int = 2048
-    max_delay: float | None = None
     max_texts: int = 1000
     max_characters: int = 200_000
     max_body: int = 8 << 20
