@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,6 +109,7 @@ def train(
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
     from ceiba.errors import InputError
+    from ceiba.executors.ranks import is_first_process
 
     estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset, base=base)
     if include_training_texts:
@@ -127,7 +127,7 @@ def train(
     given = options.read_options(text_column, label_column, label_separator, format, zero_based)
     seconds: dict[str, float] = {}
     started = time.perf_counter()
-    first = int(os.environ.get("RANK", "0")) == 0  # of several processes, which all have the same model
+    first = is_first_process()  # of several processes, which all have the same model
     with (
         open_engine(engine, workers=workers, threads=threads, work_dir=work_dir) as executor,
         Stages(quiet=json or not first, eager=True) as stages,

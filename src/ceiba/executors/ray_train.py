@@ -11,6 +11,7 @@ from ceiba._shorten import one_line, shorten
 from ceiba.errors import CeibaError, ClusterError
 from ceiba.executors.executor import Arrays, PieceContext, PieceFunction
 from ceiba.executors.failure import Failure
+from ceiba.executors.ranks import is_first_process
 
 _MOST_QUOTED = 400  # characters of an error of Ray Train
 
@@ -82,5 +83,5 @@ def _process(config: dict[str, Any]) -> None:
         result = config["function"](**inputs, context=PieceContext(n_threads=config["n_threads"]))
     except CeibaError as error:
         result = Failure(error)
-    if int(os.environ.get("RANK", "0")) == 0:
+    if is_first_process():
         ray.get(config["holder"].put.remote(result))

@@ -1,4 +1,4 @@
-"""A fitted model where its users are: answers as data frames, the model in a notebook and on the Hub."""
+"""Exports of a fitted model: answers as data frames, HTML for notebooks, uploads to the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """Mixin of `PartitionedClassifier`."""
+    """Mixin of `PartitionedClassifier`: data frames, notebooks and the Hugging Face Hub."""
 
     def predict_frame(
         self,
@@ -52,6 +52,13 @@ class Exports:
         ------
         InputError, InputTypeError
             As `predict_topk`, and when there is no such `kind` or it is not installed.
+
+        Examples
+        --------
+        A row for each text and label, as a pandas data frame::
+
+            answers = model.predict_frame(["a red apple", "an old car"], k=2)
+            answers[answers["score"] > 0.5]
         """
         from ceiba.models.answer_frame import answer_frame, check_kind, index_of
 
@@ -112,7 +119,14 @@ class Exports:
         HubError
             When the Hub refuses, or cannot be reached.
         InputError
-            When `repo_id` cannot be one, or the word on the training texts is missing.
+            When `repo_id` cannot be one, or `include_training_texts` is None for a model that keeps them.
+
+        Examples
+        --------
+        ::
+
+            figures = metrics.evaluate(y_test, model.predict_topk(X_test, 5)[0])
+            model.push_to_hub("user/subjects", figures=figures, language="en", license="cc-by-4.0")
         """
         from ceiba.models.hub import push_to_hub
 

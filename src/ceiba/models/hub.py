@@ -116,6 +116,13 @@ def from_pretrained(
         When the repository holds no model of Ceiba, or a file is damaged.
     MissingExtraError
         When huggingface_hub is not installed.
+
+    Examples
+    --------
+    ::
+
+        model = ceiba.from_pretrained("user/subjects", revision="v1")
+        labels, scores = model.predict_topk(["a text"], k=5)
     """
     _check_repo_id(repo_id)
     api = _api(token)

@@ -1,8 +1,7 @@
-"""Training of a whole model by an executor's workers together, which send it back as the files of a saved one."""
+"""Training of one model by all workers of an executor; it comes back as the files of a saved model."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from sklearn.base import clone
 
 from ceiba._progress import Progress
 from ceiba.executors.executor import Arrays, Executor, PieceContext
+from ceiba.executors.ranks import is_first_process
 
 
 def fit_together(
@@ -36,7 +36,7 @@ def fit_and_pack(*, estimator: Any, arguments: Mapping[str, Any], context: Piece
     if context.n_threads is not None:
         estimator.set_params(n_jobs=context.n_threads)
     estimator.fit(**arguments, progress=context.progress or False)
-    if int(os.environ.get("RANK", "0")):
+    if not is_first_process():
         return {}
     with tempfile.TemporaryDirectory() as folder:
         estimator.save(Path(folder, "model"))
