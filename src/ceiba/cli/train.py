@@ -156,6 +156,15 @@ def train(
             executor.work_folder.clear()
     seconds["total"] = time.perf_counter() - started
 
+    _print_report(estimator, dataset, where, seconds, json=json)
+    if error is not None:
+        folders.report_rescue(model_dir, where, error)
+        raise typer.Exit(1)
+
+
+def _print_report(estimator: Any, dataset: Any, where: Path, seconds: dict[str, float], *, json: bool) -> None:
+    from ceiba.cli import folders, output
+
     report: dict[str, Any] = {
         "model": type(estimator).__name__,
         "model_dir": str(where),
@@ -174,9 +183,6 @@ def train(
         report["size"] = output.size(report.pop("bytes"))
         report["seconds"] = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
         output.print_facts(report)
-    if error is not None:
-        folders.report_rescue(model_dir, where, error)
-        raise typer.Exit(1)
 
 
 def given_vocabulary(label_texts: str | None, language: str | None) -> Any:

@@ -26,6 +26,7 @@ SOURCES = (
     LABEL_EMBEDDINGS, CLASS_MEANS, *OF_TRANSFORMERS,
 )  # fmt: skip
 GBDT = "gbdt"
+DENSE_POWER = 8.0  # of the similarities of neighbors in embeddings, which differ less than those in words
 FUSIONS = ("logistic", GBDT)
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError
@@ -19,6 +18,7 @@ from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.linear.solve import SolverSettings
 from ceiba.models.hybrid.settings import (
     CLASS_MEANS,
+    DENSE_POWER,
     EMBEDDED_NEIGHBORS,
     LABEL_EMBEDDINGS,
     LABEL_STEMS,
@@ -35,6 +35,7 @@ from ceiba.models.hybrid.settings import (
 )
 from ceiba.models.hybrid.transformers import (
     TunedModel,
+    mean_embeddings,
     mean_label_embeddings,
     trained_sources,
 )
@@ -52,7 +53,6 @@ from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
 _POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
-_DENSE_POWER = 8.0  # of those in embeddings, which differ less
 
 _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger clusters and smaller weights than words
 
@@ -122,7 +122,7 @@ def make_sources(
                 NeighborVotes(Y),
                 name=EMBEDDED_NEIGHBORS,
                 block=EMBEDDING,
-                power=_DENSE_POWER,
+                power=DENSE_POWER,
                 n_neighbors=n,
                 index=dense_index(dense, settings.dense_search),
             )
@@ -136,7 +136,7 @@ def make_sources(
         sources.append(SparseLabels(SparseIndex(rows), label_rows.label, name=LABEL_STEMS, merged=stems))
         measures.append(ScoreMeasure(sources[-1]))
     if CLASS_MEANS in names:
-        means = normalize(np.asarray(Y.T @ X.block(EMBEDDING), np.float32))
+        means = mean_embeddings(Y.T, X.block(EMBEDDING))
         sources.append(DenseLabels(means, name=CLASS_MEANS, index=dense_index(means, settings.dense_search)))
         measures.append(ScoreMeasure(sources[-1]))
     if LABEL_EMBEDDINGS in names and label_rows is not None:

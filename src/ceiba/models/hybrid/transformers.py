@@ -22,6 +22,7 @@ from ceiba.errors import InputError
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.fusion.pair_measures import PairMeasure, ScoreMeasure
 from ceiba.models.hybrid.settings import (
+    DENSE_POWER,
     TRANSFORMER,
     TRANSFORMER_LABELS,
     TRANSFORMER_MEANS,
@@ -45,7 +46,6 @@ from ceiba.retrieval.tree_search import TreeSearch
 _SHARE = 10  # one text of so many is held out
 _FEWEST = 100  # texts held out, where that is no more than a quarter
 _PARTS = 4  # of the texts held out: nearest texts and means of three of them are tried on the fourth
-_POWER = 8.0  # of the similarities of nearest texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,14 +167,19 @@ def sources_of_rows(
     Y = sp.csr_array(labels.by_row[:, known])
     if TRANSFORMER_NEIGHBORS in names:
         name, n = _own(tuned, TRANSFORMER_NEIGHBORS), settings.n_neighbors
-        near = Neighbors(embeddings, NeighborVotes(Y), name=name, block=EMBEDDING, power=_POWER, n_neighbors=n)
+        near = Neighbors(embeddings, NeighborVotes(Y), name=name, block=EMBEDDING, power=DENSE_POWER, n_neighbors=n)
         sources.append(Restricted(near, known, n_features, block=tuned.name))
     if TRANSFORMER_MEANS in names:
-        means = normalize(np.asarray(Y.T @ embeddings, np.float32))
+        means = mean_embeddings(Y.T, embeddings)
         inner = DenseLabels(means, name=_own(tuned, TRANSFORMER_MEANS))
         sources.append(Restricted(inner, known, n_features, block=tuned.name))
         measures.append(ScoreMeasure(sources[-1]))
     return sources, measures
+
+
+def mean_embeddings(rows_of_labels: Any, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean embedding of each label's rows, of length 1; 0 where it has none."""
+    return normalize(np.asarray(rows_of_labels @ embeddings, np.float32))
 
 
 def mean_label_embeddings(label_rows: LabelRows, n_labels: int, block: str = EMBEDDING) -> NDArray[np.float32]:
@@ -184,7 +189,7 @@ def mean_label_embeddings(label_rows: LabelRows, n_labels: int, block: str = EMB
         return np.ascontiguousarray(embeddings)
     ones = np.ones(len(label_rows.label), np.float32)
     own = sp.csr_array((ones, (label_rows.label, np.arange(len(ones)))), shape=(n_labels, len(ones)))
-    return normalize(np.asarray(own @ embeddings, np.float32))
+    return mean_embeddings(own, embeddings)
 
 
 def _ranking(
