@@ -55,9 +55,9 @@ def evaluate(
 
     Figures are percentages. Propensities are those of the training set. Labels that the model does not know are
     positives that it cannot find; unknown_labels counts them. `ceiba.metrics` gives the same figures.
-    The second table pools labels by their number of training texts: of their answers P is the share that is right, of
-    their positives R the share that is found. --per-label gives both for each label, at the largest -k.
-    Of a calibrated model the expected calibration error (ECE) and the log-loss of the labels returned are shown too.
+    The second table pools labels by their number of training texts. P is the share of a group's answers that are right,
+    R the share of its positives that are found. --per-label gives both for each label, at the largest -k. A calibrated
+    model also gets the expected calibration error (ECE) and the log-loss of the labels returned.
     """
     from ceiba import metrics
     from ceiba.cli import inputs, label_figures, output

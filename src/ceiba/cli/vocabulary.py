@@ -29,9 +29,9 @@ def vocabulary(
 ) -> None:
     """Count what a vocabulary holds, and write its labels.
 
-    A row of the output has a label, its text, its other texts and the labels that are broader. The file is read in a
-    second where a large SKOS file takes a minute. `ceiba train --label-texts` finds it as labels.jsonl beside TRAIN.
-    Needs the extra ceiba[skos].
+    A row of the output has a label, its text, its other texts and its broader labels. It is read much faster than a
+    large SKOS file. `ceiba train --label-texts` finds it as labels.jsonl beside TRAIN. SKOS needs the extra
+    ceiba[skos].
     """
     from ceiba.cli import output as out
     from ceiba.cli.targets import Target

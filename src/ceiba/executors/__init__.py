@@ -1,4 +1,4 @@
-"""Where the coarse pieces of work are done: in this process, or on a Ray cluster."""
+"""Executors of coarse pieces of work: this process, or a Ray cluster."""
 
 from ceiba.executors.executor import Executor, LocalExecutor, Piece, PieceContext
 from ceiba.executors.ray_executor import RayExecutor

@@ -1,4 +1,4 @@
-"""The protocol of executors, and the one that works in this process."""
+"""The protocol of executors, and the executor of this process."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Piece:
     Attributes
     ----------
     name : str
-        What messages call it.
+        Its name in messages.
     arguments : mapping of str to object
         Keyword arguments of the function, for this piece alone.
     cost : int, default=1
-        Its share of the work, in any unit: progress is shown by it.
+        Its share of the work, in any unit; progress counts these.
     """
 
     name: str
@@ -59,7 +59,7 @@ PieceFunction = Callable[..., Arrays]
 
 
 class Executor(Protocol):
-    """Deals out pieces of work. Threads within a process are not its concern: each piece may use several."""
+    """Runs independent pieces of work, in this process or on a cluster; each piece may use several threads."""
 
     work_folder: WorkFolder | None
 
@@ -188,7 +188,7 @@ class LocalExecutor:
     ) -> Iterator[Arrays]:
         """Call a function for each piece; progress is what the pieces themselves report."""
         context = PieceContext(progress=progress)
-        finished = None if self.work_folder is None else self.work_folder.of(function, shared)
+        finished = None if self.work_folder is None else self.work_folder.finished_pieces(function, shared)
         for piece in pieces:
             found = None if finished is None else finished.find(piece.arguments)
             if found is None:

@@ -21,7 +21,7 @@ from ceiba.executors.nodes import check_room, host_and_port
 from ceiba.executors.ray_cluster import Cluster, connect
 from ceiba.executors.ray_train import run_together
 from ceiba.executors.shared_files import SharedFile, n_bytes, write_shared
-from ceiba.executors.work_folder import Finished, WorkFolder
+from ceiba.executors.work_folder import FinishedPieces, WorkFolder
 
 _AHEAD = 4  # pieces for each worker that are submitted, or done and not yet taken
 _FILES_FROM = 10**10  # bytes of shared inputs
@@ -30,7 +30,7 @@ _MOST_QUOTED = 400  # characters of an error of Ray
 
 
 class RayExecutor:
-    """Does pieces of work on a Ray cluster.
+    """Runs pieces of work on a Ray cluster.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class RayExecutor:
         """Call a function for each piece on the cluster, and yield the results in the order of the pieces."""
         self.start()
         assert self._cluster is not None
-        finished = None if self.work_folder is None else self.work_folder.of(function, shared)
+        finished = None if self.work_folder is None else self.work_folder.finished_pieces(function, shared)
         total = sum(piece.cost for piece in pieces) if isinstance(pieces, Sequence) else 0
         report = begin_stage(progress, stage, total)
         tasks = _Tasks(self._cluster.ray, self._remote(gpu), function, self._shared(shared), finished, self._threads)
@@ -274,7 +274,7 @@ class _Tasks:
         remote: Any,
         function: PieceFunction,
         shared: Mapping[str, Any],
-        finished: Finished | None,
+        finished: FinishedPieces | None,
         n_threads: int,
     ):
         self._ray, self._remote, self._function = ray, remote, function

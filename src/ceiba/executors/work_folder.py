@@ -1,4 +1,4 @@
-"""Finished pieces of work in a folder, from which a training that was stopped goes on."""
+"""FinishedPieces pieces of work in a folder, from which a training that was stopped goes on."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class WorkFolder:
         except OSError as error:
             raise StorageError(f"work_dir {self.path} cannot be written to", error) from error
 
-    def of(self, function: Callable[..., Any], shared: Mapping[str, Any]) -> Finished:
+    def finished_pieces(self, function: Callable[..., Any], shared: Mapping[str, Any]) -> FinishedPieces:
         """Return the finished pieces of one function and its shared arguments."""
         name = f"{function.__module__}.{function.__qualname__}"
-        return Finished(self, self._digest((version_of("ceiba"), name, dict(shared))))
+        return FinishedPieces(self, self._digest((version_of("ceiba"), name, dict(shared))))
 
     def file(self, base: bytes, arguments: Mapping[str, Any]) -> Path:
         """Return the path of a piece's file."""
@@ -117,7 +117,7 @@ class WorkFolder:
         return found
 
 
-class Finished:
+class FinishedPieces:
     """The finished pieces of one function with the same shared arguments."""
 
     def __init__(self, folder: WorkFolder, base: bytes):

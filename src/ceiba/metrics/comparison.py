@@ -30,7 +30,7 @@ class Difference(NamedTuple):
     low, high : float
         Ends of the interval of the difference.
     p_value : float
-        Two-sided: how often a difference at least as far on the other side of 0 came up.
+        Two-sided: twice the share of draws whose difference has the other sign, or is 0.
     """
 
     a: float

@@ -59,9 +59,8 @@ def by_frequency(
 ) -> list[FrequencyGroup]:
     """Return precision and recall of rare and of frequent labels.
 
-    The positives and the answers of all rows are pooled: a group's P@k is its right answers over its answers in the
-    first k places, its R@k the right answers over its positives. So R@k of all groups, weighted by their positives,
-    gives the pooled recall.
+    The positives and the answers of all rows are pooled. P@k of a group is the share of its answers in the first k
+    places that are right. R@k is the share of its positives that are among these answers.
 
     Parameters
     ----------
