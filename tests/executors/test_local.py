@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from ceiba import XRLinear
 from ceiba.cli import main
@@ -115,3 +116,14 @@ def test_a_dry_run_prints_a_plan_and_trains_nothing(small_corpus, tmp_path, caps
     assert plan["rows"] == 90
     assert plan["seconds_estimated"] > 0
     assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_an_executor_trains_reports_what_training_took(tiny_encoder, small_corpus):
+    pytest.importorskip("accelerate")
+    from ceiba import XTransformer
+
+    texts, labels = small_corpus
+    model = XTransformer(encoder=str(tiny_encoder), max_length=16, steps=2, precision="float32", device="cpu", n_jobs=1)
+    alone, spread = clone(model).fit(texts, labels), model.fit(texts, labels, executor=LocalExecutor())
+    assert spread.fit_report_.keys() == alone.fit_report_.keys()
+    assert spread.fit_report_["matcher"][0]["loss"] == pytest.approx(alone.fit_report_["matcher"][0]["loss"])

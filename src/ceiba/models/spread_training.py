@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from ceiba._progress import Progress
 from ceiba.executors.executor import Arrays, Executor, PieceContext
 from ceiba.executors.ranks import is_first_process
 
+_REPORT = "fit_report"  # beside the files of the model
+
 
 def fit_together(
     estimator: Any, executor: Executor, arguments: Mapping[str, Any], progress: Progress | None = None
@@ -22,13 +25,16 @@ def fit_together(
     from ceiba.models.saving import load  # which knows all estimators
 
     shared = {"estimator": clone(estimator), "arguments": dict(arguments)}
-    files = executor.together(fit_and_pack, shared=shared, stage="training together", progress=progress)
+    files = dict(executor.together(fit_and_pack, shared=shared, stage="training together", progress=progress))
+    report = json.loads(files.pop(_REPORT).tobytes())
     with tempfile.TemporaryDirectory() as folder:
         for name, content in files.items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.data)
-        return load(folder, mmap=False)
+        fitted = load(folder, mmap=False)
+    fitted.fit_report_ = report  # which a saved model does not have
+    return fitted
 
 
 def fit_and_pack(*, estimator: Any, arguments: Mapping[str, Any], context: PieceContext) -> Arrays:
@@ -39,9 +45,9 @@ def fit_and_pack(*, estimator: Any, arguments: Mapping[str, Any], context: Piece
     if not is_first_process():
         return {}
     with tempfile.TemporaryDirectory() as folder:
-        estimator.save(Path(folder, "model"))
-        return {
-            path.relative_to(Path(folder, "model")).as_posix(): np.fromfile(path, np.uint8)
-            for path in Path(folder, "model").rglob("*")
-            if path.is_file()
-        }
+        model = Path(folder, "model")
+        estimator.save(model)
+        paths = [path for path in model.rglob("*") if path.is_file()]
+        files = {path.relative_to(model).as_posix(): np.fromfile(path, np.uint8) for path in paths}
+    report = json.dumps(estimator.fit_report_, default=lambda value: value.tolist())  # NumPy's numbers and arrays
+    return {**files, _REPORT: np.frombuffer(report.encode(), np.uint8)}

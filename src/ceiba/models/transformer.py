@@ -100,21 +100,21 @@ class TransformerClassifier(TransformerParameters):
         name = type(self).__name__
         check_parameters(self)
         require_torch(name)
+        if self.lora_rank is not None:
+            from ceiba.encoders.lora import require_peft
+
+            require_peft("lora_rank")
         if executor is not None:
             executor.start()
             texts = as_texts(X)
             self._checked(texts, y, features, classes, label_texts, seed=0)  # before anything is sent
             arguments = {"X": texts, "y": y, "features": features, "classes": classes, "label_texts": label_texts}
             fitted = fit_together(self, executor, arguments, progress)
-            self.__dict__.update(model_=fitted.model_, ranker_=fitted.ranker_, fit_report_={})
+            self.__dict__.update(model_=fitted.model_, ranker_=fitted.ranker_, fit_report_=fitted.fit_report_)
             return self
         seed = seed_from(self.random_state, shared=require_accelerate("Training in several processes"))
         columns = feature_names(features)
         given, ranker = self._checked(X, y, features, classes, label_texts, seed)
-        if self.lora_rank is not None:
-            from ceiba.encoders.lora import require_peft
-
-            require_peft("lora_rank")
         model, report = train_transformer(self, self._recipe, given, ranker, columns, seed, progress)
         self.__dict__.update(model_=model, ranker_=_fitted_ranker(ranker, model), fit_report_=report)
         return self
