@@ -150,3 +150,8 @@ def test_a_label_of_a_list_that_is_unknown_is_an_error(run, corpus, model, tmp_p
     path.write_text("\n")
     assert "--allowed" in run("predict", model, corpus / "test.jsonl", "--allowed", path).error()
     assert "--denied" in run("predict", model, corpus / "test.jsonl", "--denied", tmp_path / "none").error()
+
+
+@pytest.mark.parametrize("words", [("--workers", "2"), ("--resume",), ("--rows-per-file", "100")])
+def test_options_of_the_ray_engine_are_not_passed_over(run, model, corpus, words):
+    assert words[0] in run("predict", model, corpus / "test.jsonl", *words).error()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ceiba.cli.targets import Target
 
 Answer = tuple[list[Any], list[float]]
+_ROWS_PER_FILE = 16_384
 
 
 def predict(
@@ -44,7 +45,10 @@ def predict(
     zero_based: options.ZeroBased = None,
     engine: options.Engine = "local",
     workers: options.Workers = None,
-    rows_per_file: Annotated[int, typer.Option(min=1, help="Rows of a Parquet file, with --engine ray.")] = 16_384,
+    rows_per_file: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of a Parquet file, with --engine ray.", show_default=str(_ROWS_PER_FILE)),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the folder of a prediction that was stopped.")
     ] = False,
@@ -72,11 +76,11 @@ def predict(
         given = options.read_options(text_column, None, None, format, zero_based)
         predict_to_folder(
             model_dir, data, out, k=k, beam_size=beam_size, with_text=with_text, allowed=allowed, denied=denied,
-            given=given, engine=engine, workers=workers, threads=threads, rows_per_file=rows_per_file,
+            given=given, engine=engine, workers=workers, threads=threads, rows_per_file=rows_per_file or _ROWS_PER_FILE,
             resume=resume, overwrite=overwrite, json=json,
         )  # fmt: skip
         return
-    _check_local(workers, resume)
+    _check_local({"--workers": workers, "--resume": resume or None, "--rows-per-file": rows_per_file})
 
     if out == "-":
         out, json = None, True
@@ -103,11 +107,12 @@ def predict(
             _predict_file(Path(data), model, answer, write, given, quiet=json or (out is None and pretty))
 
 
-def _check_local(workers: int | None, resume: bool) -> None:
+def _check_local(given: dict[str, Any]) -> None:
+    """Raise InputError where an option of --engine ray is given without it."""
     from ceiba.errors import InputError
 
-    for option, given in (("--workers", workers is not None), ("--resume", resume)):
-        if given:
+    for option, value in given.items():
+        if value is not None:
             raise InputError(f"{option} is for --engine ray.")
 
 
