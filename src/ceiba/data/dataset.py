@@ -121,6 +121,14 @@ class Dataset:
         ------
         InputError
             If the data has no labels, or none of them has a text in the vocabulary.
+
+        Examples
+        --------
+        ::
+
+            data = ceiba.data.read("train.tsv")
+            data.use_vocabulary(ceiba.data.read_vocabulary("subjects.ttl", language="en"))
+            data.label_texts  # the preferred text of each label
         """
         classes = self.classes
         if classes is None:

@@ -57,11 +57,27 @@ class Vocabulary:
         return below
 
     def label_texts(self) -> dict[Any, list[str]]:
-        """Return the texts of the labels that have any, as `HybridClassifier.fit` takes them."""
+        """Return the texts of the labels that have any, as `HybridClassifier.fit` takes them.
+
+        Returns
+        -------
+        dict of label to list of str
+            The preferred text first.
+        """
         return {label: texts for label, texts in self.texts.items() if texts}
 
     def preferred(self, classes: Iterable[Any]) -> list[str]:
         """Return one text for each label: the preferred one, or the label's own name where it has none.
+
+        Parameters
+        ----------
+        classes : iterable of labels
+            Such as ``dataset.classes``.
+
+        Returns
+        -------
+        list of str
+            In the order of `classes`.
 
         Raises
         ------
@@ -85,7 +101,14 @@ class Vocabulary:
         return [texts[0] if (texts := self.texts.get(name)) else str(name) for name in names]
 
     def facts(self) -> dict[str, Any]:
-        """Return what there is, as counts."""
+        """Count what the vocabulary holds.
+
+        Returns
+        -------
+        dict of str to int, str or None
+            "labels", "language", "with_a_text", "other_texts", "texts_shared" (labels whose preferred text another
+            label has), "broader" (pairs of labels), "deprecated".
+        """
         first = [texts[0] for texts in self.texts.values() if texts]
         return {
             "labels": len(self.texts),
@@ -98,7 +121,13 @@ class Vocabulary:
         }
 
     def write(self, file: BinaryIO) -> None:
-        """Write a row of JSON for each label: "label", "text", "alt_texts", "broader"."""
+        """Write a line of JSON for each label: "label", "text", "alt_texts", "broader".
+
+        Parameters
+        ----------
+        file : binary file
+            Open for writing; `read_vocabulary` reads what is written.
+        """
         for label, texts in self.texts.items():
             row = {
                 "label": label,

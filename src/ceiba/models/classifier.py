@@ -98,6 +98,14 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         several trees a score is the mean over all trees. A tree whose beam does not reach the label counts as 0.
 
         Where ``set_filters`` was called, `allowed` and `denied` narrow what the model keeps.
+
+        Examples
+        --------
+        >>> from ceiba import XRLinear
+        >>> model = XRLinear().fit(["red apple", "green apple", "old car"], [["fruit", "red"], ["fruit"], ["car"]])
+        >>> labels, scores = model.predict_topk(["a green apple", "an old car"], k=1)
+        >>> labels.tolist(), scores.shape
+        ([['fruit'], ['car']], (2, 1))
         """
         context = self._context(beam_size, "predict_topk")
         return self._fitted().predict_topk(X, k, allowed=allowed, denied=denied, progress=progress, context=context)
