@@ -11,7 +11,6 @@ from ceiba._params import Options, check
 from ceiba.errors import InputError
 
 KINDS = ("pandas", "polars", "pyarrow")
-_PANDAS_INDEX = "index"
 
 
 def check_kind(kind: Any) -> None:
@@ -34,7 +33,11 @@ def answer_frame(
     labels, scores : ndarray of shape (N, k)
     texts : dict of label to str, or None
     index : array-like of shape (N,), or None
-        What rows are called; None: their numbers.
+        The names of rows; None: their numbers.
+
+    Returns
+    -------
+    DataFrame or pyarrow.Table
     """
     found = scores > -np.inf
     row, place = np.nonzero(found)
@@ -62,5 +65,6 @@ def answer_frame(
 
 def index_of(X: Any, kind: str) -> Any:
     """Return the index of a pandas Series or DataFrame where the answers are pandas too; None elsewhere."""
-    own = getattr(X, _PANDAS_INDEX, None)
-    return own if kind == "pandas" and type(X).__module__.partition(".")[0] == "pandas" and own is not X else None
+    if kind != "pandas" or type(X).__module__.partition(".")[0] != "pandas":
+        return None
+    return getattr(X, "index", None)  # an Index has none
