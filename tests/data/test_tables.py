@@ -223,7 +223,7 @@ def test_missing_and_ambiguous_columns_list_what_there_is(tmp_path, make):
         ),
         (
             {"x": "a", "labels": []},
-            "no text column found; choose with text_column. The columns are: 'x', 'labels'",
+            "no text column found; choose with text_column. The columns are: 'x', 'labels'.*--text-column",
         ),
         ({"text": "a", "tags": [], "label": []}, "several columns could be meant: 'label', 'tags'"),
     ],

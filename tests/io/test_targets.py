@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ceiba import XRLinear, load
-from ceiba.errors import CeibaError, InputError, StorageError
-from ceiba.io import check_save_target, rescue_folder, save_or_rescue
+from ceiba.errors import CeibaError, InputError, ModelFormatError, StorageError
+from ceiba.io import check_save_target, current_generation, rescue_folder, save_or_rescue
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +157,10 @@ def test_the_first_error_is_told_where_nothing_works(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"no room in .*/m$|no room in .*/m'?"):
         save_or_rescue(save, tmp_path / "m")
     assert content(tmp_path) == []
+
+
+def test_the_generation_of_a_missing_folder_says_that_there_is_no_folder(tmp_path):
+    with pytest.raises(ModelFormatError, match=r"missing.*not a folder"):
+        current_generation(tmp_path / "missing")
+    with pytest.raises(ModelFormatError, match=r"current\.json"):
+        current_generation(tmp_path)

@@ -37,6 +37,10 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in columns) or "none"
 
 
+def _on_the_command_line(option: str) -> str:
+    return f" On the command line: --{option.replace('_', '-')}."
+
+
 def _one_of(path: Path, columns: list[str], best: str, others: Sequence[str], option: str) -> str | None:
     """Return the column called ``best``, else the only one called as in ``others``, else None."""
     named = {name for name in columns if name.lower() == best}
@@ -48,7 +52,7 @@ def _one_of(path: Path, columns: list[str], best: str, others: Sequence[str], op
             path,
             None,
             f"several columns could be meant: {_listed(sorted(named))}; choose with {option}. "
-            f"The columns are: {_listed(columns)}.",
+            f"The columns are: {_listed(columns)}.{_on_the_command_line(option)}",
         )
     return next(iter(named), None)
 
@@ -62,7 +66,12 @@ def pick_text(path: Path, columns: list[str], wanted: str | Sequence[str] | None
         return names
     found = _one_of(path, columns, "text", TEXT_NAMES, "text_column")
     if found is None:
-        fail(path, None, f"no text column found; choose with text_column. The columns are: {_listed(columns)}.")
+        fail(
+            path,
+            None,
+            f"no text column found; choose with text_column. The columns are: {_listed(columns)}."
+            f"{_on_the_command_line('text_column')}",
+        )
     return [found]
 
 
@@ -77,7 +86,8 @@ def pick_labels(path: Path, columns: list[str], text: list[str], wanted: str | N
         fail(
             path,
             None,
-            f"no label column found; choose with label_column. The columns are: {_listed(columns)}.",
+            f"no label column found; choose with label_column. The columns are: {_listed(columns)}."
+            f"{_on_the_command_line('label_column')}",
         )
     return name
 

@@ -88,6 +88,8 @@ def current_generation(folder: str | Path) -> Path:
     target = resolve(folder)
     pointer = read_pointer(target)
     if pointer is None and not (target / MODEL_FILE).is_file():
+        if not target.is_dir():
+            raise ModelFormatError(f"{folder} is not a folder; a saved model is a folder with a file {POINTER_FILE}.")
         raise ModelFormatError(f"{folder} holds no {POINTER_FILE}: it is not a model that ceiba saved.")
     return target if pointer is None else target / pointer.generation
 
