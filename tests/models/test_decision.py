@@ -284,3 +284,10 @@ def test_labels_that_cannot_be_used_are_called_y(method, bad):
     model = XRLinear(n_jobs=1).fit(texts, [["red"], ["green"], ["red"], ["green"]])
     with pytest.raises((InputError, InputTypeError), match=r"^y\b"):
         getattr(model, method)(texts, bad)
+
+
+@pytest.mark.parametrize("learn", ["calibrate", "tune_thresholds"])
+def test_labels_that_the_model_does_not_know_are_said_to_be_unknown(learn):
+    model = XRLinear().fit(["red apple", "fast car"], [["fruit"], ["vehicle"]])
+    with pytest.raises(InputError, match=r"y: .*classes"):
+        getattr(model, learn)(["an apple"], [["Fruit"]])

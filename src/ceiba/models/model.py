@@ -319,6 +319,8 @@ class Model:
         Y, n_unknown = self.labels.encode_counted(y, "y")
         found = self._found(X, N_LEARNED_FROM, ctx)
         check_rows("y", Y.shape[0], len(found.ptr) - 1)
+        if n_unknown and not Y.nnz:
+            raise InputError("y: none of its labels is among the model's classes, so there is nothing to learn from.")
         if not is_positive(Y, found.rows, found.ids).any():
             raise InputError(
                 "y has no right label among those that the search reached, and one is needed to learn from."
