@@ -7,6 +7,7 @@ import json
 import pytest
 
 from ceiba import XRLinear, load
+from ceiba.data import read
 from ceiba.io import current_generation
 
 SMALL = ("--model", "xr-linear", "--threads", "1", "--set", "max_leaf_size=10")
@@ -184,3 +185,20 @@ def test_a_model_is_trained_with_filters_of_its_own(run, corpus, tmp_path):
     assert "'unheard'" in message
     assert "features" not in message, "found before training"
     assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize("allowed", ["violin\n", None])
+def test_filters_that_leave_no_label_are_found_before_training(run, corpus, tmp_path, allowed):
+    given = []
+    if allowed is None:  # every label is denied
+        names = read(corpus / "train.jsonl", labels=True).label_names
+        (tmp_path / "denied.txt").write_text("\n".join(names))
+    else:
+        (tmp_path / "allowed.txt").write_text(allowed)
+        (tmp_path / "denied.txt").write_text(allowed + "harbour\n")
+        given = ["--allowed", tmp_path / "allowed.txt"]
+    words = ["train", corpus / "train.jsonl", *SMALL, "--denied", tmp_path / "denied.txt", *given]
+    message = run(*words, "--model-dir", tmp_path / "m").err
+    assert "denied" in message
+    assert "features" not in message
+    assert not (tmp_path / "m").exists()

@@ -131,7 +131,9 @@ def test_a_relevance_of_zero_in_pecos_text_is_no_positive(tmp_path):
     assert read(path, format="pecos-text").Y.toarray().tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
-@pytest.mark.parametrize("bad", ["no tab", "1,x\ta", "-1\ta", "1::much\ta", "1 2\ta", "4\ta", "99999999999\ta"])
+@pytest.mark.parametrize(
+    "bad", ["no tab", "1,x\ta", "-1\ta", "1::much\ta", "1 2\ta", "4\ta", "99999999999\ta", "1::nan\ta", "1,2::inf\ta"]
+)
 def test_a_bad_line_of_pecos_text_is_named(tmp_path, bad):
     write(tmp_path / "output-items.txt", "a\nb\nc\nd\n")
     with pytest.raises(DataFormatError, match=r"train\.txt, line 4: "):

@@ -108,6 +108,27 @@ def test_a_damaged_file_is_named(tmp_path, name, content, message):
         read_vocabulary(tmp_path / name, "en")
 
 
+@pytest.mark.parametrize("kind", ["prefLabel", "altLabel"])
+def test_half_a_surrogate_pair_is_refused_with_its_concept(tmp_path, kind):
+    bad = f'x:bad a skos:Concept ; skos:prefLabel "good" ; skos:{kind} "A\\uD800" .'
+    (tmp_path / "v.ttl").write_text(f"{TURTLE}\n{bad}\n", encoding="utf-8")
+    with pytest.raises(DataFormatError, match=r"example\.org/bad.*surrogate"):
+        read_vocabulary(tmp_path / "v.ttl", "en")
+
+
+def test_a_concept_without_a_uri_is_no_label(tmp_path):
+    blank = '[] a skos:Concept ; skos:prefLabel "nameless"@en .'
+    (tmp_path / "v.ttl").write_text(f"{TURTLE}\n{blank}\n", encoding="utf-8")
+    assert set(read_vocabulary(tmp_path / "v.ttl", "en").texts) == {X + name for name in ENGLISH}
+
+
+def test_concepts_without_any_text(tmp_path):
+    (tmp_path / "v.ttl").write_text(TURTLE.split("x:scheme")[0] + "x:a a skos:Concept .")
+    with pytest.raises(DataFormatError) as caught:
+        read_vocabulary(tmp_path / "v.ttl")
+    assert "None" not in str(caught.value)
+
+
 def test_a_file_of_another_kind(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_vocabulary(tmp_path / "none.ttl")

@@ -63,6 +63,20 @@ def test_a_damaged_piece_is_done_again(tmp_path):
     assert results(LocalExecutor(work_dir=tmp_path), [1]) == [2]
 
 
+@pytest.mark.parametrize("at", [-1, -6, -30, 12])
+def test_a_changed_bit_of_a_piece_is_found(at, make_problem, saved_bytes, tmp_path):
+    problem = make_problem()
+    expected = XRLinear(n_trees=2, random_state=0).fit(problem.X, problem.Y)
+    for _ in range(2):
+        executor = LocalExecutor(work_dir=tmp_path)
+        model = XRLinear(n_trees=2, random_state=0).fit(problem.X, problem.Y, executor=executor)
+        assert saved_bytes(model) == saved_bytes(expected)
+        for file in tmp_path.glob(f"*{SUFFIX}"):
+            content = bytearray(file.read_bytes())
+            content[at] ^= 1
+            file.write_bytes(content)
+
+
 def test_a_model_of_finished_pieces_has_the_same_bytes(make_problem, saved_bytes, tmp_path):
     problem = make_problem()
     models = []

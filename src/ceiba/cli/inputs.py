@@ -67,6 +67,12 @@ def label_lists(known: Any, allowed: Path | None, denied: Path | None) -> dict[s
     return {name: label_list(path, known, f"--{name}") for name, path in given.items() if path is not None}
 
 
+def check_some_label_left(known: Any, *, allowed: list[Any] | None = None, denied: list[Any] | None = None) -> None:
+    """Raise InputError when the filters of a model leave none of its labels."""
+    if denied is not None and set(known.tolist() if allowed is None else allowed) <= set(denied):
+        raise InputError("--denied names every label that is allowed, so that there would be no answer.")
+
+
 def label_list(path: Path, known: Any, option: str) -> list[Any]:
     """Read labels from a file, one a line.
 

@@ -135,7 +135,9 @@ def train(
         dataset: Any = read(data, labels=True, progress=stages, **given)
         if vocabulary is not None:
             dataset.use_vocabulary(vocabulary)
-        filters = inputs.label_lists(_labels(estimator, dataset, label_texts is not None), allowed, denied)
+        known = _labels(estimator, dataset, label_texts is not None)
+        filters = inputs.label_lists(known, allowed, denied)
+        inputs.check_some_label_left(known, **filters)
         seconds["reading"] = time.perf_counter() - started
         if dry_run:
             from ceiba.cli.plan import plan_of

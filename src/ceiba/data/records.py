@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def _add_ids(table: Table, rows: Rows, at: int, numbers: list[str], ids: CsrBuil
             reason = f"{label!r} has a label outside 0 to {n_labels - 1}: {describe(cell)}."
             fail(table.path, rows.where(i), reason)
         if values is not None and not _are_numbers(values, len(cell)):
-            reason = f"{numbers[1]!r} must be a list of {len(cell)} numbers, not {describe(values)}."
+            reason = f"{numbers[1]!r} must be a list of {len(cell)} finite numbers, not {describe(values)}."
             fail(table.path, rows.where(i), reason)
     counts = np.fromiter(map(len, cells), np.int64, len(cells))
     flat = np.fromiter(chain.from_iterable(cells), np.int32, int(counts.sum()))
@@ -154,4 +155,6 @@ def _add_ids(table: Table, rows: Rows, at: int, numbers: list[str], ids: CsrBuil
 
 
 def _are_numbers(values: Any, n: int) -> bool:
-    return type(values) is list and len(values) == n and set(map(type, values)) <= {int, float}
+    if type(values) is not list or len(values) != n or not set(map(type, values)) <= {int, float}:
+        return False
+    return all(-inf < value < inf for value in values)

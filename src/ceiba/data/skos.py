@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.sax import SAXParseException
@@ -45,9 +46,11 @@ def read_skos(path: Path, shown: Path, syntax: str, language: str | None) -> Voc
         The language of the texts; None: the only one there is.
     """
     triples = _parse(path, syntax)
-    concepts = {str(subject) for subject, kind in triples["type"] if str(kind) == _SKOS + "Concept"}
+    kinds = [(subject, str(kind)) for subject, kind in triples["type"]]
+    # a blank node has a new name at each reading, so that it cannot be a label
+    concepts = {str(subject) for subject, kind in kinds if kind == _SKOS + "Concept" and _is_uri(subject)}
     if not concepts:
-        fail(path, None, "holds no skos:Concept.")
+        fail(path, None, "holds no skos:Concept with a URI.")
     deprecated = {str(subject) for subject, value in triples["deprecated"] if str(value).lower() in ("true", "1")}
     n_deprecated = len(concepts & deprecated)
     concepts -= deprecated
@@ -58,6 +61,10 @@ def read_skos(path: Path, shown: Path, syntax: str, language: str | None) -> Voc
     for concept in sorted(concepts):
         found = [_in_language(named[kind].get(concept, ()), language) for kind in (_PREFERRED, _ALTERNATIVE)]
         texts[concept] = list(dict.fromkeys([*found[0], *found[1]]))
+        if not _are_characters([concept, *texts[concept]]):
+            fail(path, None, f"the concept {concept!r} holds half of a surrogate pair, which is no character.")
+    if not any(named.values()):
+        fail(path, None, "no concept has a skos:prefLabel or skos:altLabel.")
     if not any(texts.values()):
         fail(path, None, f"no concept has a label in the language {language!r}. {_languages(named)}")
     above: dict[str, set[str]] = defaultdict(set)
@@ -66,6 +73,21 @@ def read_skos(path: Path, shown: Path, syntax: str, language: str | None) -> Voc
             above[str(lower)].add(str(upper))
     broader = {concept: sorted(above[concept]) for concept in sorted(above)}
     return Vocabulary(shown, texts, broader, language, n_deprecated)
+
+
+def _is_uri(node: Any) -> bool:
+    import rdflib
+
+    return isinstance(node, rdflib.URIRef)
+
+
+def _are_characters(texts: Iterable[str]) -> bool:
+    """Return whether no text holds half of a surrogate pair, which no file can hold."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parse(path: Path, syntax: str) -> dict[str, list[tuple[Any, Any]]]:

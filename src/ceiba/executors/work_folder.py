@@ -24,6 +24,7 @@ SUFFIX = ".piece.safetensors"
 
 # settings that change no byte of a result
 _IRRELEVANT = frozenset({"n_threads"})
+_CHECKSUM = "checksum"  # of the other arrays of a file
 
 
 class WorkFolder:
@@ -55,11 +56,11 @@ class WorkFolder:
     def finished_pieces(self, function: Callable[..., Any], shared: Mapping[str, Any]) -> FinishedPieces:
         """Return the finished pieces of one function and its shared arguments."""
         name = f"{function.__module__}.{function.__qualname__}"
-        return FinishedPieces(self, self._digest((version_of("ceiba"), name, dict(shared))))
+        return FinishedPieces(self, self.digest((version_of("ceiba"), name, dict(shared))))
 
     def file(self, base: bytes, arguments: Mapping[str, Any]) -> Path:
         """Return the path of a piece's file."""
-        digest = hashlib.sha256(base + self._digest(dict(arguments))).hexdigest()
+        digest = hashlib.sha256(base + self.digest(dict(arguments))).hexdigest()
         path = self.path / f"{digest[:32]}{SUFFIX}"
         self._used.add(path)
         return path
@@ -72,7 +73,8 @@ class WorkFolder:
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
 
-    def _digest(self, value: Any) -> bytes:
+    def digest(self, value: Any) -> bytes:
+        """Return a digest of arrays, settings and what holds them."""
         digest = hashlib.sha256()
         self._add(digest, value)
         return digest.digest()
@@ -111,7 +113,7 @@ class WorkFolder:
         except (KeyError, TypeError):
             pass
         public = [each.name for each in fields(value) if not each.name.startswith("_")]
-        found = self._digest({name: getattr(value, name) for name in public})
+        found = self.digest({name: getattr(value, name) for name in public})
         with suppress(TypeError):  # cannot be hashed, or not be referred to weakly
             self._digests[value] = found
         return found
@@ -127,17 +129,23 @@ class FinishedPieces:
         """Return the result of a piece, mapped; None where it is not there, or damaged."""
         path = self._folder.file(self._base, arguments)
         try:
-            return read_tensors(path) if path.exists() else None
+            found = read_tensors(path) if path.exists() else {}
         except ModelFormatError:
             return None
+        checksum = found.pop(_CHECKSUM, None)
+        return found if checksum is not None and np.array_equal(checksum, self._checksum(found)) else None
 
     def keep(self, arguments: Mapping[str, Any], result: dict[str, NDArray]) -> None:
         """Write the result of a piece, whole or not at all."""
         path = self._folder.file(self._base, arguments)
         try:
-            replace_tensors(path, result)
+            replace_tensors(path, {**result, _CHECKSUM: self._checksum(result)})
         except OSError as error:
             raise StorageError(f"work_dir: {path} cannot be written", error) from error
+
+    def _checksum(self, result: dict[str, NDArray]) -> NDArray[np.uint8]:
+        """Return the digest of a result: a changed bit would else be a wrong model."""
+        return np.frombuffer(self._folder.digest(result), np.uint8)
 
 
 def _sparse_parts(matrix: Any) -> tuple[Any, ...]:
