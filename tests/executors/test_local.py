@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from ceiba import XRLinear
+from ceiba import HybridClassifier, XRLinear
 from ceiba.cli import main
-from ceiba.errors import StorageError
+from ceiba.errors import InputTypeError, StorageError
 from ceiba.executors import LocalExecutor, Piece
 from ceiba.executors.work_folder import SUFFIX
 
@@ -87,6 +87,13 @@ def test_a_model_of_finished_pieces_has_the_same_bytes(make_problem, saved_bytes
     assert saved_bytes(models[0]) == saved_bytes(models[1]) == saved_bytes(models[2])
     executor.work_folder.clear()
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("executor", ["ray", 3, LocalExecutor, object()])
+@pytest.mark.parametrize("model", [XRLinear(), HybridClassifier()])
+def test_what_is_no_executor_is_refused(model, executor):
+    with pytest.raises(InputTypeError, match="executor"):
+        model.fit(["a b", "a c", "b"], [["x"], ["x"], ["y"]], executor=executor)
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_work(make_problem, tmp_path):

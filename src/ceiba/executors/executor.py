@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ceiba._progress import Progress
+from ceiba.errors import InputTypeError
 from ceiba.executors.work_folder import WorkFolder
 
 Arrays = dict[str, NDArray]
@@ -147,6 +148,16 @@ class Executor(Protocol):
     def close(self) -> None:
         """Give back what `start` took."""
         ...
+
+
+def start_executor(executor: Executor) -> None:
+    """Start what was given as the ``executor`` argument; InputTypeError where it is none."""
+    complete = all(callable(getattr(executor, name, None)) for name in ("start", "map", "together", "close"))
+    if isinstance(executor, type) or not complete:
+        raise InputTypeError(
+            f"executor must be None or an executor, such as LocalExecutor() or RayExecutor(). Got {executor!r}."
+        )
+    executor.start()
 
 
 class LocalExecutor:

@@ -18,7 +18,7 @@ from ceiba._settings import check_parameters
 from ceiba.data.label_matrix import as_labels
 from ceiba.encoders.runtime import require_accelerate, require_torch
 from ceiba.errors import InputError, InputTypeError
-from ceiba.executors.executor import Executor
+from ceiba.executors.executor import Executor, start_executor
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.models.classifier import PartitionedClassifier
 from ceiba.models.column_names import feature_names
@@ -105,7 +105,7 @@ class TransformerClassifier(TransformerParameters):
 
             require_peft("lora_rank")
         if executor is not None:
-            executor.start()
+            start_executor(executor)
             texts = as_texts(X)
             self._checked(texts, y, features, classes, label_texts, seed=0)  # before anything is sent
             arguments = {"X": texts, "y": y, "features": features, "classes": classes, "label_texts": label_texts}

@@ -15,7 +15,7 @@ from ceiba._settings import check_parameters, parameters
 from ceiba.data.label_matrix import as_labels
 from ceiba.data.label_space import LabelSpace
 from ceiba.errors import InputError
-from ceiba.executors.executor import Executor
+from ceiba.executors.executor import Executor, start_executor
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.features.texts import checked, text_rows
@@ -162,7 +162,7 @@ class XRLinear(Presets, PartitionedClassifier):
         """
         check_parameters(self)
         if executor is not None:
-            executor.start()
+            start_executor(executor)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         rows = None if isinstance(X, FeatureMatrix) else text_rows(X)

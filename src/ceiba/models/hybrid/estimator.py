@@ -21,7 +21,7 @@ from ceiba.data.labels import check_classes
 from ceiba.encoders import FROZEN
 from ceiba.encoders.runtime import require_torch
 from ceiba.errors import InputError, InputTypeError
-from ceiba.executors.executor import Executor
+from ceiba.executors.executor import Executor, start_executor
 from ceiba.features import TfidfVectorizer
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, all_sparse, as_features
 from ceiba.features.texts import check_texts, text_rows
@@ -153,7 +153,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         """
         check_parameters(self)
         if executor is not None:
-            executor.start()
+            start_executor(executor)
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
         linear, transformers = models_of_base(self.base)
