@@ -156,3 +156,16 @@ def test_the_former_name_says_what_to_write(model, data):
     X, Y = data
     with pytest.raises(InputTypeError, match="denied"):
         model.predict_topk(X, 3, filter=Y)
+
+
+def test_predict_takes_filters_too():
+    texts = ["a red apple", "a green apple", "a red car", "a green car"] * 3
+    labels = [["fruit", "red"], ["fruit", "green"], ["car", "red"], ["car", "green"]] * 3
+    model = XRLinear(prediction_threshold=0.3, n_jobs=1).fit(texts, labels)
+    asked = texts[:2]
+    assert [sorted(row) for row in model.predict_labels(asked)] == [["fruit", "red"], ["fruit", "green"]]
+    assert [row.tolist() for row in model.predict_labels(asked, denied=["fruit"])] == [["red"], ["green"]]
+    per_row = model.predict(asked, allowed=[["fruit"], ["green"]])
+    assert [model.classes_[per_row[[i]].indices].tolist() for i in range(2)] == [["fruit"], ["green"]]
+    with pytest.raises(InputError, match="denied"):
+        model.predict(asked, denied=["boat"])

@@ -131,7 +131,7 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         context = self._context(beam_size, "decision_function")
         return self._fitted().decision_function(X, k, context=context)
 
-    def predict(self, X: Any) -> sp.csr_array:
+    def predict(self, X: Any, *, allowed: Any = None, denied: Any = None) -> sp.csr_array:
         """Return the labels whose score reaches their threshold.
 
         The threshold is `prediction_threshold`. Where that is "tuned", it is what ``tune_thresholds`` found, or 0.5.
@@ -140,6 +140,8 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
             Texts or features, as in ``predict_topk``.
+        allowed, denied : collection of labels, sequence of N such collections, or (N, L) indicator, default=None
+            As in ``predict_topk``.
 
         Returns
         -------
@@ -147,15 +149,19 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
             An indicator, as scikit-learn's multi-label metrics take it.
         """
         context = self._context()
-        return self._fitted().predict(X, threshold=self.prediction_threshold, context=context)
+        return self._fitted().predict(
+            X, allowed=allowed, denied=denied, threshold=self.prediction_threshold, context=context
+        )
 
-    def predict_labels(self, X: Any) -> list[NDArray]:
+    def predict_labels(self, X: Any, *, allowed: Any = None, denied: Any = None) -> list[NDArray]:
         """Return the labels of each row whose score reaches the threshold.
 
         Parameters
         ----------
         X : iterable of str, or sparse matrix or array-like of shape (N, D)
             Texts or features, as in ``predict_topk``.
+        allowed, denied : collection of labels, sequence of N such collections, or (N, L) indicator, default=None
+            As in ``predict_topk``.
 
         Returns
         -------
@@ -171,7 +177,9 @@ class PartitionedClassifier(Exports, LearnsDecision, NamedParameters, BaseEstima
         [['fruit'], ['car']]
         """
         context = self._context()
-        return self._fitted().predict_labels(X, threshold=self.prediction_threshold, context=context)
+        return self._fitted().predict_labels(
+            X, allowed=allowed, denied=denied, threshold=self.prediction_threshold, context=context
+        )
 
     def score_labels(self, X: Any, candidates: Any) -> Any:
         """Score given labels only, whatever a search would reach.

@@ -117,12 +117,7 @@ class Model:
         check("k", k, _K, "predict_topk")
         ctx = self.context if context is None else context
         Q = self.queries.queries(X, ctx.n_threads)
-        if allowed is not None or denied is not None:
-            ctx = ctx._replace(
-                allowed=encode_filter(allowed, self.labels, Q.n_rows, "allowed"),
-                denied=encode_filter(denied, self.labels, Q.n_rows, "denied"),
-            )
-        ctx = self._filtered(ctx, Q)
+        ctx = self._filtered(self._with_filters(ctx, Q, allowed, denied), Q)
         if progress is not None:
             n_rows = Q.n_rows
             progress("predict", 0, n_rows)
@@ -146,21 +141,35 @@ class Model:
         return self._matrix(found, data)
 
     def predict(
-        self, X: Any, *, threshold: float | str | None = None, context: SearchContext | None = None
+        self,
+        X: Any,
+        *,
+        allowed: Any = None,
+        denied: Any = None,
+        threshold: float | str | None = None,
+        context: SearchContext | None = None,
     ) -> sp.csr_array:
         """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict`."""
-        ranked = self._predicted(X, threshold, context)
+        ranked = self._predicted(X, allowed, denied, threshold, context)
         return self._matrix(ranked, np.ones(len(ranked.ids), np.int8))
 
     def predict_labels(
-        self, X: Any, *, threshold: float | str | None = None, context: SearchContext | None = None
+        self,
+        X: Any,
+        *,
+        allowed: Any = None,
+        denied: Any = None,
+        threshold: float | str | None = None,
+        context: SearchContext | None = None,
     ) -> list[NDArray]:
         """Return the labels whose score reaches a threshold; see `PartitionedClassifier.predict_labels`."""
-        ranked = self._predicted(X, threshold, context)
+        ranked = self._predicted(X, allowed, denied, threshold, context)
         names, ptr = self.labels.take(ranked.ids), ranked.ptr.tolist()
         return [names[begin:end] for begin, end in itertools.pairwise(ptr)]
 
-    def _predicted(self, X: Any, threshold: float | str | None, context: SearchContext | None) -> Ranked:
+    def _predicted(
+        self, X: Any, allowed: Any, denied: Any, threshold: float | str | None, context: SearchContext | None
+    ) -> Ranked:
         ctx = self.context if context is None else context
         wanted: Any = self.prediction_threshold if threshold is None else threshold
         limit = None if wanted == TUNED else float(wanted)
@@ -169,7 +178,7 @@ class Model:
         if ctx.logarithms:
             least = float(np.log(least)) if least > 0 else -np.inf
         Q, parts, sizes = self.queries.queries(X, ctx.n_threads), [_NO_IDS], [np.zeros(1, np.int64)]
-        ctx = self._filtered(ctx, Q)
+        ctx = self._filtered(self._with_filters(ctx, Q, allowed, denied), Q)
         for begin in range(0, Q.n_rows, _ROWS):
             end = min(begin + _ROWS, Q.n_rows)
             own = ctx.part(begin, end)._replace(least=lowered(least))
@@ -330,6 +339,15 @@ class Model:
     def _found(self, X: Any, k: int | None, ctx: SearchContext) -> Ranked:
         Q: Queries = self.queries.queries(X, ctx.n_threads)
         return self._ranker.candidates(Q, None if k is None else min(k, len(self.labels)), ctx=self._filtered(ctx, Q))
+
+    def _with_filters(self, ctx: SearchContext, Q: Queries, allowed: Any, denied: Any) -> SearchContext:
+        """Return the context with the labels that a call allows and denies."""
+        if allowed is None and denied is None:
+            return ctx
+        return ctx._replace(
+            allowed=encode_filter(allowed, self.labels, Q.n_rows, "allowed"),
+            denied=encode_filter(denied, self.labels, Q.n_rows, "denied"),
+        )
 
     def _filtered(self, ctx: SearchContext, Q: Queries) -> SearchContext:
         """Return a context with the filters that the model keeps."""
