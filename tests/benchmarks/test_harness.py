@@ -37,6 +37,7 @@ def environments():
     return runner.Environments(Path(sys.executable), Path(sys.executable))
 
 
+@pytest.mark.slow
 def test_a_run_a_failure_and_a_report(folder, tmp_path):
     out = tmp_path / "rows.jsonl"
     arguments = ["run", "--data", str(folder), "--json", str(out), "--repeats", "2"]

@@ -39,7 +39,9 @@ def endless_training(start, corpus, folder):
     return process, terminal, shown
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("stop", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_stopped_training_leaves_no_model(start, corpus, tmp_path, stop, code):
     process, terminal, shown = endless_training(start, corpus, tmp_path / "m")
     assert b"reading" in shown

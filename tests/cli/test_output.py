@@ -91,7 +91,9 @@ def test_socket_is_written_into(run, model, data, expected, tmp_path):
     assert (tmp_path / "s").is_socket()
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize(
+    "name", ["/dev/stdout", *(pytest.param(name, marks=pytest.mark.slow) for name in ("/dev/fd/1", "/proc/self/fd/1"))]
+)
 def test_standard_output_by_name(start, model, data, expected, tmp_path, name):
     """It may be a pipe, or a file that others have written to and will go on writing to."""
     process = start("predict", model, data, "-k", "2", "-o", name)

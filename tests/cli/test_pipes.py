@@ -46,7 +46,7 @@ def test_files_to_evaluate_and_predict_that_are_fifos(run, corpus, model, pipe):
     assert run("predict", model, pipe(test.read_bytes(), "b")).lines == run("predict", model, test).lines
 
 
-@pytest.mark.parametrize("name", ["/dev/stdin", "-"])
+@pytest.mark.parametrize("name", [pytest.param("/dev/stdin", marks=pytest.mark.slow), "-"])
 def test_standard_input(start, corpus, tmp_path, model, name):
     for words in (
         ("train", name, "--model-dir", tmp_path / "m", "--json", *SMALL),

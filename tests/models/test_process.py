@@ -63,7 +63,7 @@ print("done")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize(
     ("stage", "parameters"), [("level 1", ""), ("level 1", ", loss='logistic'"), ("clustering", ", max_leaf_size=2")]
 )

@@ -188,7 +188,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.parametrize("parent", ["fit", "load"])
+@pytest.mark.parametrize("parent", [pytest.param("fit", marks=pytest.mark.slow), "load"])
 def test_a_fork_predicts_and_does_not_hang(tiny_encoder, small_corpus, tmp_path, parent):
     if parent == "load":
         XRTransformer(encoder=str(tiny_encoder), n_jobs=2, **SMALL).fit(*small_corpus).save(tmp_path / "model")

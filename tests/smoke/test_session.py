@@ -18,7 +18,12 @@ SESSION = Path(__file__).parent / "session.py"
 
 @pytest.mark.parametrize(
     ("switches", "variables", "level"),
-    [([], {}, 0), (["-O"], {}, 1), (["-OO"], {}, 2), ([], {"PYTHONOPTIMIZE": "2"}, 2)],
+    [
+        ([], {}, 0),
+        pytest.param(["-O"], {}, 1, marks=pytest.mark.slow),
+        (["-OO"], {}, 2),
+        pytest.param([], {"PYTHONOPTIMIZE": "2"}, 2, marks=pytest.mark.slow),
+    ],
     ids=["plain", "-O", "-OO", "PYTHONOPTIMIZE"],
 )
 def test_a_session_works(switches, variables, level, tmp_path):
