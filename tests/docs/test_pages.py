@@ -97,3 +97,10 @@ def test_links_to_files_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
     files = [link for link in links if "://" not in link and not link.startswith("mailto:")]
     assert [link for link in files if not (page.parent / link).exists()] == []
+
+
+def test_every_question_of_a_new_user_is_linked_from_the_readme():
+    asked = ["thresholds", "scores", "label-names", "use-data-frames", "allow-and-deny-labels", "add-a-label"]
+    asked += ["resume-training", "threads-and-processes", "notebooks", "serve", "get-the-data", "choose-a-model"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page for page in asked if f"docs/how-to/{page}.md" not in text] == []
