@@ -57,6 +57,7 @@ def test_stopped_training_leaves_no_model(start, corpus, tmp_path, stop, code):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_killed_while_saving_leaves_the_old_model_or_none(start, run, corpus, tmp_path):
     words = ["train", corpus / "train.jsonl", *SETTINGS, "--model-dir"]
     process = start(*words, tmp_path / "new", program=("-c", KILLED_WHILE_SAVING))

@@ -86,6 +86,7 @@ def test_training_goes_on_where_gradients_do_not_compile(tiny_encoder, small_cor
     assert torch.allclose(weights(plain), weights(model), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_other_errors_are_raised(tiny_encoder, monkeypatch):
     encoder = load_encoder(tiny_encoder, device="cpu")
     tokens = encoder.tokenize(TEXTS)

@@ -224,6 +224,7 @@ def test_mean_cosine():
     assert mean_cosine(np.tile(rows[:1], (9, 1))) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_without_docstrings_the_cure_is_named(tiny_encoder):
     """Networks of transformers do not import with -OO: they read their own docstrings."""
     script = (

@@ -32,6 +32,7 @@ def code_of(page: str, language: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_from_python(address, capsys):
     names: dict = {}
     for code in code_of("call-from-python.md", "python"):
