@@ -14,8 +14,8 @@ from ceiba.metrics.containers import IntArray, Pattern, read_positives, read_sco
 from ceiba.metrics.evaluate import longest_row, sizes_of
 from ceiba.metrics.labels import CommonColumns, pattern
 from ceiba.metrics.propensity import check_propensity_model, read_training, weights
-from ceiba.metrics.ranking import CELLS, best_labels, best_of_sparse, hits
-from ceiba.metrics.tally import Vector, first_sums
+from ceiba.metrics.ranking import CELLS, best_labels
+from ceiba.metrics.tally import Vector, discounts, first_sums, places, row_blocks
 
 
 class Difference(NamedTuple):
@@ -162,31 +162,15 @@ def _draws(n: int, times: int, seed: int) -> Iterable[npt.NDArray[np.float64]]:
 def _row_values(top: IntArray, positives: Pattern, ks: Sequence[int], w: Vector | None) -> tuple[Vector, Vector]:
     """Return numerator and denominator of every metric for each row, shape (n, metrics)."""
     numerators, denominators = [], []
-    deepest = max(1, min(max(ks), max(positives.n_labels, top.shape[1])))
-    discount = 1 / np.log2(np.arange(2, deepest + 2))
-    ideal = np.concatenate([[1.0], np.cumsum(discount)])
-    step = max(1, CELLS // deepest)
-    for start in range(0, positives.n, step):
-        block = top[start : start + step]
-        offsets = positives.indptr[start : start + len(block) + 1]
-        columns = positives.indices[offsets[0] : offsets[-1]]
-        offsets = offsets - offsets[0]
-        hit = hits(block, offsets, columns, positives.n_labels)
-        counts = np.diff(offsets)
-        some = (counts > 0).astype(np.float64)
-        right = first_sums(hit.astype(np.float64), ks)
-        dcg = first_sums(hit * discount[: hit.shape[1]], ks)
-        above = [each / k for each, k in zip(right, ks, strict=True)]
-        below = [np.ones(len(block)) for _ in ks]
-        above += [each / ideal[np.minimum(counts, min(k, deepest))] for each, k in zip(dcg, ks, strict=True)]
-        above += [each / np.maximum(counts, 1) for each in right]
-        below += [some] * (2 * len(ks))
-        if w is not None:
-            gain = np.zeros(block.shape)
-            gain[hit] = w[block[hit]]
-            best = np.maximum(best_of_sparse(offsets, columns, w[columns], deepest)[1], 0.0)
-            above += first_sums(gain, ks)
-            below += first_sums(best, ks)
+    limited = places(ks, positives.n_labels, top)
+    for block in row_blocks(top, positives, limited, discounts(limited), w):
+        above = [each / k for each, k in zip(block.hits, ks, strict=True)]
+        above += [*block.ndcg, *block.recall]
+        below = [np.ones(len(block.top)) for _ in ks]
+        below += [(block.counts > 0).astype(np.float64)] * (2 * len(ks))
+        if block.gain is not None and block.best_gain is not None:
+            above += first_sums(block.gain, limited)
+            below += first_sums(block.best_gain, limited)
         numerators.append(np.stack(above, axis=1))
         denominators.append(np.stack(below, axis=1))
     return np.vstack(numerators), np.vstack(denominators)

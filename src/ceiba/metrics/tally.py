@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,31 +37,85 @@ class Tally:
     positives: IntArray  # (L,): rows where label l is a positive
 
 
+@dataclass(frozen=True)
+class RowBlock:
+    """Some rows in turn, and what every metric of them is made of; one array of shape (rows,) for each k of ``ks``."""
+
+    top: IntArray  # (rows, places): the labels of the ranking
+    hit: npt.NDArray[np.bool_]  # (rows, places): which of them are positives
+    counts: IntArray  # (rows,): |y_i|
+    hits: list[Vector]  # hits in the first k places
+    recall: list[Vector]  # hits in the first k places / |y_i|
+    ndcg: list[Vector]  # discounted hits in the first k places / D_min(k, |y_i|)
+    gain: Vector | None  # (rows, places): w of the hits; None without weights
+    best_gain: Vector | None  # (rows, largest k): w of the positives, largest first
+
+
+def row_blocks(
+    top: IntArray, positives: Pattern, ks: Sequence[int], discount: Vector, weights: Vector | None
+) -> Iterator[RowBlock]:
+    """Yield rankings (n, places) beside their positives, a bounded number of rows at a time."""
+    ideal = ideal_sums(discount)
+    step = max(1, CELLS // max(ks))
+    for start in range(0, positives.n, step):
+        block = top[start : start + step]
+        offsets = positives.indptr[start : start + len(block) + 1]
+        columns = positives.indices[offsets[0] : offsets[-1]]
+        offsets = offsets - offsets[0]
+        hit = hits(block, offsets, columns, positives.n_labels)
+        counts = np.diff(offsets)
+        right = first_sums(np.asarray(hit, dtype=np.float64), ks)
+        dcg = first_sums(hit * discount[: hit.shape[1]], ks)
+        gain = best = None
+        if weights is not None:
+            gain = np.zeros(block.shape)
+            gain[hit] = weights[block[hit]]
+            best = np.maximum(best_of_sparse(offsets, columns, weights[columns], max(ks))[1], 0.0)
+        yield RowBlock(
+            top=block,
+            hit=hit,
+            counts=counts,
+            hits=right,
+            recall=[each / np.maximum(counts, 1) for each in right],
+            ndcg=[each / ideal[np.minimum(counts, k)] for each, k in zip(dcg, ks, strict=True)],
+            gain=gain,
+            best_gain=best,
+        )
+
+
+def places(ks: Sequence[int], n_labels: int, top: IntArray) -> list[int]:
+    """Return each k, at most the places that can hold a label: those further down are empty."""
+    most = max(1, n_labels, top.shape[1])
+    return [min(k, most) for k in ks]
+
+
+def discounts(ks: Sequence[int]) -> Vector:
+    """Return d_1, ..., d_k for the largest k."""
+    return 1 / np.log2(np.arange(2, max(ks) + 2))
+
+
+def ideal_sums(discount: Vector) -> Vector:
+    """Return D_0, D_1, ..., where D_0 is 1: rows without positives are divided by it."""
+    return np.concatenate([[1.0], np.cumsum(discount)])
+
+
 def tally(top: IntArray, positives: Pattern, ks: Sequence[int], weights: Vector | None = None) -> Tally:
     """Gather the sums for rankings (n, places) against positives; without weights the gains stay 0."""
     n, n_labels = positives.n, positives.n_labels
-    asked, most = tuple(ks), max(1, n_labels, top.shape[1])
-    ks = [min(k, most) for k in asked]  # places further down are empty
+    asked = tuple(ks)
+    ks = places(asked, n_labels, top)
     sums = {name: np.zeros(len(ks)) for name in ("hits", "recall", "ndcg", "gain", "best_gain")}
     sums |= {name: np.zeros(len(ks)) for name in ("discounted_gain", "best_discounted_gain")}
     true_positives = np.zeros((len(ks), n_labels), dtype=np.int64)
     returned = np.zeros_like(true_positives)
-    discount = 1 / np.log2(np.arange(2, max(ks) + 2))
-    ideal = np.concatenate([[1.0], np.cumsum(discount)])  # D_0 is divided by, for rows without positives
-    step = max(1, CELLS // max(ks))
-    for start in range(0, n, step):
-        block = top[start : start + step]
-        offsets = positives.indptr[start : start + len(block) + 1]
-        columns = positives.indices[offsets[0] : offsets[-1]]
-        hit = hits(block, offsets - offsets[0], columns, n_labels)
-        counts = np.diff(offsets)
-        _add_rows(sums, hit, counts, ks, discount, ideal)
-        if weights is not None:
-            gain = np.zeros(block.shape)
-            gain[hit] = weights[block[hit]]
-            best = best_of_sparse(offsets - offsets[0], columns, weights[columns], max(ks))[1]
-            _add_gains(sums, gain, np.maximum(best, 0.0), counts, ks, discount, ideal)
-        _add_labels(true_positives, returned, block, hit, ks)
+    discount = discounts(ks)
+    ideal = ideal_sums(discount)
+    for block in row_blocks(top, positives, ks, discount, weights):
+        for name, values in (("hits", block.hits), ("recall", block.recall), ("ndcg", block.ndcg)):
+            sums[name] += [each.sum() for each in values]
+        if block.gain is not None and block.best_gain is not None:
+            _add_gains(sums, block.gain, block.best_gain, block.counts, ks, discount, ideal)
+        _add_labels(true_positives, returned, block.top, block.hit, ks)
     return Tally(
         ks=asked,
         n=n,
@@ -71,22 +125,6 @@ def tally(top: IntArray, positives: Pattern, ks: Sequence[int], weights: Vector 
         positives=np.bincount(positives.indices, minlength=n_labels),
         **sums,
     )
-
-
-def _add_rows(
-    sums: dict[str, Vector],
-    hit: npt.NDArray[np.bool_],
-    counts: IntArray,
-    ks: Sequence[int],
-    discount: Vector,
-    ideal: Vector,
-) -> None:
-    right = first_sums(np.asarray(hit, dtype=np.float64), ks)
-    dcg = first_sums(hit * discount[: hit.shape[1]], ks)
-    for j, k in enumerate(ks):
-        sums["hits"][j] += right[j].sum()
-        sums["recall"][j] += (right[j] / np.maximum(counts, 1)).sum()
-        sums["ndcg"][j] += (dcg[j] / ideal[np.minimum(counts, k)]).sum()
 
 
 def _add_gains(
