@@ -156,13 +156,12 @@ def ranking_figures(scores: sp.csr_array, Y: sp.csr_array, counts: np.ndarray, n
     """Return P and PSP at 1, 3, 5, F1@5 as the mean over rows, nDCG at 100, and recall of labels without training."""
     from ceiba import metrics
 
-    top = np.full((Y.shape[0], 5), -1)
+    ranked = top_of(scores, _DEPTH)
+    top = ranked[:, :5]
     f1, gain, unseen = [], [], []
     ideal = np.cumsum(1 / np.log2(np.arange(2, 2 + int(np.diff(Y.indptr).max(initial=1)))))
-    for i in range(Y.shape[0]):
-        begin, end = scores.indptr[i], scores.indptr[i + 1]
-        best = scores.indices[begin:end][np.argsort(-scores.data[begin:end], kind="stable")[:_DEPTH]].tolist()
-        top[i, : len(best[:5])] = best[:5]
+    for i, row in enumerate(ranked.tolist()):
+        best = [label for label in row if label >= 0]
         true = set(Y.indices[Y.indptr[i] : Y.indptr[i + 1]].tolist())
         f1.append(2 * len(true & set(best[:5])) / (5 + len(true)))
         gain.append(sum(1 / np.log2(place + 2) for place, j in enumerate(best) if j in true) / ideal[len(true) - 1])
