@@ -1,5 +1,7 @@
 """Indicators are read the same way whatever holds them, or refused; they are never lists of the labels 0 and 1."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -184,6 +186,9 @@ def test_missing_values_of_polars_and_arrow(values):
 def test_what_is_no_indicator_is_refused(given, kind, message):
     with pytest.raises(kind, match=message):
         encode_labels(given)
+    with pytest.raises(kind, match=message) as refused:
+        encode_with(given, NAMES, argument="denied")
+    assert re.findall(r"\bdenied\b|\bY\b", str(refused.value)) == ["denied"]
 
 
 def test_nested_lists_stay_lists_of_labels():

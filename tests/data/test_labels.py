@@ -1,5 +1,7 @@
 """Label lists and indicators become one canonical matrix, or one clear error."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -162,6 +164,9 @@ def test_classes_give_the_order_of_columns():
 def test_wrong_types_are_named(Y, message):
     with pytest.raises(InputTypeError, match=message):
         encode_labels(Y)
+    with pytest.raises(InputTypeError, match=message) as refused:
+        encode_with(Y, ["a"], argument="denied")
+    assert re.findall(r"\bdenied\b|\bY\b", str(refused.value)) == ["denied"]
 
 
 def broken_csr(**parts):
@@ -198,6 +203,9 @@ def broken_coo():
 def test_wrong_values_are_named(Y, message):
     with pytest.raises(InputError, match=message):
         encode_labels(Y)
+    with pytest.raises(InputError, match=message) as refused:
+        encode_with(Y, ["a"], argument="denied")
+    assert re.findall(r"\bdenied\b|\bY\b", str(refused.value)) == ["denied"]
 
 
 def test_the_row_of_a_bad_label_is_found_beyond_the_first_chunk():
@@ -237,6 +245,12 @@ def test_widths_and_options_are_checked():
         encode_with([["a"]], ["a"], unknown="drp")
     with pytest.raises(InputError, match=r"row 1:.*'z'"):
         encode_with([["a"], ["z"]], ["a"], unknown="error")
+    with pytest.raises(InputTypeError, match=r"^denied.*type str.*type int"):
+        encode_with([["a"], ["z"]], [1, 2], argument="denied")
+    with pytest.raises(InputError, match=r"^denied, row 1:.*'z'"):
+        encode_with([["a"], ["z"]], ["a"], unknown="error", argument="denied")
+    with pytest.raises(InputError, match=r"^denied has 3.*2 classes"):
+        encode_with(DENSE, ["a", "b"], argument="denied")
     Y, n_unknown = encode_with(DENSE, ["a", "b", "c"])
     assert Y.toarray().tolist() == (DENSE != 0).tolist()
     assert n_unknown == 0

@@ -23,8 +23,10 @@ class Indicator(NamedTuple):
     names: list[Any] | None = None
 
 
-def read_indicator(Y: Any) -> Indicator | None:
+def read_indicator(Y: Any, argument: str) -> Indicator | None:
     """Read Y where it is an indicator; return None where it is a sequence of label lists.
+
+    Errors call Y by the name of the caller's `argument`.
 
     Raises
     ------
@@ -32,23 +34,24 @@ def read_indicator(Y: Any) -> Indicator | None:
         If Y is neither, or is an indicator that holds something else than numbers that are not negative.
     """
     if issparse(Y):
-        return Indicator(_sparse(Y))
+        return Indicator(_sparse(Y, argument))
     if is_table(Y):
-        return _table(Y)
+        return _table(Y, argument)
     if not isinstance(Y, np.ndarray) and getattr(Y, "ndim", 1) == 2:
         Y = Y.to_numpy() if hasattr(Y, "to_numpy") else np.asarray(Y)
     if isinstance(Y, np.ndarray):
-        return _array(np.asarray(Y))
+        return _array(np.asarray(Y), argument)
     if isinstance(Y, (str, bytes, Mapping)) or not isinstance(Y, Iterable):
         raise InputTypeError(
-            f"Y must be a list of label lists (str or int) or an (N, L) indicator, dense or sparse, not {describe(Y)}."
+            f"{argument} must be a list of label lists (str or int) or an (N, L) indicator, dense or sparse, "
+            f"not {describe(Y)}."
         )
     return None
 
 
-def _sparse(Y: Any) -> csr_array:
+def _sparse(Y: Any, argument: str) -> csr_array:
     if Y.ndim != 2:
-        raise InputError(f"Y must have two axes (N, L), not {Y.ndim}.")
+        raise InputError(f"{argument} must have two axes (N, L), not {Y.ndim}.")
     # before any conversion: an index out of range would end the process in SciPy's native code
     fault = None
     if Y.format == "coo":
@@ -57,34 +60,35 @@ def _sparse(Y: Any) -> csr_array:
         sizes = Y.shape if Y.format == "csr" else Y.shape[::-1]
         fault = compressed_fault(Y.indptr, Y.indices, Y.data, *sizes)
     if fault is not None:
-        raise InputError(f"Y is not a valid sparse matrix: {fault}.")
-    return as_indicator(csr_array(Y))
+        raise InputError(f"{argument} is not a valid sparse matrix: {fault}.")
+    return as_indicator(csr_array(Y), argument)
 
 
-def _table(Y: Any) -> Indicator:
+def _table(Y: Any, argument: str) -> Indicator:
     """Read a data frame column by column, so that no second copy of it is needed."""
     counts, rows = [0], []
-    for values in numeric_columns(Y, "Y"):
+    for values in numeric_columns(Y, argument):
         if (values < 0).any():
-            raise InputError("Y holds negative values; a label matrix has 1 for a positive, 0 otherwise.")
+            raise InputError(f"{argument} holds negative values; a label matrix has 1 for a positive, 0 otherwise.")
         if not np.isfinite(values).all():
-            raise InputError("Y holds NaN or infinite values.")
+            raise InputError(f"{argument} holds NaN or infinite values.")
         rows.append(np.flatnonzero(values))
         counts.append(len(rows[-1]))
     indices = np.concatenate(rows) if rows else np.empty(0, np.int64)
     parts = np.ones(len(indices), bool), indices, np.cumsum(counts)
-    return Indicator(as_indicator(csr_array(csc_array(parts, shape=(len(Y), len(rows))))), column_names(Y))
+    matrix = csr_array(csc_array(parts, shape=(len(Y), len(rows))))
+    return Indicator(as_indicator(matrix, argument), column_names(Y))
 
 
-def _array(Y: NDArray) -> Indicator | None:
+def _array(Y: NDArray, argument: str) -> Indicator | None:
     if Y.ndim == 2 and Y.dtype.kind in "OUT":
-        Y = plain_array(Y, "Y")
+        Y = plain_array(Y, argument)
     if Y.ndim == 2 and Y.dtype.kind in "buifc":
         if Y.dtype.kind == "c":
-            raise InputTypeError("Y holds complex numbers; a label matrix has 1 for a positive, 0 otherwise.")
-        return Indicator(as_indicator(csr_array(Y)))
+            raise InputTypeError(f"{argument} holds complex numbers; a label matrix has 1 for a positive, 0 otherwise.")
+        return Indicator(as_indicator(csr_array(Y), argument))
     if Y.ndim not in (1, 2):
-        raise InputError(f"Y must be a list of label lists or an (N, L) indicator, not of shape {Y.shape}.")
+        raise InputError(f"{argument} must be a list of label lists or an (N, L) indicator, not of shape {Y.shape}.")
     return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ceiba._params import Flag, Interval
 from ceiba.data.frames import describe
 from ceiba.data.labels import encode_with
-from ceiba.errors import CeibaError, InputError, InputTypeError, ModelFormatError
+from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import Fields
@@ -71,7 +70,7 @@ class LabelSpace:
             raise InputError(f"{name}: the label {label!r} is not among the model's classes.") from None
 
     def encode(self, labels: Any, name: str, unknown: str = "drop") -> sp.csr_array:
-        """Return collections of labels, or an indicator, as an (n, L) matrix; errors begin with `name`.
+        """Return collections of labels, or an indicator, as an (n, L) matrix; errors call them `name`.
 
         Labels that are not known are dropped, or with "error" an InputError.
         """
@@ -79,11 +78,7 @@ class LabelSpace:
 
     def encode_counted(self, labels: Any, name: str, unknown: str = "drop") -> tuple[sp.csr_array, int]:
         """Return what `encode` does, and how many labels were dropped."""
-        try:
-            return encode_with(labels, self.ids, unknown)
-        except CeibaError as error:
-            text = str(error)
-            raise type(error)(f"{name}{text[1:]}" if re.match(r"Y\b", text) else f"{name}: {text}") from error
+        return encode_with(labels, self.ids, unknown, argument=name)
 
     def columns(self, labels: Iterable[Any], name: str) -> NDArray[np.int32]:
         """Return the ascending columns of labels, each once; errors begin with `name`.

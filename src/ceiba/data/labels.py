@@ -27,10 +27,10 @@ class BadLabelRow(Exception):
         super().__init__(row, reason)
         self.row, self.reason, self.hint, self.wrong_type = row, reason, hint, wrong_type
 
-    def as_input_error(self) -> CeibaError:
-        """Return the error for labels that came as an argument rather than from a file."""
+    def as_input_error(self, argument: str) -> CeibaError:
+        """Return the error for labels that came as an argument of that name rather than from a file."""
         kind = InputTypeError if self.wrong_type else InputError
-        return kind(f"Y, row {self.row}: {self.reason}{self.hint}")
+        return kind(f"{argument}, row {self.row}: {self.reason}{self.hint}")
 
 
 class LabelCollector:
@@ -147,14 +147,14 @@ def _class_array(names: Sequence[Any]) -> NDArray:
     return classes
 
 
-def _collect(Y: Iterable[Any]) -> tuple[csr_array, NDArray]:
+def _collect(Y: Iterable[Any], argument: str) -> tuple[csr_array, NDArray]:
     values = column_values(Y)
     collector, rows = LabelCollector(), iter(Y if values is None else values)
     try:
         while chunk := list(islice(rows, _ROWS_AT_ONCE)):
             collector.add(chunk)
     except BadLabelRow as bad:
-        raise bad.as_input_error() from None
+        raise bad.as_input_error(argument) from None
     return collector.finish()
 
 
@@ -184,7 +184,7 @@ def check_classes(classes: Any, what: str = "classes") -> NDArray:
     return _class_array(names)
 
 
-def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
+def encode_labels(Y: Any, classes: Any = None, *, argument: str = "Y") -> tuple[csr_array, NDArray]:
     """Turn training labels into the matrix Y and its column names.
 
     Parameters
@@ -197,6 +197,8 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     classes : sequence of L str or int, default None
         The names of the columns, in their order. By default the labels that occur, sorted. For an indicator,
         0 to L - 1, or the names of a data frame's columns where they are all str or all int.
+    argument : str, default "Y"
+        How errors call Y: the name that it has for the caller's user.
 
     Returns
     -------
@@ -222,44 +224,49 @@ def encode_labels(Y: Any, classes: Any = None) -> tuple[csr_array, NDArray]:
     >>> classes.tolist()
     ['fish', 'sea']
     """
-    Y = _lists_of(Y)
-    indicator = read_indicator(Y)
+    Y = _lists_of(Y, argument)
+    indicator = read_indicator(Y, argument)
     if indicator is None and classes is None:
-        return _collect(Y)
+        return _collect(Y, argument)
     if indicator is None:
         names = check_classes(classes)
-        return encode_with(Y, names, unknown="error")[0], names
-    return indicator.matrix, _names_of(indicator, classes, "classes")
+        return encode_with(Y, names, unknown="error", argument=argument)[0], names
+    return indicator.matrix, _names_of(indicator, classes, "classes", argument)
 
 
-def _lists_of(Y: Any) -> Any:
+def _lists_of(Y: Any, argument: str) -> Any:
     """Return the column of a table whose only column holds lists of labels; anything else as it is."""
-    refuse_lazy(Y, "Y")
+    refuse_lazy(Y, argument)
     column = lone_column(Y) if is_table(Y) else None
     holds_lists = column and any(isinstance(row, (list, tuple, set, np.ndarray)) for row in column[:_ROWS_AT_ONCE])
     return column if holds_lists else Y
 
 
-def _names_of(indicator: Indicator, given: Any, argument: str) -> NDArray:
-    """Return the names of an indicator's columns: those given, which must not contradict a data frame's own."""
+def _names_of(indicator: Indicator, given: Any, source: str, argument: str) -> NDArray:
+    """Return the names of an indicator's columns: those given, which must not contradict a data frame's own.
+
+    `source` is the parameter that gave the names, `argument` the one that gave the indicator.
+    """
     n_columns, own = indicator.matrix.shape[1], indicator.names
     if given is None:
-        return np.arange(n_columns, dtype=np.int64) if own is None else check_classes(own, "Y's header")
-    names = check_classes(given, argument)
+        return np.arange(n_columns, dtype=np.int64) if own is None else check_classes(own, f"{argument}'s header")
+    names = check_classes(given, source)
     if len(names) != n_columns:
-        unit = " names" if argument == "classes" else ""
-        raise InputError(f"Y has {n_columns} columns, but {argument} has {len(names)}{unit}.")
+        unit = " names" if source == "classes" else ""
+        raise InputError(f"{argument} has {n_columns} columns, but {source} has {len(names)}{unit}.")
     if own is not None and len(kinds := {_label_kind(name)[0] for name in own}) == 1 and None not in kinds:
         for column, (name, other) in enumerate(zip(names.tolist(), own, strict=True)):
             if name != other:
                 raise InputError(
-                    f"Y's column {column} is named {other!r}, but {argument} calls it {name!r}: rename the column, or "
-                    f"leave {argument} out."
+                    f"{argument}'s column {column} is named {other!r}, but {source} calls it {name!r}: "
+                    f"rename the column, or leave {source} out."
                 )
     return names
 
 
-def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = None) -> tuple[csr_array, int]:
+def encode_with(
+    Y: Any, classes: Any, unknown: str = "drop", *, names: Any = None, argument: str = "Y"
+) -> tuple[csr_array, int]:
     """Turn labels into a matrix with the columns of a model, as for an evaluation.
 
     Parameters
@@ -273,6 +280,8 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     names : sequence of M str or int, default None
         The names of an indicator's columns, such as ``dataset.classes``. By default they are those of a data
         frame's columns, otherwise ``classes``, so that M must be L.
+    argument : str, default "Y"
+        How errors call Y: the name that it has for the caller's user.
 
     Returns
     -------
@@ -297,24 +306,24 @@ def encode_with(Y: Any, classes: Any, unknown: str = "drop", *, names: Any = Non
     if unknown not in ("drop", "error"):
         raise InputError(f"The 'unknown' parameter must be 'drop' or 'error'. Got {unknown!r} instead.")
     known = check_classes(classes)
-    Y = _lists_of(Y)
-    indicator = read_indicator(Y)
+    Y = _lists_of(Y, argument)
+    indicator = read_indicator(Y, argument)
     if indicator is None:
         if names is not None:
-            raise InputError("names is for an indicator Y; labels given as lists carry their own names.")
-        return _project(*_collect(Y), known, unknown)
+            raise InputError(f"names is for an indicator {argument}; labels given as lists carry their own names.")
+        return _project(*_collect(Y, argument), known, unknown, argument)
     matrix = indicator.matrix
     if names is not None or indicator.names is not None:
-        return _project(matrix, _names_of(indicator, names, "names"), known, unknown)
+        return _project(matrix, _names_of(indicator, names, "names", argument), known, unknown, argument)
     if matrix.shape[1] != len(known):
-        raise InputError(f"Y has {matrix.shape[1]} columns, but there are {len(known)} classes.")
+        raise InputError(f"{argument} has {matrix.shape[1]} columns, but there are {len(known)} classes.")
     return matrix, 0
 
 
-def _project(Y: csr_array, own: NDArray, known: NDArray, unknown: str) -> tuple[csr_array, int]:
+def _project(Y: csr_array, own: NDArray, known: NDArray, unknown: str, argument: str) -> tuple[csr_array, int]:
     if len(own) and len(known) and own.dtype != known.dtype:
         raise InputTypeError(
-            f"The labels are of type {type(own.tolist()[0]).__name__} ({own.tolist()[0]!r}), "
+            f"{argument}: the labels are of type {type(own.tolist()[0]).__name__} ({own.tolist()[0]!r}), "
             f"but the classes of type {type(known.tolist()[0]).__name__} ({known.tolist()[0]!r})."
         )
     column_of = {name: column for column, name in enumerate(known.tolist())}
@@ -325,7 +334,7 @@ def _project(Y: csr_array, own: NDArray, known: NDArray, unknown: str) -> tuple[
     if n_unknown and unknown == "error":
         at = int(np.argmin(kept))
         row = int(np.searchsorted(Y.indptr, at, side="right")) - 1
-        raise InputError(f"Y, row {row}: the label {own[Y.indices[at]]!r} is not among the classes.")
+        raise InputError(f"{argument}, row {row}: the label {own[Y.indices[at]]!r} is not among the classes.")
     dtype = index_dtype(len(kept) - n_unknown, len(known))
     indptr = np.concatenate(([0], np.cumsum(kept)))[Y.indptr]
     parts = Y.data[kept], target[kept].astype(dtype), indptr.astype(dtype)
