@@ -19,4 +19,4 @@ cp "$work"/build/*.so "$work/ceiba/_native/"
 preload=$(for name in asan ubsan stdc++; do printf '%s ' "$(c++ -print-file-name=lib$name.so)"; done)
 cd "$root"
 CEIBA_ISA=$isa PYTHONPATH="$work" ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD="$preload" \
-    "$python" -m pytest -m "not slow and not peers" -p no:cacheprovider tests/tree tests/linear tests/retrieval tests/features "$@"
+    "$python" -m pytest -m "not slow and not peers" -p no:cacheprovider tests/tree tests/linear tests/retrieval tests/features tests/fusion "$@"

@@ -6,6 +6,7 @@
 #include "core/boosted_trees.hpp"
 #include "core/logistic.hpp"
 #include "core/pair_features.hpp"
+#include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "core/text/label_phrases.hpp"
 #include "tests/harness.hpp"
@@ -133,6 +134,28 @@ TEST(trees_are_summed_as_they_are_walked) {
         CHECK(sums[i] == forest.sum(rows.data() + i * kFeatures));
         test::add_to_digest(sums[i]);
     }
+}
+
+TEST(several_threads_may_ask_the_same_trees) {
+    constexpr int kFeatures = 6;
+    const Forest forest(40, kMostLeaves, kFeatures);
+    const BoostedTrees trees(forest.arrays(), kFeatures);
+    const std::vector<int64_t> ptr{0, 2, 3};
+    const std::vector<int32_t> labels{1, 5, 2};
+    const std::vector<float> score{0.9f, 0.5f, 0.4f}, ranks{0, 10, 20};
+    const Lists lists{2, ptr.data(), labels.data(), score.data()};
+    const std::vector<float> rows(77 * kFeatures, 0.5f);
+    std::vector<std::vector<double>> sums(16);
+    Monitor monitor;
+    parallel_for(16, 4, monitor, [&](int64_t task, int) {
+        sums[task].resize(77);
+        trees.sum(rows.data(), 77, sums[task].data());
+        const LabelPairs pairs = union_of({lists, lists}, 2);
+        std::vector<float> found(pairs.labels.size()), rank(pairs.labels.size());
+        look_up(lists, {2, pairs.ptr.data(), pairs.labels.data(), nullptr}, ranks.data(), 2, found.data(), rank.data());
+        sums[task].push_back(found[0]);
+    });
+    for (const auto& each : sums) CHECK(each == sums[0]);
 }
 
 TEST(arrays_that_are_no_trees_are_refused) {
