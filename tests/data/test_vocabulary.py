@@ -132,9 +132,9 @@ def test_concepts_without_any_text(tmp_path):
 def test_a_file_of_another_kind(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_vocabulary(tmp_path / "none.ttl")
-    (tmp_path / "v.csv").write_text("a,b\n")
+    (tmp_path / "v.dat").write_text("a,b\n")
     with pytest.raises(InputError, match=r"\.ttl"):
-        read_vocabulary(tmp_path / "v.csv")
+        read_vocabulary(tmp_path / "v.dat")
 
 
 def test_the_cache_keeps_everything(folder, tmp_path):

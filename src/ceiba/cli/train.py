@@ -47,13 +47,13 @@ def train(
         str | None,
         typer.Option(
             metavar="[FILE]",
-            help="Learn from the labels' texts, and show them in answers. FILE is a SKOS vocabulary or JSON lines; "
-            "without it labels.jsonl or the like beside TRAIN is read.",
+            help="Learn from the labels' texts, and show them in answers. FILE is a SKOS vocabulary, a table or JSON "
+            "lines; without it labels.jsonl or the like beside TRAIN is read.",
         ),
     ] = None,
     language: Annotated[
         str | None,
-        typer.Option(help="Language of the label texts of a SKOS vocabulary, such as en.", show_default="the only one"),
+        typer.Option(help="Language of the label texts of a vocabulary, such as en.", show_default="the only one"),
     ] = None,
     include_training_texts: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""``ceiba vocabulary``: what a SKOS vocabulary holds, and its label texts as JSON lines."""
+"""``ceiba vocabulary``: what a vocabulary holds, and its label texts as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def vocabulary(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", parser=options.path, help="A SKOS vocabulary (.ttl, .rdf, .nt, or with .gz), or JSON lines."
+            metavar="FILE",
+            parser=options.path,
+            help="A SKOS vocabulary (.ttl, .rdf, .nt), a table (.tsv, .csv), or JSON lines; also with .gz.",
         ),
     ],
     output: Annotated[

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, JsonList, Options, check
 from ceiba.data import layouts, sparse_npz, sparse_text
+from ceiba.data.annif import is_annif, open_annif
 from ceiba.data.columns import TableTexts
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.dataset import Dataset, TextColumn
@@ -46,7 +47,7 @@ _CONSTRAINTS: Constraints = {
 }
 # what each option is for; elsewhere it is an error rather than ignored
 _ONLY_FOR = {
-    "text_column": _TABLES,
+    "text_column": (*_TABLES, "annif"),
     "label_column": _TABLES,
     "label_separator": _TABLES,
     "label_names": ("jsonl", "xmc", "xmc-matrix", "npz", "text", "pecos-text"),
@@ -86,8 +87,8 @@ def read(
     - ``.npz`` of scipy.sparse: ``X_trn.npz`` + ``Y_trn.npz`` or ``X.trn.npz`` + ``Y.trn.npz``, the latter
       beside it or a folder above.
     - Plain text, one per line, with the labels of a ``Y.trn.npz`` if it is called ``X.trn.txt``.
-    - Annif's corpora, "annif": lines of a text, a tab and ``<URI>``s, or a folder of texts ``NAME.txt`` beside their
-      labels, ``NAME.tsv`` or ``NAME.key``.
+    - Annif's corpora, "annif": lines of a text, a tab and ``<URI>``s; JSON lines with ``subjects``; CSV with
+      ``subject_uris``; or a folder of texts ``NAME.txt`` beside their labels, ``NAME.tsv`` or ``NAME.key``.
     - fastText's lines, "fasttext": words that begin with ``__label__`` are labels.
     - PECOS's text2text, "pecos-text": numbers of labels, a tab and a text. It is detected by an
       ``output-items.txt`` beside the file; elsewhere give the format.
@@ -112,7 +113,7 @@ def read(
         True: labels must be there. False: do not read them. None: read them where there are any.
     text_column : str or list of str, default None
         The column of the texts; several are joined by spaces. By default "text", or else the only column with
-        a common name such as "title" or "content".
+        a common name such as "title" or "content". In Annif's JSON lines the keys of ``metadata`` are columns, too.
     label_column : str, default None
         The column of the labels. By default "labels", or else the only column with a common name such as
         "label", "tags" or "categories".
@@ -204,22 +205,29 @@ def _check_options(path: Path, format: str, given: dict[str, Any]) -> None:
 
 def _read_documents(folder: Path, given: dict[str, Any], progress: Progress | None) -> Dataset:
     """Read a full-text corpus of Annif."""
-    _check_options(folder, "annif", given)
+    _check_options(folder, "a folder of documents", given)
     documents = DocumentFolder(folder)
     if given["labels"] and "labels" not in documents.columns():
         fail(folder, None, "holds texts without labels; the labels of NAME.txt are in NAME.tsv or NAME.key beside it.")
-    return _read_lines(documents, "annif", given["labels"], progress)
+    return _read_lines(documents, "annif", given, progress)
 
 
-def _read_lines(table: Table, format: str, labels: bool | None, progress: Progress | None) -> Dataset:
-    """Read a table of the columns "text" and "labels"."""
+def _read_lines(
+    table: Table, format: str, given: dict[str, Any], progress: Progress | None, label_column: str = "labels"
+) -> Dataset:
+    """Read a table whose label column is known."""
+    columns, labels = table.columns(), given["labels"]
+    if label_column not in columns:
+        if labels:
+            fail(table.path, None, f"no row has {label_column!r}, and labels are needed.")
+        labels = False
     return read_table(
         table,
         format,
-        table.columns(),
+        columns,
         labels=labels,
-        text_column="text",
-        label_column=None,
+        text_column=given["text_column"],
+        label_column=label_column,
         label_separator=None,
         progress=progress,
     )
@@ -234,17 +242,23 @@ def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progres
         named = {name: given[name] for name in ("text_column", "label_column", "label_separator")}
         if is_xmc(columns) and named["text_column"] is None and named["label_column"] is None:
             return read_xmc_table(table, "xmc-json", columns, labels=labels, n_labels=n_labels, progress=progress)
+        if named["label_column"] is None and named["label_separator"] is None and is_annif(table, format, columns):
+            format = "annif"
         for name in ("n_labels", "label_names"):
             if given[name] is not None:
                 raise InputError(f"{name} is for files that number their labels; those of {path} have names.")
-        return read_table(table, format, columns, labels=labels, progress=progress, **named)
+        if format != "annif":
+            return read_table(table, format, columns, labels=labels, progress=progress, **named)
+    if format == "annif":
+        table, label_column = open_annif(path)
+        return _read_lines(table, format, given, progress, label_column)
     if format == "pecos-text":
         lines, columns = LabelledLines(path, format), ["labels", "relevance"]
         return read_numbered_table(
             lines, format, ["text"], columns, labels=labels, n_labels=n_labels, progress=progress
         )
     if format in LINE_FORMATS:
-        return _read_lines(LabelledLines(path, format), format, labels, progress)
+        return _read_lines(LabelledLines(path, format), format, given, progress)
     if format == "svmlight":
         X, Y, names = sparse_text.read_svmlight(path, given["n_features"], given["zero_based"], progress)
         labelled: dict[str, Any] = {} if labels is False else {"Y": Y, "label_names": names}

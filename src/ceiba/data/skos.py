@@ -11,8 +11,9 @@ from xml.sax import SAXParseException
 
 from ceiba._shorten import one_line, shorten
 from ceiba.data.files import BLOCK, Stream, fail
+from ceiba.data.languages import choose_language, list_languages, texts_in
 from ceiba.data.vocabulary import Vocabulary
-from ceiba.errors import InputError, MissingExtraError
+from ceiba.errors import MissingExtraError
 
 SYNTAXES = {".ttl": "turtle", ".turtle": "turtle", ".rdf": "xml", ".xml": "xml", ".owl": "xml", ".nt": "nt"}
 _SKOS, _XL = "http://www.w3.org/2004/02/skos/core#", "http://www.w3.org/2008/05/skos-xl#"
@@ -28,7 +29,6 @@ _USED = {
     _XL + _ALTERNATIVE: "xl:" + _ALTERNATIVE,
     _XL + "literalForm": "form",
 }
-_MOST_LISTED = 20
 
 
 def read_skos(path: Path, shown: Path, syntax: str, language: str | None) -> Vocabulary:
@@ -56,17 +56,18 @@ def read_skos(path: Path, shown: Path, syntax: str, language: str | None) -> Voc
     concepts -= deprecated
     forms = {str(subject): form for subject, form in triples["form"]}
     named = {kind: _literals(triples, kind, concepts, forms) for kind in (_PREFERRED, _ALTERNATIVE)}
-    language = _choose(path, named, language)
+    counts = _count_languages(named)
+    language = choose_language(path, language, counts)
     texts = {}
     for concept in sorted(concepts):
-        found = [_in_language(named[kind].get(concept, ()), language) for kind in (_PREFERRED, _ALTERNATIVE)]
+        found = [sorted(texts_in(named[kind].get(concept, ()), language)) for kind in (_PREFERRED, _ALTERNATIVE)]
         texts[concept] = list(dict.fromkeys([*found[0], *found[1]]))
         if not _are_characters([concept, *texts[concept]]):
             fail(path, None, f"the concept {concept!r} holds half of a surrogate pair, which is no character.")
     if not any(named.values()):
         fail(path, None, "no concept has a skos:prefLabel or skos:altLabel.")
     if not any(texts.values()):
-        fail(path, None, f"no concept has a label in the language {language!r}. {_languages(named)}")
+        fail(path, None, f"no concept has a label in the language {language!r}. {list_languages(counts)}")
     above: dict[str, set[str]] = defaultdict(set)
     for lower, upper in [*triples["broader"], *((b, a) for a, b in triples["narrower"])]:
         if str(lower) in concepts and str(upper) in concepts and str(lower) != str(upper):
@@ -140,31 +141,8 @@ def _literals(
     return found
 
 
-def _choose(path: Path, named: dict[str, dict[str, list[tuple[str, str]]]], language: str | None) -> str | None:
-    if language is not None:
-        if not language.strip():
-            raise InputError("The 'language' parameter is empty; it names a language, such as 'en'.")
-        return language.strip().lower()
-    tags = {tag for by_concept in named.values() for labels in by_concept.values() for tag, _ in labels if tag}
-    if len(tags) > 1:
-        raise InputError(f"{path}: the labels are in several languages; choose one (--language). {_languages(named)}")
-    return next(iter(tags), None)
-
-
-def _languages(named: dict[str, dict[str, list[tuple[str, str]]]]) -> str:
+def _count_languages(named: dict[str, dict[str, list[tuple[str, str]]]]) -> dict[str, int]:
+    """Return how many concepts have a preferred label in each language of any label."""
     counts = Counter(tag for labels in named[_PREFERRED].values() for tag in {tag for tag, _ in labels})
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_LISTED]
-    listed = ", ".join(f"{tag or 'none'} ({n:,} concepts)" for tag, n in ranked)
-    return f"The languages are: {listed or 'none'}."
-
-
-def _in_language(labels: Any, language: str | None) -> list[str]:
-    """Return the texts in a language, sorted: of the language itself, else of a region of it, else without any."""
-    tags = {tag for tag, _ in labels}
-    if language in tags:
-        wanted = {language}
-    else:
-        wanted = {tag for tag in tags if language is not None and tag.startswith(f"{language}-")}
-    if not wanted and tags == {""}:
-        wanted = {""}
-    return sorted(text for tag, text in labels if tag in wanted)
+    every = {tag for by_concept in named.values() for labels in by_concept.values() for tag, _ in labels}
+    return {tag: counts[tag] for tag in sorted(every)}

@@ -55,6 +55,8 @@ def _well_formed(value: Any) -> Any:
     """Pair up the UTF-16 surrogates that JSON escapes can leave, and replace single ones by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {name: _well_formed(item) for name, item in value.items()}
     return [_well_formed(item) for item in value] if isinstance(value, list) else value
 
 

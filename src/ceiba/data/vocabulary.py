@@ -142,10 +142,12 @@ class Vocabulary:
 
 
 def read_vocabulary(path: str | Path, language: str | None = None) -> Vocabulary:
-    """Read a vocabulary: SKOS as Turtle, RDF/XML or N-Triples, or the JSON lines that `Vocabulary.write` makes.
+    """Read a vocabulary: SKOS, a table of URIs and texts, or the JSON lines that `Vocabulary.write` makes.
 
-    The format is detected from the name: ``.ttl``, ``.rdf``, ``.xml``, ``.owl``, ``.nt`` or ``.jsonl``. Each may be
-    followed by ``.gz`` or ``.zst``. SKOS needs the extra ``ceiba[skos]``.
+    The format is detected from the name. ``.ttl``, ``.rdf``, ``.xml``, ``.owl`` and ``.nt`` are SKOS, which needs the
+    extra ``ceiba[skos]``. ``.tsv`` and ``.csv`` are tables as Annif has them: lines of a URI, a tab and a text, or
+    CSV with the columns ``uri`` and ``label_en`` and the like. ``.jsonl`` are JSON lines. Each may be followed by
+    ``.gz`` or ``.zst``.
 
     Parameters
     ----------
@@ -159,8 +161,9 @@ def read_vocabulary(path: str | Path, language: str | None = None) -> Vocabulary
     -------
     Vocabulary
         Labels are URIs, in their order. Texts are the concept's prefLabel and its altLabels, without repetition. A
-        label without a language counts where the concept has none in any language. Deprecated concepts
-        (``owl:deprecated``) are left out. ``skos:narrower`` is read as ``skos:broader`` the other way round.
+        label without a language counts where the concept has none in any language. Deprecated concepts are left
+        out: those with ``owl:deprecated``, and in a table those without any text. ``skos:narrower`` is read as
+        ``skos:broader`` the other way round.
 
     Raises
     ------
@@ -182,18 +185,26 @@ def read_vocabulary(path: str | Path, language: str | None = None) -> Vocabulary
     ({'u1': ['cats', 'felines']}, {'u1': ['u0']})
     """
     from ceiba.data.skos import SYNTAXES, read_skos
+    from ceiba.data.vocabulary_tables import DELIMITERS, read_uri_table
 
     source = open_source(given_path(path, "path"))
     with source.naming():
         ending = suffix(source.name)
         if ending in SYNTAXES:
             return read_skos(source.path, source.shown, SYNTAXES[ending], language)
+        if ending in DELIMITERS:
+            return read_uri_table(source.path, source.shown, DELIMITERS[ending], language)
         if ending not in (".jsonl", ".json", ".ndjson"):
-            known = ", ".join((*SYNTAXES, ".jsonl"))
+            known = ", ".join((*SYNTAXES, *DELIMITERS, ".jsonl"))
             raise InputError(f"{path}: of unknown format; the name of a vocabulary ends in {known}.")
         if language is not None:
-            raise InputError(f"{path}: its texts have no languages; leave the language out.")
+            raise InputError(no_languages(path))
         return read_rows(source.path)
+
+
+def no_languages(path: str | Path) -> str:
+    """Return the message for a language that was given for a file without languages."""
+    return f"{path}: its texts have no languages; leave the language out."
 
 
 def read_rows(path: Path) -> Vocabulary:
