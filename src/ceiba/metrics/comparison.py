@@ -12,10 +12,11 @@ from ceiba._params import Interval, check
 from ceiba.errors import InputError
 from ceiba.metrics.containers import IntArray, Pattern, read_positives, read_scores
 from ceiba.metrics.evaluate import longest_row, sizes_of
+from ceiba.metrics.formulas import PLAIN, PSP, Fraction
 from ceiba.metrics.labels import CommonColumns, pattern
 from ceiba.metrics.propensity import check_propensity_model, read_training, weights
 from ceiba.metrics.ranking import CELLS, best_labels
-from ceiba.metrics.tally import Vector, discounts, first_sums, places, row_blocks
+from ceiba.metrics.tally import Vector, discounts, places, row_blocks
 
 
 class Difference(NamedTuple):
@@ -120,11 +121,12 @@ def compare(
     space = CommonColumns([each for each in (true, *both, train) if each is not None], classes)
     w = None if train is None else weights(train, space, A, B)
     positives = pattern(true, space)
+    metrics = PLAIN | ({"PSP": PSP} if w is not None else {})
     of_rows = []
     for scores in both:
         top = best_labels(scores, max(1, min(max(sizes), longest_row(scores))), space)
-        of_rows.append(_row_values(top, positives, sizes, w))
-    names = [f"{name}@{k}" for name in ("P", "nDCG", "R", *(["PSP"] if w is not None else [])) for k in sizes]
+        of_rows.append(_row_values(top, positives, sizes, w, metrics.values()))
+    names = [f"{name}@{k}" for name in metrics for k in sizes]
     denominators = of_rows[0][1]  # of the positives alone, the same for both
     columns = np.hstack([of_rows[0][0], of_rows[1][0], denominators])
     observed = _figures(np.ones((1, true.n)) @ columns)
@@ -159,18 +161,15 @@ def _draws(n: int, times: int, seed: int) -> Iterable[npt.NDArray[np.float64]]:
         yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
 
 
-def _row_values(top: IntArray, positives: Pattern, ks: Sequence[int], w: Vector | None) -> tuple[Vector, Vector]:
-    """Return numerator and denominator of every metric for each row, shape (n, metrics)."""
+def _row_values(
+    top: IntArray, positives: Pattern, ks: Sequence[int], w: Vector | None, metrics: Iterable[Fraction]
+) -> tuple[Vector, Vector]:
+    """Return numerator and denominator of every metric for each row, shape (n, metrics * ks)."""
     numerators, denominators = [], []
     limited = places(ks, positives.n_labels, top)
     for block in row_blocks(top, positives, limited, discounts(limited), w):
-        above = [each / k for each, k in zip(block.hits, ks, strict=True)]
-        above += [*block.ndcg, *block.recall]
-        below = [np.ones(len(block.top)) for _ in ks]
-        below += [(block.counts > 0).astype(np.float64)] * (2 * len(ks))
-        if block.gain is not None and block.best_gain is not None:
-            above += first_sums(block.gain, limited)
-            below += first_sums(block.best_gain, limited)
-        numerators.append(np.stack(above, axis=1))
-        denominators.append(np.stack(below, axis=1))
+        sums = block.each_row(ks, limited)
+        shape = sums.hits.shape
+        numerators.append(np.hstack([np.broadcast_to(metric.numerator(sums), shape) for metric in metrics]))
+        denominators.append(np.hstack([np.broadcast_to(metric.denominator(sums), shape) for metric in metrics]))
     return np.vstack(numerators), np.vstack(denominators)

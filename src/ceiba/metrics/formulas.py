@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ceiba.metrics.tally import Tally, Vector
+from ceiba.metrics.tally import RowSums, Tally, Vector
 
 
 def _ratio(numerator: Any, denominator: Any) -> Any:
@@ -22,13 +23,33 @@ def _label_mean(values: Vector) -> Vector:
 
 Formula = Callable[[Tally], Vector]
 
-PLAIN: dict[str, Formula] = {
-    "P": lambda t: t.hits / (t.n * np.array(t.ks, np.float64)),
-    "nDCG": lambda t: _ratio(t.ndcg, t.n_with_positives),
-    "R": lambda t: _ratio(t.recall, t.n_with_positives),
+
+@dataclass(frozen=True)
+class Fraction:
+    """A metric as a quotient of two sums over rows, each taken from what one row or many rows have together.
+
+    Attributes
+    ----------
+    numerator, denominator : callable of (RowSums) to array
+        The last axis is k.
+    """
+
+    numerator: Callable[[RowSums], Any]
+    denominator: Callable[[RowSums], Any]
+
+    def __call__(self, sums: RowSums) -> Vector:
+        """Return the quotient, and 0 where the denominator is 0."""
+        return _ratio(self.numerator(sums), self.denominator(sums))
+
+
+PLAIN: dict[str, Fraction] = {
+    "P": Fraction(lambda s: s.hits, lambda s: s.n * np.array(s.ks, np.float64)),
+    "nDCG": Fraction(lambda s: s.ndcg, lambda s: s.n_with_positives),
+    "R": Fraction(lambda s: s.recall, lambda s: s.n_with_positives),
 }
+PSP = Fraction(lambda s: s.gain, lambda s: s.best_gain)
 PROPENSITY: dict[str, Formula] = {
-    "PSP": lambda t: _ratio(t.gain, t.best_gain),
+    "PSP": PSP,
     "PSnDCG": lambda t: _ratio(t.discounted_gain, t.best_discounted_gain),
 }
 PER_LABEL: dict[str, Formula] = {

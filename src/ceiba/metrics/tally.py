@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,21 +16,27 @@ Vector = npt.NDArray[np.float64]
 
 
 @dataclass
-class Tally:
-    """Sums over rows, one entry for each k of ``ks``; per label in the last axis where there are two.
+class RowSums:
+    """Sums over rows, one entry for each k of ``ks`` in the last axis.
 
     Written for a row i with the positives y_i, the weights w (inverse propensities), the discount
     d_j = 1 / log2(j + 1) of place j, and D_j = d_1 + ... + d_j, the DCG of j hits at the top.
     """
 
     ks: tuple[int, ...]
-    n: int
-    n_with_positives: int
+    n: Any  # rows: a number, or 1 for each of some rows
+    n_with_positives: Any
     hits: Vector  # hits in the first k places
     recall: Vector  # hits in the first k places / |y_i|
     ndcg: Vector  # discounted hits in the first k places / D_min(k, |y_i|)
     gain: Vector  # w of the hits in the first k places
     best_gain: Vector  # the largest gain that any ranking reaches
+
+
+@dataclass
+class Tally(RowSums):
+    """What every metric is made of; per label in the last axis where there are two."""
+
     discounted_gain: Vector  # discounted w of the hits in the first k places / D_min(k, |y_i|)
     best_discounted_gain: Vector  # the largest of those that any ranking reaches
     true_positives: IntArray  # (len(ks), L): rows where label l is a hit in the first k places
@@ -49,6 +56,23 @@ class RowBlock:
     ndcg: list[Vector]  # discounted hits in the first k places / D_min(k, |y_i|)
     gain: Vector | None  # (rows, places): w of the hits; None without weights
     best_gain: Vector | None  # (rows, largest k): w of the positives, largest first
+
+    def each_row(self, ks: Sequence[int], within: Sequence[int]) -> RowSums:
+        """Return the sums of each row by itself, of shape (rows, ks), for the first `within` places of each k."""
+        none = np.zeros((len(self.top), len(ks)))
+        gains = [
+            none if each is None else np.stack(first_sums(each, within), 1) for each in (self.gain, self.best_gain)
+        ]
+        return RowSums(
+            ks=tuple(ks),
+            n=np.ones((len(self.top), 1)),
+            n_with_positives=(self.counts > 0)[:, None].astype(np.float64),
+            hits=np.stack(self.hits, 1),
+            recall=np.stack(self.recall, 1),
+            ndcg=np.stack(self.ndcg, 1),
+            gain=gains[0],
+            best_gain=gains[1],
+        )
 
 
 def row_blocks(

@@ -8,7 +8,7 @@ import fcntl
 import json
 import termios
 from array import array
-from typing import Any, ClassVar
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -22,13 +22,17 @@ class BoundedConnection(HttpToolsProtocol):
 
     uvicorn itself waits without end for headers, keeps them all in memory, and waits for a client to read.
 
-    Attributes
+    Parameters
     ----------
+    *args, **options : Any
+        What uvicorn gives every connection.
     seconds : float
         For the headers of a request. Also the time within which a client must read something of an answer.
     """
 
-    seconds: ClassVar[float] = 30.0
+    def __init__(self, *args: Any, seconds: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._seconds = seconds
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -85,7 +89,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _await_headers(self) -> None:
         self._size = 0
-        self._headers_timer = self.loop.call_later(self.seconds, self._end, 408, "The headers came too slowly.")
+        self._headers_timer = self.loop.call_later(self._seconds, self._end, 408, "The headers came too slowly.")
 
     def _headers_came(self) -> None:
         if self._headers_timer is not None:
@@ -94,7 +98,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _await_reading(self) -> None:
         self._stop_read_timer()
-        self._read_timer = self.loop.call_later(self.seconds, self._end_unless_read, self._unread())
+        self._read_timer = self.loop.call_later(self._seconds, self._end_unless_read, self._unread())
 
     def _end_unless_read(self, before: int) -> None:
         if self._unread() < before:

@@ -8,6 +8,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,18 +68,16 @@ def app_of_worker() -> Any:
     given = config["settings"]
     given["cors_origins"] = tuple(given["cors_origins"])
     settings = ServeSettings(**given)
-    connections(settings)
     return create_app([Path(folder) for folder in config["folders"]], settings)
 
 
 def connections(settings: ServeSettings) -> Any:
-    """Return the class of connections, with the limits of the settings; uvicorn's own without httptools."""
+    """Return what makes a connection with the limits of the settings; uvicorn's own without httptools."""
     if find_spec("httptools") is None or os.name != "posix":
         return "auto"
     from ceiba.serve.connection import BoundedConnection
 
-    BoundedConnection.seconds = settings.timeout
-    return BoundedConnection
+    return partial(BoundedConnection, seconds=settings.timeout)  # can be pickled for the workers
 
 
 def _run_here(
