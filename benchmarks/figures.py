@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ceiba.cli.plots import draw_curve, new_figure, save_figure
+
 RESULTS = Path(__file__).parent / "results"
 SETS = {"debian": "54 thousand package descriptions", "yso-en, first 50000": "50,000 English titles"}
 NAMES = {
@@ -46,7 +48,7 @@ def draw_all(out: Path, data: Path | None) -> list[Path]:
 
 def draw_systems(path: Path) -> Path:
     """Draw P@1 against training time and against the latency of one document, from the rows of accuracy.jsonl."""
-    figure = _figure(figsize=(10, 7.2))
+    figure = new_figure(figsize=(10, 7.2))
     axes = figure.subplots(len(SETS), 2)
     for row, (data, title) in zip(axes, SETS.items(), strict=True):
         points = measured(data)
@@ -98,7 +100,7 @@ def draw_tree(path: Path) -> Path:
 
     tree = model.trees_[0]
     pointers, slots = tree.child_ptrs, tree.slot_label
-    figure = _figure(figsize=(9, 11))
+    figure = new_figure(figsize=(9, 11))
     plot = figure.subplots()
     places = [np.arange(len(slots), dtype=float)]  # from the labels up: a node stands amid its children
     reached = [np.array([model.classes_[label] in answers for label in slots])]
@@ -136,7 +138,7 @@ def draw_reliability(path: Path, data: Path) -> Path:
     train, test = read(data, 10_000, 10_000)
     texts, labels = [row["text"] for row in train], [row["labels"] for row in train]
     model = XRLinear().fit(texts[:8000], labels[:8000])
-    figure = _figure(figsize=(9, 4.6))
+    figure = new_figure(figsize=(9, 4.6))
     for plot, method in zip(figure.subplots(1, 2, sharex=True, sharey=True), (None, "sigmoid"), strict=True):
         if method is not None:
             model.calibrate(texts[8000:], labels[8000:], method=method)
@@ -144,24 +146,13 @@ def draw_reliability(path: Path, data: Path) -> Path:
         if method is not None:
             scores = model.predict_proba([row["text"] for row in test], 5)
         curve = metrics.reliability_curve([row["labels"] for row in test], scores, classes=model.classes_)
-        plot.plot([0, 1], [0, 1], color=PEERS, linestyle="--", linewidth=1)
-        plot.plot(curve.probability, curve.frequency, marker="o", color=OURS)
+        draw_curve(plot, curve, color=OURS, diagonal=PEERS)
         title = "scores" if method is None else "after calibrate"
         plot.set(title=f"{title}: ECE {curve.error:.3f}", xlabel="mean score", ylabel="share of right labels")
         plot.spines[["top", "right"]].set_visible(False)
     return _save(figure, path)
 
 
-def _figure(**settings: Any) -> Any:
-    from matplotlib.figure import Figure
-
-    return Figure(layout="constrained", **settings)
-
-
 def _save(figure: Any, path: Path) -> Path:
-    """Save a figure as SVG whose bytes depend on nothing but its content."""
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.hashsalt": "ceiba", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(path, format="svg", metadata={"Date": None})
+    save_figure(figure, path, "svg", svg__fonttype="none", font__family="sans-serif")
     return path

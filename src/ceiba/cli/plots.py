@@ -29,16 +29,15 @@ def plot_target(name: str, data: Path, model: Path, option: str = "--plot") -> T
     target = Target(name, [data], model=model)
     if Path(name).suffix.lower() not in FORMATS:
         raise InputError(f"{option} {name}: the name must end in {' or '.join(FORMATS)}.")
-    _figure()
+    new_figure()
     return target
 
 
 def plot_reliability(curve: ReliabilityCurve, target: Target, *, title: str) -> None:
     """Draw a reliability diagram: the share of right pairs over their mean probability, and how many they are."""
-    figure = _figure()(figsize=(5, 5.5), layout="constrained")
+    figure = new_figure(figsize=(5, 5.5))
     diagram, histogram = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    diagram.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1, label="perfectly calibrated")
-    diagram.plot(curve.probability, curve.frequency, marker="o", color="C0", label=f"ECE {curve.error:.4f}")
+    draw_curve(diagram, curve)
     diagram.set(ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1), title=title)
     diagram.legend(loc="upper left", frameon=False)
     histogram.bar(curve.probability, curve.n_pairs, width=0.03, color="C0")
@@ -48,7 +47,7 @@ def plot_reliability(curve: ReliabilityCurve, target: Target, *, title: str) -> 
 
 def plot_groups(groups: list[FrequencyGroup], target: Target, *, k: int) -> None:
     """Draw precision and recall at k of labels that are rare and frequent in training."""
-    figure = _figure()(figsize=(5, 4), layout="constrained")
+    figure = new_figure(figsize=(5, 4))
     axes = figure.subplots()
     for number, name in enumerate((f"P@{k}", f"R@{k}")):
         places = [at + 0.4 * (number - 0.5) for at in range(len(groups))]
@@ -67,18 +66,41 @@ def plot_groups(groups: list[FrequencyGroup], target: Target, *, k: int) -> None
     _save(figure, target)
 
 
-def _save(figure: Any, target: Target) -> None:
-    import matplotlib
-
-    format = target.names[0].suffix.lower().removeprefix(".")
-    metadata = {"Date": None} if format == "svg" else {}
-    with matplotlib.rc_context({"svg.hashsalt": "ceiba"}), target.open() as file:
-        figure.savefig(file, format=format, metadata=metadata, dpi=150)
+def draw_curve(axes: Any, curve: ReliabilityCurve, *, color: str = "C0", diagonal: str = "0.6") -> None:
+    """Draw the points of a reliability curve, and the diagonal of a perfect one."""
+    axes.plot([0, 1], [0, 1], color=diagonal, linestyle="--", linewidth=1, label="perfectly calibrated")
+    axes.plot(curve.probability, curve.frequency, marker="o", color=color, label=f"ECE {curve.error:.4f}")
 
 
-def _figure() -> Any:
+def new_figure(**settings: Any) -> Any:
+    """Return an empty figure; MissingExtraError where matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("matplotlib", "plot", "A drawing") from None
-    return Figure
+    return Figure(layout="constrained", **settings)
+
+
+def save_figure(figure: Any, file: Any, format: str, **rc: Any) -> None:
+    """Write a figure whose bytes depend on nothing but its content.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    file : path or binary file
+    format : str
+        "svg" or "png".
+    **rc : Any
+        Settings of matplotlib, with "__" for a dot.
+    """
+    import matplotlib
+
+    metadata = {"Date": None} if format == "svg" else {}
+    settings = {name.replace("__", "."): value for name, value in rc.items()}
+    with matplotlib.rc_context({"svg.hashsalt": "ceiba", **settings}):
+        figure.savefig(file, format=format, metadata=metadata, dpi=150)
+
+
+def _save(figure: Any, target: Target) -> None:
+    with target.open() as file:
+        save_figure(figure, file, target.names[0].suffix.lower().removeprefix("."))
