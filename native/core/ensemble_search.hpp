@@ -77,27 +77,51 @@ class EnsembleSearch {
 
     // Puts the labels that may be among the best of a row behind the candidates, and lists what they lack.
     void choose(int64_t row) {
-        auto& entries = own_.entries;
-        entries.clear();
-        for (int64_t t = 0; t < n_trees_; ++t) {
-            for (const Hit& hit : own_.trees[t].hits[row]) {
-                entries.push_back({hit.id, static_cast<int32_t>(t), hit.score});
+        gather(row);
+        auto& chosen = own_.chosen;
+        chosen.clear();
+        const double needed = needed_sum();
+        const int32_t n_found = static_cast<int32_t>(own_.found_ids.size());
+        for (int32_t i = 0; i < n_found; ++i) {
+            if (may_be_best(row, i, needed)) chosen.push_back(i);
+        }
+        std::sort(chosen.begin(), chosen.end(),
+                  [&](int32_t a, int32_t b) { return own_.found_ids[a] < own_.found_ids[b]; });
+        for (const int32_t i : chosen) {
+            const int32_t label = own_.found_ids[i];
+            const float* scores = own_.found_scores.data() + i * n_trees_;
+            own_.ids.push_back(label);
+            own_.scores.insert(own_.scores.end(), scores, scores + n_trees_);
+            for (int64_t t = 0; t < n_trees_; ++t) {
+                if (scores[t] == kNothing && own_.trees[t].bounds[row] > kNothing) ask(t, row, label);
             }
         }
-        std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
-        auto& sums = own_.sums;
-        sums.clear();
-        for (size_t e = 0; e < entries.size(); ++e) {
-            if (e == 0 || entries[e - 1].id != entries[e].id) sums.push_back(0.0);
-            sums.back() += std::exp(static_cast<double>(entries[e].score));
-        }
-        const double needed = needed_sum();
-        size_t candidate = 0;
-        for (size_t begin = 0, end = 0; begin < entries.size(); begin = end, ++candidate) {
-            while (end < entries.size() && entries[end].id == entries[begin].id) ++end;
-            add(row, begin, end, sums[candidate], needed);
-        }
         own_.ptr.push_back(static_cast<int64_t>(own_.ids.size()));
+    }
+
+    // Each label that any tree returned, once, with its scores in the trees and their sum.
+    void gather(int64_t row) {
+        size_t hits = 0;
+        for (const auto& tree : own_.trees) hits += tree.hits[row].size();
+        own_.places.reset(hits);
+        own_.found_ids.clear();
+        own_.found_scores.clear();
+        own_.sums.clear();
+        own_.most.clear();
+        for (int64_t t = 0; t < n_trees_; ++t) {
+            for (const Hit& hit : own_.trees[t].hits[row]) {
+                int32_t& place = own_.places[hit.id];  // from 1; a new one is 0
+                if (place == 0) {
+                    own_.found_ids.push_back(hit.id);
+                    own_.found_scores.resize(own_.found_scores.size() + n_trees_, kNothing);
+                    own_.sums.push_back(0.0);
+                    place = static_cast<int32_t>(own_.sums.size());
+                }
+                own_.found_scores[(place - 1) * n_trees_ + t] = hit.score;
+                own_.sums[place - 1] += std::exp(static_cast<double>(hit.score));
+            }
+            own_.most.push_back(std::exp(static_cast<double>(own_.trees[t].bounds[row])));
+        }
     }
 
     // What a label's scores must add up to, to be among the best.
@@ -113,32 +137,21 @@ class EnsembleSearch {
         return needed * (1.0 - 1e-4);     // room for another order of rounding
     }
 
-    void add(int64_t row, size_t begin, size_t end, double sum, double needed) {
-        const int32_t label = own_.entries[begin].id;
-        const size_t at = own_.scores.size();
-        own_.scores.resize(at + n_trees_, kNothing);
-        float* scores = own_.scores.data() + at;
-        for (size_t e = begin; e < end; ++e) scores[own_.entries[e].tree] = own_.entries[e].score;
+    bool may_be_best(int64_t row, int32_t found, double needed) const {
+        const float* scores = own_.found_scores.data() + found * n_trees_;
+        const double sum = own_.sums[found];
         double most = sum;
         for (int64_t t = 0; t < n_trees_; ++t) {
-            if (scores[t] == kNothing) most += std::exp(static_cast<double>(own_.trees[t].bounds[row]));
+            if (scores[t] == kNothing) most += own_.most[t];
         }
-        if (most >= needed && most > sum) {  // a closer limit: nothing where the beam has no parent of the label
-            most = sum;
-            for (int64_t t = 0; t < n_trees_; ++t) {
-                if (scores[t] != kNothing) continue;
-                const float limit = std::min(own_.trees[t].bounds[row], best_parent(t, row, label));
-                most += std::exp(static_cast<double>(limit));
-            }
-        }
-        if (most < needed) {
-            own_.scores.resize(at);
-            return;
-        }
-        own_.ids.push_back(label);
+        if (most < needed || most == sum) return most >= needed;
+        most = sum;  // a closer limit: nothing where the beam has no parent of the label
         for (int64_t t = 0; t < n_trees_; ++t) {
-            if (scores[t] == kNothing && own_.trees[t].bounds[row] > kNothing) ask(t, row, label);
+            if (scores[t] != kNothing) continue;
+            const float limit = std::min(own_.trees[t].bounds[row], best_parent(t, row, own_.found_ids[found]));
+            most += std::exp(static_cast<double>(limit));
         }
+        return most >= needed;
     }
 
     // Calls use(parent) for the nodes of a row's beam in tree t that the label hangs below.

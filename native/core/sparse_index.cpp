@@ -6,15 +6,17 @@
 #include <limits>
 
 #include "core/id_table.hpp"
+#include "core/simd.hpp"
 
 namespace ceiba {
 namespace {
 
 constexpr int64_t kBlock = 16384;      // rows whose sums are in the cache at once
 constexpr int64_t kFewQueries = 8;     // searched by the caller's thread: starting another costs as much as a search
-constexpr int64_t kSeedRows = 512;     // scored first, for a limit to begin with
+constexpr int64_t kSeedRows = 128;     // scored first at least, for a limit to begin with
 constexpr int64_t kAhead = 8;          // rows asked for ahead of their scoring
 constexpr int64_t kRowInEntries = 80;  // scoring a row costs about as much as so many entries of a list
+constexpr int64_t kScanned = 16;       // sums that are looked at in order in the time of an entry's
 constexpr int32_t kNoSeed = std::numeric_limits<int32_t>::max();
 
 struct Row {
@@ -244,15 +246,7 @@ class RowSearch {
         if (entries == 0) return;
         float rest = static_cast<float>(rest_[read_]);
         gather(first, last, limit - rest, entries);
-        if (read_ < terms_.size()) {
-            int64_t others = 0;
-            for (size_t j = read_; j < terms_.size(); ++j) others += terms_[j].size;
-            others = others * (last - first) / index_.matrix.rows;
-            if (static_cast<int64_t>(candidates_.size()) * kRowInEntries > others) {
-                refine(first, last, limit);
-                rest = 0;
-            }
-        }
+        rest = refine(first, last, limit, rest);
         std::fill(sums_.begin(), sums_.begin() + (last - first), 0.0f);
         // Those of the largest sums first: after them few others reach the limit.
         const size_t head = std::min(best_.size(), candidates_.size());
@@ -295,9 +289,15 @@ class RowSearch {
     // The rows of a block that a list read has and whose sum reaches a limit, each once.
     void gather(int64_t first, int64_t last, float limit, int64_t entries) {
         candidates_.clear();
-        if (limit > 0 && 2 * entries > last - first) {
-            for (int64_t i = 0; i < last - first; ++i) {
-                if (sums_[i] >= limit) candidates_.push_back({static_cast<int32_t>(first + i), sums_[i]});
+        if (limit > 0 && kScanned * entries > last - first) {
+            using F = Lanes<16>;
+            const F needed = F::all(limit);
+            for (int64_t i = 0; i < last - first; i += 16) {  // sums behind the last row are 0
+                uint32_t enough = ~(F::load(sums_.data() + i) < needed).bits() & 0xffff;
+                for (; enough != 0; enough &= enough - 1) {
+                    const int64_t row = i + std::countr_zero(enough);
+                    candidates_.push_back({static_cast<int32_t>(first + row), sums_[row]});
+                }
             }
             return;
         }
@@ -313,12 +313,25 @@ class RowSearch {
         for (const Row& row : candidates_) sums[row.id] = row.score;
     }
 
-    // Keeps the candidates whose sum over all lists reaches the limit.
-    void refine(int64_t first, int64_t last, float limit) {
-        for (size_t j = read_; j < terms_.size(); ++j) add(terms_[j], first, last);
-        const float* sums = sums_.data() - first;
-        for (Row& row : candidates_) row.score = sums[row.id];
-        std::erase_if(candidates_, [&](const Row& row) { return row.score < limit; });
+    // Reads further lists while that costs less than to score the candidates, and keeps those whose sum still reaches
+    // the limit. Returns what the lists that were not read add at most.
+    float refine(int64_t first, int64_t last, float limit, float rest) {
+        int64_t others = 0, added = 0;  // entries
+        for (size_t j = read_; j < terms_.size(); ++j) others += terms_[j].size;
+        for (size_t j = read_; j < terms_.size(); ++j) {
+            const int64_t of_block = others * (last - first) / index_.matrix.rows;
+            if (static_cast<int64_t>(candidates_.size()) * kRowInEntries <= of_block) break;
+            others -= terms_[j].size;
+            added += add(terms_[j], first, last);
+            const int64_t worth = 4 * static_cast<int64_t>(candidates_.size());  // entries to look at all candidates for
+            if (added < worth && j + 1 < terms_.size()) continue;
+            added = 0;
+            rest = static_cast<float>(rest_[j + 1]);
+            const float* sums = sums_.data() - first;
+            for (Row& row : candidates_) row.score = sums[row.id];
+            std::erase_if(candidates_, [&](const Row& row) { return row.score < limit - rest; });
+        }
+        return rest;
     }
 
     static constexpr float kTaken = std::numeric_limits<float>::max();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/chunk_scorer.hpp"
+#include "core/id_table.hpp"
 #include "core/node_filter.hpp"
 #include "core/searcher.hpp"
 #include "core/simd.hpp"
@@ -53,8 +54,10 @@ class Best {
         hits_.push_back(hit);
         if (size() >= limit_) cut();
     }
+    // The best first; those of a range below the k-th best in any order.
     const std::vector<Hit>& finish() {
         cut();
+        if (within_ > 0) return hits_;
         std::sort(hits_.begin(), hits_.end(), Better{});
         return hits_;
     }
@@ -149,13 +152,13 @@ struct EnsembleSpace {
         std::vector<std::vector<int32_t>> missing;
         std::vector<float> bounds;  // all labels of the beam that are not in `hits` lie below
     };
-    struct Entry {
-        int32_t id, tree;
-        float score;
-    };
     std::vector<Tree> trees;
-    std::vector<Entry> entries;
+    // of one row: the labels that any tree returned, in the order they were found
+    IdTable<int32_t> places;  // the place of each in the lists below, from 1
+    std::vector<int32_t> found_ids, chosen;
+    std::vector<float> found_scores;  // labels x trees
     std::vector<double> sums, best_sums;
+    std::vector<double> most;   // exp of each tree's bound
     std::vector<int64_t> ptr;   // candidates of each row ...
     std::vector<int32_t> ids;   // ... ascending
     std::vector<float> scores;  // candidates x trees
