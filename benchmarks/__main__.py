@@ -102,6 +102,38 @@ def hybrid(
 
 
 @app.command()
+def hybrid_cost(
+    data: Annotated[Path, typer.Option(help="folder with train, test and labels.jsonl.gz")],
+    json: Out,
+    train: Annotated[int, typer.Option(help="use the first N training texts; 0: all")] = 0,
+    label_texts: Annotated[bool, typer.Option(help="with the texts of labels")] = False,
+    settings: Annotated[
+        str | None, typer.Option(help="parameters of HybridClassifier as a JSON object; trees and neighbors if none")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="times both models are trained, in turn")] = 1,
+    model_dir: Annotated[
+        Path | None, typer.Option(help="keep the hybrid model there; where there is one, only its answers are timed")
+    ] = None,
+    threads: Threads = 2,
+) -> None:
+    """Training of a hybrid model beside that of its linear base, and its answer for one text."""
+    from json import loads
+
+    from benchmarks.hybrid_cost import SETTINGS, run_cost
+
+    run_cost(
+        data,
+        json,
+        train=train,
+        label_texts=label_texts,
+        settings=SETTINGS if settings is None else loads(settings),
+        repeats=repeats,
+        model_dir=model_dir,
+        threads=threads,
+    )
+
+
+@app.command()
 def dense(
     json: Out,
     rows: Annotated[str, typer.Option(help="numbers of rows, separated by commas")] = "100000,300000,1000000",

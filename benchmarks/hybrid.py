@@ -116,7 +116,7 @@ def run_hybrid(
         **ranking_figures(found, Y, model.label_counts_, model.n_train_),
         **calibration_figures(found, Y),
         "micro_f1": micro_f1(decided, Y),
-        "seconds": {"training": round(seconds, 1), "predicting": round(predicting, 1), **_one_text(model, texts)},
+        "seconds": {"training": round(seconds, 1), "predicting": round(predicting, 1), **one_text(model, texts)},
     }
     write_row(out, {**about, "system": "hybrid", "sources": model.sources_, **fused})
     del found
@@ -220,7 +220,7 @@ def micro_f1(decided: sp.csr_array, Y: sp.csr_array) -> float:
     return round(2 * hits / (decided.nnz + Y.nnz), 4)
 
 
-def _one_text(model: Any, texts: list[str], n: int = 300) -> dict[str, float]:
+def one_text(model: Any, texts: list[str], n: int = 300) -> dict[str, float]:
     """Return the median and the 99th percentile of milliseconds for a single text, and of the processor's alone."""
     taken, busy = [], []
     for text in texts[:n]:
