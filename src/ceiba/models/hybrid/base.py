@@ -1,4 +1,4 @@
-"""The models that a hybrid model is given as sources."""
+"""The models that are given to a hybrid model as sources."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def models_of_base(base: Any) -> tuple[list[XRLinear], list[TransformerClassifie
     Raises
     ------
     InputError, InputTypeError
-        When one cannot be a source, or is fitted already: it may have been trained on texts that the fusion learns
-        from.
+        When a model cannot be a source, or is fitted already: it may have been trained on texts that are held out
+        for the fusion.
     """
     models = list(base) if isinstance(base, (list, tuple)) else [] if base is None else [base]
     if not models and base is not None:

@@ -49,11 +49,11 @@ from ceiba.retrieval.generator import SearchContext
 
 @parameters(HybridSourceSettings, HybridModelSettings)
 class HybridClassifier(Presets, PartitionedClassifier):
-    """Several ways to find labels, and one learned ranking of what they find; scores are probabilities.
+    """Stacks several sources of candidate labels; the scores are calibrated probabilities.
 
-    Label trees, the nearest training texts and, with label texts, the words and meanings of the labels each propose
-    candidates. A fusion learns on held-out texts how far to trust each. A label that has a text but no training text
-    is a candidate like any other.
+    Each source proposes labels for a text. The sources are label trees, the nearest training texts and, with label
+    texts, the words or embeddings of the labels. A fusion gives every proposed label a probability. It is trained on
+    texts held out from the sources. A label without training texts can be predicted if it has a label text.
 
     {parameters}
 
@@ -62,15 +62,20 @@ class HybridClassifier(Presets, PartitionedClassifier):
     sources_ : list of str
         The sources in use.
     thresholds_ : Thresholds
-        What was tuned on held-out texts.
+        The thresholds, tuned on held-out texts.
     fit_report_ : dict
         Seconds of each stage. Not saved.
 
     Notes
     -----
-    The fusion is a logistic regression on the logarithms of each source's score and rank, of similarities to the
-    label's text, and of the label's frequency. It learns from texts that its sources were not trained on. Three of four
-    folds are held out in turn; above 20,000 training texts two of them; above 200,000 a twentieth, once.
+    The fusion is a logistic regression. Its features are logarithms of each source's score and rank, similarities to
+    the label's text, and the label's frequency. With LightGBM installed, boosted trees correct its logit; see `fusion`.
+
+    Texts are held out by cross-validation: up to 20,000 training texts, three of four folds in turn; up to 200,000,
+    two of four; above that, a twentieth once. The sources are then trained again on all texts.
+
+    The presets differ in the label trees of `base`. "fast" trains one tree, "balanced" (the defaults) three, and
+    "accurate" those of ``XRLinear.from_preset("accurate")``.
 
     References
     ----------
@@ -132,10 +137,10 @@ class HybridClassifier(Presets, PartitionedClassifier):
         classes : sequence of str or int, default=None
             Names of the columns of an indicator.
         label_texts : dict of label to str or list of str, default=None
-            What labels are called. Labels that have texts and no training text become labels of the model. A label may
-            have none. Needs X to be texts.
+            The texts of labels, such as their names and synonyms. A label without training texts becomes a label of
+            the model if it has a text here. Not every label needs one. X must be texts.
         executor : Executor, default=None
-            Where folds and the trees of sources are trained, as in ``XRLinear.fit``.
+            Trains folds and label trees, as in ``XRLinear.fit``.
         progress : callable, bool or None, default=None
             As in ``XRLinear.fit``.
 
@@ -218,9 +223,9 @@ class HybridClassifier(Presets, PartitionedClassifier):
         return self
 
     def explain(self, X: Any, label: Any, *, n_features: int = 10, tree: int | None = None) -> FusedExplanation:  # type: ignore[override]
-        """Explain a label's probability for one text: which sources found the label, and what each added.
+        """Explain a label's probability for one text: which sources found the label, and what each contributes.
 
-        A model of `include_training_texts` also gives the nearest training texts and their labels.
+        With `include_training_texts` the explanation also has the nearest training texts and their labels.
 
         Parameters
         ----------
@@ -229,7 +234,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         label : str or int
             A label of ``classes_``.
         n_features : int, default=10
-            Not used: sources are few.
+            Not used; all sources are listed.
         tree : None
             A hybrid model has no tree of its own; any other value is an error.
 
@@ -273,7 +278,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         self.__dict__.update(model_=model, sources_=list(state["sources"]))
 
     def _with_tuned(self, queries: QueryMaker, parts: HybridParts) -> QueryMaker:
-        """Return the maker of queries with the embeddings by tuned encoders."""
+        """Return a query maker that adds the embeddings of the fine-tuned encoders."""
         frozen = [TextEncoder(EMBEDDING, queries.encoder)] if queries.dim else []  # type: ignore[attr-defined]
         encoders = [*frozen, *(each.encoder for each in parts.tuned)]
         n_sparse = queries.n_features - queries.dim
@@ -306,7 +311,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     def _features(
         self, X: Any, columns: NDArray | None, texts: bool, progress: Progress | None
     ) -> tuple[FeatureMatrix, QueryMaker]:
-        """Return the features of texts and label texts, or those given, and the maker of queries."""
+        """Return the features of texts and label texts, or the given features, and the query maker."""
         owner = type(self).__name__
         if not texts:
             given = all_sparse(as_features(X))

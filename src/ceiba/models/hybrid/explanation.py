@@ -1,4 +1,4 @@
-"""Why a hybrid model gives a label its probability: what each source says, and what that adds."""
+"""Explanations of a hybrid model: the score of each source, and what it contributes to the probability."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 200  # characters of a training text in a table
 
 @dataclass(frozen=True)
 class SourceEvidence:
-    """What a source says about a label.
+    """The score of one source for a label.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class SourceEvidence:
     rank : int or None
         The label's place among the source's candidates, from 1; None where it is not among them.
     contribution : float
-        What that adds to the logit of the probability, compared with an average pair.
+        To the logit of the probability, compared with an average pair.
     """
 
     name: str
@@ -35,7 +35,7 @@ class SourceEvidence:
 
 @dataclass(frozen=True)
 class FusedExplanation:
-    """A label's probability and where it is from; the surest sources first.
+    """A label's probability and what contributes to it, the largest contribution first.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class FusedExplanation:
         The probability.
     sources : list of SourceEvidence
     others : dict of str to float
-        What else adds to the logit: measures of text and label together, and the label's own features ("label").
+        Other contributions to the logit: of measures of text and label together, and of the label alone ("label").
     training_texts : list of NearTrainingText or None
         Training texts near to the text, the nearest first; None where the model does not keep them.
     """
@@ -100,7 +100,7 @@ class FusedExplanation:
 def fused_explanation(
     label: Any, evidence: Evidence, training_texts: list[NearTrainingText] | None = None
 ) -> FusedExplanation:
-    """Return the explanation that the evidence of a fused search gives, and training texts near to the text."""
+    """Return the explanation of a fused search's evidence, with training texts near to the text."""
     sources = [
         SourceEvidence(found.source, found.score, rank, contribution)
         for found, rank, contribution in evidence.details["sources"]

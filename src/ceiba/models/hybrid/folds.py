@@ -1,4 +1,4 @@
-"""Which rows a hybrid model holds out, for its fusion to learn from."""
+"""Which rows a hybrid model holds out to train its fusion."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FOLDS = 4
 def out_of_fold(
     n: int, seed: int, named: NDArray[np.bool_] | None = None
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield the rows that sources are trained on, and rows held out that the fusion learns from.
+    """Yield pairs of rows: those that sources are trained on, and those held out to train the fusion.
 
-    Up to 20,000 texts, three of four folds are held out in turn; up to 200,000, two of them; above that a twentieth,
-    once. At most 3,000 rows of each are used.
+    Up to 20,000 texts, three of four folds are held out in turn. Up to 200,000, two are. Above that, a twentieth is
+    held out once. At most 3,000 rows of a fold are used.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ def out_of_fold(
         N.
     seed : int
     named : ndarray of shape (N,), bool, or None, default=None
-        Rows whose text is a label's text. They are always trained on: held out, they would teach the fusion that
-        the label whose text is that of the row is right.
+        Rows whose text is a label's text. Sources are always trained on them. Held out, they would teach the fusion
+        that a label whose text equals the input is always right.
     """
     order, always = np.random.default_rng([seed, 6]).permutation(n), np.zeros(0, np.intp)
     parts, used = (_FOLDS, 3 if n <= _FEW else 2) if n <= _MANY else (20, 1)
@@ -46,7 +46,7 @@ def out_of_fold(
 
 
 def named_rows(texts: Sequence[str] | None, label_rows: LabelRows | None) -> NDArray[np.bool_] | None:
-    """Return which rows are texts of labels, upper and lower case aside; None where there are no texts of either."""
+    """Return which rows have the text of a label, ignoring case; None without texts or without label texts."""
     if texts is None or label_rows is None:
         return None
     names = {text.strip().casefold() for text in label_rows.texts}

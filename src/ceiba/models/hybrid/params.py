@@ -30,9 +30,9 @@ class HybridSourceSettings:
             list,
             tuple,
         ),
-        doc="The models among the sources, not fitted yet; each is trained here with this model's `random_state` and "
-        '`n_jobs`. None, or no XRLinear among them: a linear model of three trees with relevance_norm="l2". A '
-        "Transformer model is tuned once, on nine tenths of the texts; the fusion learns from the tenth held out.",
+        doc="Unfitted models to train as sources, with this model's `random_state` and `n_jobs`. Without an XRLinear "
+        'among them, three label trees with relevance_norm="l2" are trained. A Transformer model is fine-tuned once, '
+        "on nine tenths of the texts, and the fusion is trained on the tenth held out.",
     )
     sources: Any = setting(
         "auto",
@@ -47,25 +47,25 @@ class HybridSourceSettings:
         None,
         Exactly(None),
         Text('"frozen:" and a folder or a name'),
-        doc='"frozen:" and a folder in the layout of Hugging Face, or the name of a model on the hub: texts and label '
-        "texts are embedded by it as it is. None: no embeddings.",
+        doc='"frozen:" followed by a folder in the layout of Hugging Face, or by the name of a model on the hub. It '
+        "embeds texts and label texts, and is not fine-tuned. None: no embeddings.",
     )
     max_length: int = setting(128, COUNT, doc="Tokens that the encoder reads of a text.")
-    n_candidates: int = setting(60, COUNT, doc="Labels that each source is asked for.")
+    n_candidates: int = setting(60, COUNT, doc="Labels that each source proposes for a text.")
     n_neighbors: int = setting(30, COUNT, doc="Nearest training texts that vote.")
     dense_search: str = setting(
         AUTO,
         Options(*DENSE_SEARCHES),
-        doc='How the nearest embeddings are found. "exact": by comparing with all. "graph": on a graph of them '
-        '(usearch, the extra ceiba[ann]), which finds nearly all of the nearest. "auto": "graph" above 100,000 rows '
-        "where that is installed.",
+        doc='How the nearest embeddings are found. "exact": by comparison with all. "graph": by an approximate search '
+        'on a graph of them (usearch, the extra ceiba[ann]). "auto": "graph" above 100,000 rows if usearch is '
+        "installed.",
     )
     fusion: str = setting(
         "auto",
         Options("auto", *FUSIONS),
         doc='"logistic": a logistic regression. "gbdt": gradient boosting on top of it (LightGBM, the extra '
-        'ceiba[boosting]). "auto": "gbdt" where that is installed and there are 1,000 right pairs or more to learn '
-        "from.",
+        'ceiba[boosting]). "auto": "gbdt" if LightGBM is installed and there are at least 1,000 positive pairs of text '
+        "and label to train on.",
     )
 
 

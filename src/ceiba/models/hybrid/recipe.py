@@ -45,20 +45,20 @@ _FEWEST_TO_BOOST = 1000  # right pairs
 
 @dataclass(frozen=True, eq=False)
 class HybridParts:
-    """What training makes.
+    """The parts of a trained hybrid model.
 
     Attributes
     ----------
     generators : tuple of CandidateGenerator
         The sources, and the fusion of all at the end.
     thresholds : Thresholds
-        Tuned on the pairs that the fusion learned from.
+        Tuned on the pairs that the fusion was trained on.
     names : list of str
         The sources.
     n_pairs : int
-        Pairs that the fusion learned from.
+        Pairs that the fusion was trained on.
     tuned : list of TunedModel
-        The Transformer models of the base.
+        The fine-tuned Transformer models of the base.
     """
 
     generators: tuple[CandidateGenerator, ...]
@@ -78,24 +78,24 @@ def train_hybrid(
     progress: Progress | None = None,
     executor: Executor | None = None,
 ) -> HybridParts:
-    """Train sources and the fusion of what they find.
+    """Train the sources and the fusion.
 
-    The fusion learns from texts that its sources were not trained on: sources are trained on folds first, then once
-    more on all texts. With a Transformer model in the base there is one fold: its encoder is tuned once, and the fusion
-    learns from the texts held out of that.
+    The fusion is trained on texts that its sources have not seen. So the sources are trained on folds first, and once
+    more on all texts. With a Transformer model in the base there is one fold: its encoder is fine-tuned once, and the
+    fusion is trained on the texts held out.
 
     Parameters
     ----------
     X : FeatureMatrix of N rows
         Sparse features of length 1 and, where there is an encoder, the block "embedding".
     labels : Labels of N rows and L labels
-        A label without a positive is a candidate where it has a text.
+        A label without a positive is a candidate if it has a text.
     label_rows : LabelRows or None
     settings : HybridSettings
     texts : sequence of N str or None, default=None
     progress : callable or None, default=None
     executor : Executor or None, default=None
-        Deals out folds, and the trees of the sources. The model does not depend on it, bit for bit.
+        Trains folds and label trees. The model does not depend on it, bit for bit.
 
     References
     ----------
@@ -192,7 +192,7 @@ def learn_fold(
     texts: Sequence[str] | None,
     context: PieceContext,
 ) -> Arrays:
-    """Train sources on some rows, and return what they say of rows held out; done wherever an executor runs it."""
+    """Train sources on some rows; return the pairs that they find for rows held out. An executor runs it."""
     settings = settings.with_threads(context.threads(settings.context.n_threads))
     report = stage(context.progress, f"fold {number}/{n_folds}", len(held_out))
     of_rest = labels.take(rest)
@@ -217,7 +217,7 @@ def _pairs_of_tuned(
     progress: Progress | None,
     executor: Executor,
 ) -> Iterator[tuple[NDArray[np.intp], Arrays]]:
-    """Yield what `_pairs_of_folds` yields, where encoders were tuned: for parts of the rows held out of that."""
+    """Yield what `_pairs_of_folds` yields where encoders were fine-tuned: for parts of the rows held out."""
     rest, held_out = rows_held_out(labels.n_rows, settings.seed)
     trained = make_sources(X.rows(rest), labels.take(rest), label_rows, names, settings, tuned, executor)
     parts = parts_of(held_out, settings.seed)
@@ -246,7 +246,7 @@ def _with_rows(
     settings: HybridSettings,
     tuned: Sequence[TunedModel],
 ) -> PairFeatures:
-    """Return the sources with those of tuned encoders that are made of rows held out."""
+    """Add the sources of fine-tuned encoders that are made of rows held out."""
     sources, measures = list(pairs.sources), list(pairs.measures)
     for each in tuned:
         more, measured = sources_of_rows(each, X, labels, names, settings)

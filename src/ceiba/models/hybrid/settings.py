@@ -26,7 +26,7 @@ SOURCES = (
     LABEL_EMBEDDINGS, CLASS_MEANS, *OF_TRANSFORMERS,
 )  # fmt: skip
 GBDT = "gbdt"
-DENSE_POWER = 8.0  # of the similarities of neighbors in embeddings, which differ less than those in words
+DENSE_POWER = 8.0  # exponent of the similarities of neighbors in embeddings, which differ less than those in words
 FUSIONS = ("logistic", GBDT)
 
 
@@ -52,7 +52,7 @@ class HybridSettings:
 
 @dataclass(frozen=True, eq=False)
 class LabelRows:
-    """The features of the labels' texts.
+    """The texts of labels and their features.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class LabelRows:
         The label of each text.
     texts : sequence of R str
     stems : ndarray of shape (number of sparse features,), int32, or None
-        The number of each word's stem; None where features are no words.
+        The stem of each word, as a number; None where the features are not words.
     """
 
     features: FeatureMatrix

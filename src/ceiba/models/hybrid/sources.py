@@ -52,18 +52,17 @@ from ceiba.retrieval.sparse_index import SparseIndex
 from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
-_POWERS = (1.0, 4.0)  # of the similarities of neighbors in words
-
-_LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # on embeddings, which need larger clusters and smaller weights than words
+_POWERS = (1.0, 4.0)  # exponents of the similarities of neighbors in words
+_LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # defaults on embeddings: larger clusters and smaller weights than on words
 
 
 def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: bool, stems: bool) -> list[str]:
-    """Return the sources to make: all that have what they need, or those asked for.
+    """Return the sources to train: those asked for, or all whose requirements are met.
 
     Raises
     ------
     InputError
-        When one was asked for that lacks what it needs.
+        When the requirements of a source that was asked for are not met.
     """
     lacks = {
         LINEAR_EMBEDDINGS: not embeddings and "an encoder",
@@ -98,7 +97,7 @@ def make_sources(
     tuned: Sequence[TunedModel] = (),
     executor: Executor | None = None,
 ) -> PairFeatures:
-    """Train sources, and return the features of pairs that they give."""
+    """Train the sources; return them with the measures of pairs."""
     Y, counts = labels.by_row, labels.counts
     words = X.sparse_part()
     sources: list[CandidateGenerator] = []
@@ -193,7 +192,7 @@ def _train_trees(
 
 
 def _on_embeddings(linear: LinearSettings) -> LinearSettings:
-    """Return settings for embeddings, where those for words are the defaults."""
+    """Return settings for embeddings: the defaults for words are replaced, other values kept."""
     trees, solver = linear.trees, linear.solver
     if trees.max_leaf_size == TreeSettings().max_leaf_size:
         trees = replace(trees, max_leaf_size=_LEAF_SIZE)

@@ -1,7 +1,8 @@
-"""Fine-tuned encoders in the hybrid model: an encoder is tuned once, and what is cheap is learned again.
+"""Fine-tuned encoders in the hybrid model: fine-tuned once; what is cheap on top of them is trained again.
 
-The encoder is tuned on nine tenths of the training texts. The fusion learns from the tenth held out. Embeddings of
-texts that the encoder was tuned on know their labels, so nearest texts and class means are those of the tenth.
+An encoder is fine-tuned on nine tenths of the training texts. The fusion is trained on the tenth held out. The
+embedding of a text that the encoder was fine-tuned on gives its labels away. So nearest texts and class means are
+computed from the tenth held out.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ from ceiba.retrieval.tree_search import TreeSearch
 
 _SHARE = 10  # one text of so many is held out
 _FEWEST = 100  # texts held out, where that is no more than a quarter
-_PARTS = 4  # of the texts held out: nearest texts and means of three of them are tried on the fourth
+_PARTS = 4  # of the texts held out: nearest texts and means of three parts are scored on the fourth
 
 
 @dataclass(frozen=True, eq=False)
 class TunedModel:
-    """A Transformer model whose encoder was tuned on the texts that were not held out.
+    """A Transformer model that was fine-tuned on the texts that were not held out.
 
     Attributes
     ----------
@@ -61,7 +62,7 @@ class TunedModel:
     label_documents : bool
         Whether label texts are training texts of the rankers.
     cosine_weight : float
-        What the cosine to the embeddings of labels counts beside the rankers' scores.
+        Weight of the cosine to the label embeddings, beside the rankers' scores.
     label_texts : bool
         Whether the model was trained with label texts.
     report : dict
@@ -78,7 +79,7 @@ class TunedModel:
 
 
 def rows_held_out(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows that encoders are tuned on, and the tenth held out; in small sets up to a quarter."""
+    """Return the rows for fine-tuning, and the rows held out: a tenth, in small sets up to a quarter."""
     share = max(n // _SHARE, min(_FEWEST, n // 4))
     if share < 2:
         raise InputError(f"A fusion of Transformer models needs 8 texts or more to learn from; got {n}.")
@@ -87,7 +88,7 @@ def rows_held_out(n: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]
 
 
 def parts_of(held_out: NDArray[np.intp], seed: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Return the rows held out in parts: those that nearest texts and means are learned from, and those to try."""
+    """Split the rows held out; for each part return the other rows, for nearest texts and means, and its own."""
     order = np.random.default_rng([seed, 7]).permutation(held_out)
     n = min(_PARTS, len(order))
     return [(np.setdiff1d(held_out, order[part::n]), np.sort(order[part::n])) for part in range(n)]
@@ -102,7 +103,7 @@ def tune_encoders(
     settings: HybridSettings,
     progress: Progress | None,
 ) -> list[TunedModel]:
-    """Train the Transformer models of the settings on some rows."""
+    """Fine-tune the Transformer models of the settings on some rows."""
     own = labels.take(rows)
     known = np.flatnonzero(own.counts)
     own = Labels(sp.csr_array(own.by_row[:, known]))
@@ -130,7 +131,7 @@ def tune_encoders(
 def with_embeddings(
     X: FeatureMatrix, texts: Sequence[str], tuned: Sequence[TunedModel], n_threads: int, progress: Progress | None
 ) -> FeatureMatrix:
-    """Return features with a block for each tuned encoder."""
+    """Return features with a block for each fine-tuned encoder."""
     for each in tuned:
         report = stage(progress, "embeddings", len(texts))
         X = X.with_block(each.name, each.encoder.embed(list(texts), progress=report, n_threads=n_threads))
@@ -140,7 +141,7 @@ def with_embeddings(
 def trained_sources(
     tuned: TunedModel, X: FeatureMatrix, labels: Labels, label_rows: LabelRows | None, names: Sequence[str]
 ) -> tuple[list[CandidateGenerator], list[PairMeasure]]:
-    """Return the model's own ranking, trained on some rows, and the search among label texts."""
+    """Return the Transformer model's own ranking, trained on these rows, and the search among label texts."""
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     n_features = X.n_sparse + X.block(tuned.name).shape[1]
@@ -158,7 +159,7 @@ def trained_sources(
 def sources_of_rows(
     tuned: TunedModel, X: FeatureMatrix, labels: Labels, names: Sequence[str], settings: HybridSettings
 ) -> tuple[list[CandidateGenerator], list[PairMeasure]]:
-    """Return nearest texts and class means of some rows, none of which the encoder was tuned on."""
+    """Return nearest texts and class means of rows that the encoder was not fine-tuned on."""
     sources: list[CandidateGenerator] = []
     measures: list[PairMeasure] = []
     embeddings, n_features = X.block(tuned.name), X.n_sparse + X.block(tuned.name).shape[1]
@@ -195,7 +196,7 @@ def mean_label_embeddings(label_rows: LabelRows, n_labels: int, block: str = EMB
 def _ranking(
     tuned: TunedModel, X: FeatureMatrix, labels: Labels, label_rows: LabelRows | None, n_features: int
 ) -> CandidateGenerator:
-    """Return the ranking that the Transformer model itself has, of the labels that some rows have."""
+    """Return the Transformer model's own ranking, of the labels that have a positive among the rows."""
     known = _known(labels)
     own = Labels(sp.csr_array(labels.by_row[:, known]))
     rows = X.sparse_part().with_block(EMBEDDING, X.block(tuned.name))
@@ -217,12 +218,12 @@ def _ranking(
 
 
 def _own(tuned: TunedModel, source: str) -> str:
-    """Return the name of a source of a model: "transformer-2-means" of the second one."""
+    """Return the name of a model's source, such as "transformer-2-means" of the second model."""
     return tuned.name + source.removeprefix(TRANSFORMER)
 
 
 def _known(labels: Labels) -> NDArray[np.int32]:
-    """Return the labels that some rows have; one where they have none."""
+    """Return the labels that have a positive among the rows; label 0 where none has."""
     known = np.flatnonzero(labels.counts)
     return (known if len(known) else np.zeros(1)).astype(np.int32)
 

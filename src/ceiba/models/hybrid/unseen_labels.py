@@ -1,4 +1,4 @@
-"""Labels that a fold hides from its sources, so that the fusion meets labels without a training text."""
+"""Labels hidden from the sources of a fold, so that the fusion is trained on labels without training texts too."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def hide_labels(
 ) -> Labels:
     """Return the labels of a fold's training rows without those that the fold hides.
 
-    A model that is asked for labels without a training text needs a fusion that has met such labels. Where nearly all
-    labels are frequent, every positive of the rows held out has training texts, and the fusion would learn that a label
-    without any is never right. Random labels are then hidden, until they have the share of the positives held out that
-    labels without a training text have of all labels with a text, a tenth at most.
+    To rank labels without training texts, the fusion must be trained on such labels. Where nearly all labels are
+    frequent, every positive of the rows held out has training texts, and the fusion would learn that a label without
+    any is never right. So random labels are hidden. Their share of the positives held out is the share of labels
+    without training texts among the labels with a text, at most a tenth.
 
     Parameters
     ----------
