@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ceiba.cli import options
+
+if TYPE_CHECKING:
+    from ceiba.cli.targets import Target
 
 
 def evaluate(
@@ -60,17 +63,14 @@ def evaluate(
     model also gets the expected calibration error (ECE) and the log-loss of the labels returned.
     """
     from ceiba import metrics
-    from ceiba.cli import inputs, label_figures, output
+    from ceiba.cli import inputs
     from ceiba.cli.engines import open_engine
-    from ceiba.cli.plots import plot_groups, plot_reliability, plot_target
     from ceiba.cli.progress import Stages
 
-    drawing = None if plot is None else plot_target(plot, data, model_dir)
-    bars = None if plot_frequency is None else plot_target(plot_frequency, data, model_dir, "--plot-frequency")
-    table = None if per_label is None else label_figures.table_target(per_label, data, model_dir)
+    files = _Files.open(plot, plot_frequency, per_label, data, model_dir)
     with open_engine(engine, workers=workers, threads=threads) as executor, Stages(quiet=json) as stages:
         model = inputs.open_model(model_dir, threads)
-        if drawing is not None:
+        if files.reliability is not None:
             _check_drawable(model)
         given = options.read_options(text_column, label_column, label_separator, format, zero_based)
         dataset = inputs.open_rows(data, model, labels=True, given=given, progress=stages)
@@ -82,15 +82,53 @@ def evaluate(
         report: dict[str, Any] = figures_of(model, answers, ks, propensity=propensity)
         counts = _training_counts(model, answers.classes)
         groups = metrics.by_frequency(answers.Y, answers.labels, counts, ks, classes=answers.classes)
-    if table is not None:
-        figures = metrics.per_label(answers.Y, answers.labels, max(ks), counts, classes=answers.classes)
-        label_figures.write_table(figures, inputs.label_texts(model), table)
-    if bars is not None:
-        plot_groups(groups, bars, k=max(ks))
-    if drawing is not None:
-        curve = metrics.reliability_curve(answers.Y, answers.matrix(), None)
-        kind = "probabilities" if model.gives_probabilities else "scores, not calibrated"
-        plot_reliability(curve, drawing, title=f"First {max(ks)} labels of {answers.Y.shape[0]:,} rows ({kind})")
+    files.write(model, answers, groups, counts, max(ks))
+    _print(report, groups, json=json)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What an evaluation writes beside its report; None for what was not asked for."""
+
+    reliability: Target | None
+    frequency: Target | None
+    per_label: Target | None
+
+    @classmethod
+    def open(
+        cls, plot: str | None, plot_frequency: str | None, per_label: str | None, data: Path, model_dir: Path
+    ) -> _Files:
+        """Check the names of the files before any work."""
+        from ceiba.cli.label_figures import table_target
+        from ceiba.cli.plots import plot_target
+
+        return cls(
+            None if plot is None else plot_target(plot, data, model_dir),
+            None if plot_frequency is None else plot_target(plot_frequency, data, model_dir, "--plot-frequency"),
+            None if per_label is None else table_target(per_label, data, model_dir),
+        )
+
+    def write(self, model: Any, answers: RankedRows, groups: list[Any], counts: Any, k: int) -> None:
+        """Write the table, then the drawings, of the first k labels."""
+        from ceiba import metrics
+        from ceiba.cli import inputs, label_figures
+        from ceiba.cli.plots import plot_groups, plot_reliability
+
+        if self.per_label is not None:
+            figures = metrics.per_label(answers.Y, answers.labels, k, counts, classes=answers.classes)
+            label_figures.write_table(figures, inputs.label_texts(model), self.per_label)
+        if self.frequency is not None:
+            plot_groups(groups, self.frequency, k=k)
+        if self.reliability is not None:
+            curve = metrics.reliability_curve(answers.Y, answers.matrix(), None)
+            kind = "probabilities" if model.gives_probabilities else "scores, not calibrated"
+            title = f"First {k} labels of {answers.Y.shape[0]:,} rows ({kind})"
+            plot_reliability(curve, self.reliability, title=title)
+
+
+def _print(report: dict[str, Any], groups: list[Any], *, json: bool) -> None:
+    from ceiba.cli import label_figures, output
+
     if json:
         output.emit_json({**report, "by_frequency": [_rounded(group) for group in groups]})
         return

@@ -66,14 +66,10 @@ def predict(
     Devices, pipes and sockets are written into; '-o -' is standard output.
     With --engine ray a cluster answers blocks of rows, and -o is a folder of Parquet files, in the order of the rows.
     """
-    import sys
-
-    from ceiba.cli import inputs, output
-
+    given = options.read_options(text_column, None, None, format, zero_based)
     if engine != "local":
         from ceiba.cli.predict_blocks import predict_to_folder
 
-        given = options.read_options(text_column, None, None, format, zero_based)
         predict_to_folder(
             model_dir, data, out, k=k, beam_size=beam_size, with_text=with_text, allowed=allowed, denied=denied,
             given=given, engine=engine, workers=workers, threads=threads, rows_per_file=rows_per_file or _ROWS_PER_FILE,
@@ -81,9 +77,34 @@ def predict(
         )  # fmt: skip
         return
     _check_local({"--workers": workers, "--resume": resume or None, "--rows-per-file": rows_per_file})
-
     if out == "-":
         out, json = None, True
+    _predict_here(
+        model_dir, data, out, k=k, beam_size=beam_size, with_text=with_text, allowed=allowed, denied=denied,
+        given=given, threads=threads, overwrite=overwrite, json=json,
+    )  # fmt: skip
+
+
+def _predict_here(
+    model_dir: Path,
+    data: str,
+    out: str | None,
+    *,
+    k: int,
+    beam_size: int | None,
+    with_text: bool,
+    allowed: Path | None,
+    denied: Path | None,
+    given: dict[str, Any],
+    threads: int | None,
+    overwrite: bool,
+    json: bool,
+) -> None:
+    """Answer in this process: into a file, or on standard output."""
+    import sys
+
+    from ceiba.cli import inputs, output
+
     target = None if out is None else _target(out, data, model_dir, overwrite)
     if target is None:
         _check_standard_output(data)
@@ -100,10 +121,9 @@ def predict(
     with_text = with_text or (pretty and not typed)
     with _writer(target, model, pretty=pretty, with_text=with_text and model.reads_texts) as writer:
         write = row_writer(writer, inputs.label_texts(model), with_text=with_text)
-        if data == "-" and format in (None, "text") and not text_column:
+        if data == "-" and given.get("format", "text") == "text" and "text_column" not in given:
             _predict_stdin(model, answer, write, writer.flush)
         else:
-            given = options.read_options(text_column, None, None, format, zero_based)
             _predict_file(Path(data), model, answer, write, given, quiet=json or (out is None and pretty))
 
 

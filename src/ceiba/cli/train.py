@@ -104,11 +104,10 @@ def train(
     With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes. The workers of a
     Transformer model fine-tune together.
     """
-    from ceiba.cli import folders, inputs, output
+    from ceiba.cli import folders
     from ceiba.cli.engines import open_engine
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
-    from ceiba.errors import InputError
     from ceiba.executors.ranks import is_first_process
 
     estimator = build(model, settings or [], seed=seed, threads=threads, encoder=encoder, preset=preset, base=base)
@@ -116,14 +115,8 @@ def train(
         keep_training_texts(estimator)
     folders.check_target(model_dir, overwrite=overwrite)
     vocabulary = given_vocabulary(label_texts, language)
-    if estimator.tunes_encoder and (work_dir is not None or dry_run):
-        raise InputError(
-            "--work-dir and --dry-run are for --model hybrid and xr-linear; --set checkpoint_dir=FOLDER keeps what a "
-            "Transformer model has learned."
-        )
-
-    from ceiba.data import read
-
+    if work_dir is not None or dry_run:
+        _check_in_pieces(estimator)
     given = options.read_options(text_column, label_column, label_separator, format, zero_based)
     seconds: dict[str, float] = {}
     started = time.perf_counter()
@@ -132,36 +125,84 @@ def train(
         open_engine(engine, workers=workers, threads=threads, work_dir=work_dir) as executor,
         Stages(quiet=json or not first, eager=True) as stages,
     ):
-        dataset: Any = read(data, labels=True, progress=stages, **given)
-        if vocabulary is not None:
-            dataset.use_vocabulary(vocabulary)
-        known = _labels(estimator, dataset, label_texts is not None)
-        filters = inputs.label_lists(known, allowed, denied)
-        inputs.check_some_label_left(known, **filters)
+        dataset = _read(data, given, vocabulary, stages)
+        filters = _filters(estimator, dataset, allowed, denied, label_texts=label_texts is not None)
         seconds["reading"] = time.perf_counter() - started
         if dry_run:
-            from ceiba.cli.plan import plan_of
-
-            stages("trying a sample", 0, 0)
-            plan = plan_of(estimator, dataset, executor)
-            output.emit_json(plan) if json else output.print_facts(plan)
+            _print_plan(estimator, dataset, executor, stages, json=json)
             return
         fit(estimator, dataset, stages, label_texts=label_texts is not None, executor=executor)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         if not first:
             return
-        if filters:
-            estimator.set_filters(**filters)
-        stages("saving", 0, 0)
-        where, error = folders.save(estimator, model_dir)
-        if executor is not None and executor.work_folder is not None:
-            executor.work_folder.clear()
+        where, error = _save(estimator, model_dir, filters, executor, stages)
     seconds["total"] = time.perf_counter() - started
 
     _print_report(estimator, dataset, where, seconds, json=json)
     if error is not None:
         folders.report_rescue(model_dir, where, error)
         raise typer.Exit(1)
+
+
+def _check_in_pieces(estimator: Any) -> None:
+    """Raise InputError where a model is not trained in pieces of work, which could be planned or kept."""
+    from ceiba.errors import InputError
+
+    if estimator.tunes_encoder:
+        raise InputError(
+            "--work-dir and --dry-run are for --model hybrid and xr-linear; --set checkpoint_dir=FOLDER keeps what a "
+            "Transformer model has learned."
+        )
+
+
+def _read(data: Path, given: dict[str, Any], vocabulary: Any, stages: Any) -> Any:
+    """Read the training file, with the label texts of a vocabulary where there is one."""
+    from ceiba.data import read
+
+    dataset = read(data, labels=True, progress=stages, **given)
+    if vocabulary is not None:
+        dataset.use_vocabulary(vocabulary)
+    return dataset
+
+
+def _filters(
+    estimator: Any, dataset: Any, allowed: Path | None, denied: Path | None, *, label_texts: bool
+) -> dict[str, list[Any]]:
+    """Read --allowed and --denied; InputError where a label is unknown, or none would be left."""
+    from ceiba.cli import inputs
+
+    known = _labels(estimator, dataset, label_texts)
+    filters = inputs.label_lists(known, allowed, denied)
+    inputs.check_some_label_left(known, **filters)
+    return filters
+
+
+def _print_plan(estimator: Any, dataset: Any, executor: Any, stages: Any, *, json: bool) -> None:
+    """Print the pieces of work of --dry-run."""
+    from ceiba.cli import output
+    from ceiba.cli.plan import plan_of
+
+    stages("trying a sample", 0, 0)
+    plan = plan_of(estimator, dataset, executor)
+    if json:
+        output.emit_json(plan)
+    else:
+        output.print_facts(plan)
+
+
+def _save(
+    estimator: Any, model_dir: Path, filters: dict[str, list[Any]], executor: Any, stages: Any
+) -> tuple[Path, Exception | None]:
+    """Save a model with its filters, and drop the pieces of work it was made of; return where, and what went wrong."""
+    from ceiba.cli import folders
+
+    if filters:
+        estimator.set_filters(**filters)
+    stages("saving", 0, 0)
+    where, error = folders.save(estimator, model_dir)
+    if executor is not None and executor.work_folder is not None:
+        executor.work_folder.clear()
+    return where, error
 
 
 def _print_report(estimator: Any, dataset: Any, where: Path, seconds: dict[str, float], *, json: bool) -> None:
