@@ -443,6 +443,24 @@ def ray(
 
 
 @app.command()
+def distributed(
+    data: Annotated[Path, typer.Option(help="folder with train.jsonl.gz and test.jsonl.gz")],
+    json: Out,
+    limit: Annotated[int, typer.Option(help="use the first N training texts and N/9 test texts; 0: all")] = 50_000,
+    workers: Annotated[int, typer.Option(help="workers of Ray and processes of MPI, of one thread each")] = 2,
+    repeats: Annotated[int, typer.Option(help="times each way runs, in turn")] = 3,
+    time_limit: Limit = 3600.0,
+    peers_python: Peers = Path(".peers-env/bin/python"),
+) -> None:
+    """Train with Ceiba on Ray and with PECOS on MPI, on the same features of one machine."""
+    from benchmarks.distributed import side_by_side
+    from benchmarks.runner import Environments
+
+    environments = Environments(peers_python, peers_python)
+    side_by_side(data, json, environments, limit=limit, workers=workers, repeats=repeats, time_limit=time_limit)
+
+
+@app.command()
 def growth_report(
     files: Annotated[list[Path], typer.Argument(help="JSON lines of transformer, of several steps and --labels")],
     to: Annotated[Path, typer.Option(help="folder for a .md and a .svg, named after the first file")] = Path(

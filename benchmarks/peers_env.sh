@@ -10,6 +10,8 @@ env=${1:-.peers-env}
 # PECOS's XR-Transformer imports names that transformers 4.50 no longer has
 "$env/bin/pip" install -q "numpy<2" "scipy<1.14" scikit-learn omikuji napkinxc "transformers==4.46.3" sentencepiece
 "$env/bin/pip" install -q --no-deps "libpecos==1.2.8"
+# for `python -m benchmarks distributed`, which also needs an MPI, Debian's openmpi-bin for one
+"$env/bin/pip" install -q "mpi4py>=4,<5"
 "$env/bin/python" -c "from pecos.xmc.xlinear.model import XLinearModel; import omikuji, napkinxc, pecos.xmc.xtransformer.model"
 if [ $# -ge 2 ]; then
     [ -x "$2/bin/python" ] || "${PYTHON:-python3}" -m venv "$2"

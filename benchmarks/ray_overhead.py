@@ -41,9 +41,9 @@ def side_by_side(data: Path, out: Path, *, limit: int, n_trees: int, workers: in
     row = {
         "data": data.name, "rows": len(rows), "trees": n_trees, "workers": workers, "seconds": seconds,
         "ratio": round(median(seconds["ray"]) / median(seconds["threads"]), 3),
-        "same_bytes": saved["ray"] == saved["threads"], **_here(),
+        "same_bytes": saved["ray"] == saved["threads"], **here(),
     }  # fmt: skip
-    _append(out, row)
+    append(out, row)
 
 
 def driver_memory(out: Path, *, megabytes: int, share: str) -> None:
@@ -54,7 +54,7 @@ def driver_memory(out: Path, *, megabytes: int, share: str) -> None:
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     row = json.loads(done.stdout.splitlines()[-1])
-    _append(out, {"set_mb": megabytes, "share": share, **row, **_here()})
+    append(out, {"set_mb": megabytes, "share": share, **row, **here()})
 
 
 _DRIVER = """
@@ -94,18 +94,21 @@ with tempfile.TemporaryDirectory() as work:
 """
 
 
-def _here() -> dict[str, Any]:
+def here() -> dict[str, Any]:
+    """Return the command, the commit and the versions of a row."""
     import ray
 
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    command = f"python -m benchmarks {' '.join(sys.argv[1:])}"
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    command = f"python -m benchmarks {' '.join(words)}"
     return {
         "command": command, "commit": commit, "ray": ray.__version__, "numpy": np.__version__,
         "python": platform.python_version(), "cpus": os.cpu_count(),
     }  # fmt: skip
 
 
-def _append(out: Path, row: dict[str, Any]) -> None:
+def append(out: Path, row: dict[str, Any]) -> None:
+    """Add a row to a file of JSON lines, and print it."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")

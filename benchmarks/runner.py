@@ -123,14 +123,24 @@ def run_one(
     with tempfile.TemporaryDirectory() as work:
         model, row = Path(work) / "model", {}
         for stage in ("train", "predict"):
-            result = Path(work) / f"{stage}.json"
-            command = [environments.python(name), str(HERE / "worker.py"), stage, name, str(features), str(model)]
-            found = _run([*command, str(threads), json.dumps(settings), str(result)], result, time_limit)
+            found, ids = run_stage(stage, name, features, model, environments, threads, settings, time_limit)
             row.update(found)
             if "failed" in found:
                 return {**row, "failed": f"{stage}: {found['failed']}"}
-        ids = np.load(f"{result}.npy")
     return {**row, **score(features, ids)}
+
+
+def run_stage(
+    stage: str, system: str, features: Path, model: Path, environments: Environments, threads: int,
+    settings: dict[str, Any], time_limit: float,
+) -> tuple[dict[str, Any], Any]:  # fmt: skip
+    """Let a process of its own train a system or predict with it; return what it measured, and the ids of "predict"."""
+    with tempfile.TemporaryDirectory() as work:
+        result = Path(work) / f"{stage}.json"
+        command = [environments.python(system), str(HERE / "worker.py"), stage, system, str(features), str(model)]
+        found = _run([*command, str(threads), json.dumps(settings), str(result)], result, time_limit)
+        ids = Path(f"{result}.npy")
+        return found, np.load(ids) if ids.exists() else None
 
 
 def score(features: Path, ids: np.ndarray) -> dict[str, float]:
