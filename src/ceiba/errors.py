@@ -1,12 +1,50 @@
 """The errors Ceiba raises for what a user gave it; each names the argument, file or line at fault."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class CeibaError(Exception):
     """Base class of Ceiba's own errors; the command line prints one as a single line."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # by its attributes: the arguments of an error's class are not those of the exception
+        return _restored, (type(self), self.args), self._state()
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.__dict__)
+
+
+def _restored(kind: type[CeibaError], args: tuple[Any, ...]) -> CeibaError:
+    """Return an error as it was, without a call of its class."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
 
 class InputError(CeibaError, ValueError):
     """An argument or an array has a value that cannot be used."""
+
+
+class RowError(InputError):
+    """A row of an argument has a value that cannot be used.
+
+    Parameters
+    ----------
+    message : str
+        The whole message.
+    argument : str
+        The argument, such as "X".
+    row : int
+        The number of the row, from 0.
+    reason : str
+        What is wrong with it, without the argument and the row.
+    """
+
+    def __init__(self, message: str, *, argument: str, row: int, reason: str):
+        super().__init__(message)
+        self.argument, self.row, self.reason = argument, row, reason
 
 
 class InputTypeError(CeibaError, TypeError):
@@ -44,6 +82,9 @@ class StorageError(CeibaError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0])  # OSError would print the number in place of the message
+
+    def _state(self) -> dict[str, Any]:
+        return {**super()._state(), "errno": self.errno, "filename": self.filename}
 
 
 class MissingExtraError(CeibaError, ImportError):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ceiba._shorten import one_line
-from ceiba.errors import CeibaError, ClusterError, InputError
+from ceiba.errors import CeibaError, ClusterError
 from ceiba.executors import Piece, PieceContext
 
 
@@ -75,13 +73,10 @@ def fixed_blocks(batches: Iterable[Any], size: int) -> Iterator[Any]:
         yield held
 
 
-def n_rows(block: Any) -> int:
-    """Return the rows of a block."""
-    return len(block) if isinstance(block, list) else block.shape[0]
-
-
 def pieces_of(blocks: Iterable[Any], source: Path, denied: Any = None) -> Iterator[Piece]:
     """Yield a piece of work for each block; `denied` is a matrix of labels that each row must not get."""
+    from ceiba.cli.inputs import n_rows
+
     done = 0
     for block in blocks:
         n = n_rows(block)
@@ -103,9 +98,11 @@ def rank_block(
     denied: Any = None,
 ) -> dict[str, NDArray]:
     """Rank the labels of a block of rows, for ``ceiba evaluate``."""
+    from ceiba.cli.inputs import finding_row
+
     own, _ = _opened(model)
     own.set_params(n_jobs=context.threads(1))
-    with naming_rows(source, rows, first, lambda row: own.predict_topk(row, k, beam_size=beam_size)):
+    with finding_row(source, rows, first, lambda some: own.predict_topk(some, k, beam_size=beam_size)):
         labels, scores = own.predict_topk(rows, k, beam_size=beam_size, denied=denied)
     return {"labels": labels, "scores": scores}
 
@@ -132,26 +129,10 @@ def answer_block(
     file = io.BytesIO()
     columns = answer_columns(own, with_text=with_text)
     label = type(own.classes_[:1].tolist()[0])
-    with naming_rows(source, rows, first, lambda row: list(inputs.ranked(own, row, k, beam_size, **filters))):
+    with inputs.finding_row(source, rows, first, lambda some: list(inputs.ranked(own, some, k, beam_size, **filters))):
         answers = list(inputs.ranked(own, rows, k, beam_size, **filters))
     with open_writer(file, [Path("answers.parquet")], columns, label) as writer:
         write = row_writer(writer, texts, with_text=with_text)
         for answer, text in zip(answers, rows if isinstance(rows, list) else [None] * len(answers), strict=True):
             write(answer, text)
     return {"file": np.frombuffer(file.getvalue(), np.uint8), "rows": np.array([len(answers)])}
-
-
-@contextmanager
-def naming_rows(source: str, rows: Any, first: int, answer: Callable[[Any], Any]) -> Iterator[None]:
-    """Turn the failure of a block into an error that names the row at fault: its file, and its number from 1 on."""
-    try:
-        yield
-    except (ClusterError, MemoryError):
-        raise
-    except Exception:
-        for number in range(n_rows(rows)):
-            try:
-                answer(rows[number : number + 1])
-            except Exception as own:
-                raise InputError(f"{source}, row {first + number + 1}: {one_line(own)}") from own
-        raise

@@ -157,7 +157,8 @@ def _learn(
             names[dataset.Y.indices[b:e]].tolist() for b, e in zip(dataset.Y.indptr, dataset.Y.indptr[1:], strict=False)
         ]
         X = dataset.X if dataset.texts is None else list(dataset.texts)
-        figures = learn(model, X, y)
+        with inputs.naming_place(dataset):
+            figures = learn(model, X, y)
         model.set_params(n_jobs=own_threads)
         stages("saving", 0, 0)
         where, error = folders.save(model, target)

@@ -186,6 +186,8 @@ def ranked_rows(
     """Rank the k best labels of every row; by an executor, whose workers load the model from its folder."""
     import numpy as np
 
+    from ceiba.cli.inputs import naming_place
+
     positives, excluded = dataset.Y, None
     if filter is not None:
         pairs, excluded = _filter(filter, dataset, model)
@@ -198,10 +200,11 @@ def ranked_rows(
         ranked = _ranked_here(model, dataset, longest, beam_size, excluded)
     else:
         ranked = _ranked_by(executor, folder, model, dataset, longest, beam_size, excluded)
-    for part in ranked:
-        parts.append(part)
-        done += len(part[0])
-        progress("predicting", done, dataset.n)
+    with naming_place(dataset):
+        for part in ranked:
+            parts.append(part)
+            done += len(part[0])
+            progress("predicting", done, dataset.n)
     seconds = time.perf_counter() - started
     labels, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
     return RankedRows(Y, classes, labels, scores, unknown, seconds)
@@ -212,9 +215,13 @@ def _ranked_here(model: Any, dataset: Any, k: int, beam_size: int | None, exclud
 
     done = 0
     for rows in inputs.batches(dataset):
-        n = len(rows) if isinstance(rows, list) else rows.shape[0]
+        n = inputs.n_rows(rows)
         part = None if excluded is None else excluded[done : done + n]
-        yield model.predict_topk(rows, k, beam_size=beam_size, denied=part)
+        with inputs.finding_row(
+            dataset.path, rows, done, lambda some: model.predict_topk(some, k, beam_size=beam_size)
+        ):
+            found = model.predict_topk(rows, k, beam_size=beam_size, denied=part)
+        yield found
         done += n
 
 

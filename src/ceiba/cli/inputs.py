@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ceiba.errors import InputError
+from ceiba._shorten import one_line
+from ceiba.errors import ClusterError, InputError, RowError
 
 ROWS_AT_ONCE = 16_384
 
@@ -39,7 +41,11 @@ def _widened(dataset: Any, n_features: int) -> Any:
 
     X = dataset.X
     if X.shape[1] > n_features:
-        raise InputError(f"{dataset.path} has a feature {X.shape[1]}, but the model has {n_features} features.")
+        at = int((X.indices >= n_features).argmax())
+        where = dataset.where(int(X.indptr.searchsorted(at, side="right")) - 1)
+        raise InputError(
+            f"{dataset.path}, {where}: there is a feature {X.indices[at] + 1}, but the model has {n_features} features."
+        )
     return csr_array((X.data, X.indices, X.indptr), shape=(X.shape[0], n_features))
 
 
@@ -52,6 +58,66 @@ def batches(dataset: Any, rows_at_once: int = ROWS_AT_ONCE) -> Iterator[Any]:
     for texts in dataset.texts.batches():
         for first in range(0, len(texts), ROWS_AT_ONCE):
             yield texts[first : first + ROWS_AT_ONCE]
+
+
+def n_rows(block: Any) -> int:
+    """Return the rows of a block."""
+    return len(block) if isinstance(block, list) else block.shape[0]
+
+
+@contextmanager
+def finding_row(source: str | Path, rows: Any, first: int, answer: Callable[[Any], Any]) -> Iterator[None]:
+    """Turn the failure of a block into a RowError for its first row at fault.
+
+    An error that rows without content raise too is no row's fault, and stays as it is.
+
+    Parameters
+    ----------
+    source : str or Path
+        The file, for the message.
+    rows : list of str, or sparse matrix
+        The block.
+    first : int
+        The number of its first row in the file, from 0.
+    answer : callable
+        What failed, for some of the rows.
+    """
+    try:
+        yield
+    except (ClusterError, MemoryError):
+        raise
+    except Exception:
+        if _failure(answer, [""] if isinstance(rows, list) else rows[:1] * 0) is not None:
+            raise
+        begin, end = 0, n_rows(rows)
+        while end - begin > 1:
+            middle = (begin + end) // 2
+            begin, end = (begin, middle) if _failure(answer, rows[begin:middle]) is not None else (middle, end)
+        fault = _failure(answer, rows[begin:end])
+        if fault is None:
+            raise
+        reason = fault.reason if isinstance(fault, RowError) else one_line(fault)
+        message = f"{source}, row {first + begin + 1}: {reason}"
+        raise RowError(message, argument="X", row=first + begin, reason=reason) from fault
+
+
+def _failure(answer: Callable[[Any], Any], rows: Any) -> Exception | None:
+    try:
+        answer(rows)
+    except Exception as error:
+        return error
+    return None
+
+
+@contextmanager
+def naming_place(dataset: Any) -> Iterator[None]:
+    """Let an error of a data set's row name the file, and the line or the row in it."""
+    try:
+        yield
+    except RowError as error:
+        if error.argument != "X":
+            raise
+        raise InputError(f"{dataset.path}, {dataset.where(error.row)}: {error.reason}") from error
 
 
 def label_texts(model: Any) -> dict[Any, str] | None:

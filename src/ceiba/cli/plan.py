@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ceiba.errors import CeibaError, InputError
+from ceiba.errors import CeibaError, InputError, RowError
 
 _MOST_ROWS = 2000  # of the sample
 
@@ -46,6 +46,11 @@ def plan_of(estimator: Any, dataset: Any, executor: Any) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         trial.fit(X, Y[:, columns], classes=dataset.classes[columns])
+    except RowError as error:
+        if error.argument != "X":
+            raise
+        row = int(rows[error.row])  # of the data set, not of the sample
+        raise RowError(str(error), argument="X", row=row, reason=error.reason) from error
     except CeibaError as error:
         raise InputError(f"A sample of {len(rows)} rows cannot be trained: {error}") from error
     seconds = (time.perf_counter() - started) * n / len(rows)

@@ -219,26 +219,42 @@ def _predict_file(
         done = 0
         for rows in inputs.batches(dataset):
             texts = rows if isinstance(rows, list) else [None] * rows.shape[0]
-            for found, text in zip(answer(rows), texts, strict=True):
+            for found, text in zip(_answers(dataset, rows, done, answer), texts, strict=True):
                 write(found, text)
             done += len(texts)
             stages("predicting", done, dataset.n)
+
+
+def _answers(dataset: Any, rows: Any, first: int, answer: Callable) -> list[Answer]:
+    """Return the answers for a block of a file; an error names the place of its row."""
+    from ceiba.cli import inputs
+
+    with inputs.naming_place(dataset), inputs.finding_row(dataset.path, rows, first, lambda some: list(answer(some))):
+        return list(answer(rows))
 
 
 def _predict_stdin(model: Any, answer: Callable, write: Callable, flush: Callable) -> None:
     """Answer every line that has come, as soon as it has come."""
     import sys
 
-    from ceiba.errors import InputError
+    from ceiba.cli.inputs import finding_row
+    from ceiba.errors import InputError, RowError
 
     if not model.reads_texts:
         raise InputError("Standard input holds texts, but the model was trained on features.")
     typed = sys.stdin.isatty()
+    done = 0
     for lines in arriving_lines(sys.stdin.buffer):
         texts = [line for line in lines if line.strip()] if typed else lines
-        for found, text in zip(answer(texts), texts, strict=True):
+        try:
+            with finding_row("standard input", texts, done, lambda some: list(answer(some))):
+                answers = list(answer(texts))
+        except RowError as error:
+            raise InputError(f"standard input, line {error.row + 1}: {error.reason}") from error
+        for found, text in zip(answers, texts, strict=True):
             write(found, text)
         flush()
+        done += len(texts)
 
 
 def arriving_lines(stream: Any) -> Iterator[list[str]]:

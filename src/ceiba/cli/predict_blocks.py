@@ -74,10 +74,11 @@ def predict_to_folder(
         }  # fmt: skip
         answered, n_files = 0, -(-dataset.n // rows_per_file)
         gpu = bool(model.encoder_devices)
-        for found in executor.map(blocks.answer_block, missing(), shared=shared, stage="predicting", gpu=gpu):
-            folder.write(numbers.popleft(), found["file"].data)
-            answered += int(found["rows"][0])
-            stages("predicting", answered, dataset.n)
+        with inputs.naming_place(dataset):
+            for found in executor.map(blocks.answer_block, missing(), shared=shared, stage="predicting", gpu=gpu):
+                folder.write(numbers.popleft(), found["file"].data)
+                answered += int(found["rows"][0])
+                stages("predicting", answered, dataset.n)
         folder.finish()
     report = {"rows": dataset.n, "answered": answered, "files": n_files, "folder": str(folder.folder)}
     if json:

@@ -104,7 +104,7 @@ def train(
     With --engine ray a cluster trains trees, shards of levels and folds; the model has the same bytes. The workers of a
     Transformer model fine-tune together.
     """
-    from ceiba.cli import folders
+    from ceiba.cli import folders, inputs
     from ceiba.cli.engines import open_engine
     from ceiba.cli.progress import Stages
     from ceiba.cli.settings import build
@@ -129,9 +129,11 @@ def train(
         filters = _filters(estimator, dataset, allowed, denied, label_texts=label_texts is not None)
         seconds["reading"] = time.perf_counter() - started
         if dry_run:
-            _print_plan(estimator, dataset, executor, stages, json=json)
+            with inputs.naming_place(dataset):
+                _print_plan(estimator, dataset, executor, stages, json=json)
             return
-        fit(estimator, dataset, stages, label_texts=label_texts is not None, executor=executor)
+        with inputs.naming_place(dataset):
+            fit(estimator, dataset, stages, label_texts=label_texts is not None, executor=executor)
         seconds["training"] = time.perf_counter() - started - seconds["reading"]
         if not first:
             return

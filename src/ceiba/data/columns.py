@@ -127,6 +127,14 @@ class TableTexts:
         for rows in self._table.batches(self._names):
             yield texts_of(self.path, rows, self._names, optional=self._optional)
 
+    def where(self, row: int) -> str:
+        before = 0
+        for rows in self._table.batches(self._names):
+            if row < before + len(rows.numbers):
+                return rows.where(row - before)
+            before += len(rows.numbers)
+        return f"row {row + 1}"  # the file has changed
+
 
 class LabelCells:
     """Reads the cells of a label column: a list, a single label, or a string that holds several.

@@ -23,6 +23,8 @@ class TextSource(Protocol):
 
     def batches(self) -> Iterator[list[str]]: ...
 
+    def where(self, row: int) -> str: ...
+
 
 class TextColumn:
     """The texts of a file, one per row, read from the file again on every iteration.
@@ -64,6 +66,10 @@ class TextColumn:
         if seen != self._n:
             fail(self._source.path, None, f"had {self._n} rows when it was opened, but has changed since.")
 
+    def where(self, row: int) -> str:
+        """Return where a row, counted from 0, stands in the file, such as "line 7"; the file is read for it."""
+        return self._source.where(row)
+
     def __repr__(self) -> str:
         return f"<TextColumn of {self._n} texts from {self._source.path}>"
 
@@ -101,13 +107,42 @@ class Dataset:
         Y: csr_array | None = None,
         label_names: list[Any] | None = None,
         label_texts: Callable[[], list[str]] | None = None,
+        locate: Callable[[int], str] | None = None,
     ):
         self.path, self.format, self.n = path, format, n
         self.texts, self.X, self.Y, self.label_names = texts, X, Y, label_names
-        self._read_label_texts = label_texts
+        self._read_label_texts, self._locate = label_texts, locate
+        self.keep: Any = None
+        """What must live as long as the data, such as the copy of a pipe."""
         self._label_texts: list[str] | None = None
         self.vocabulary: Vocabulary | None = None
         """What `use_vocabulary` was given."""
+
+    def where(self, row: int) -> str:
+        """Return where a row stands in the file.
+
+        Parameters
+        ----------
+        row : int
+            Its number, from 0.
+
+        Returns
+        -------
+        str
+            "line 7", "row 7" or "file NAME", all counted from 1. The file may be read again for it.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from ceiba.data import read
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "train.jsonl")
+        >>> _ = path.write_text('{"text": "a fox"}\\n\\n{"text": "a seal"}\\n')
+        >>> read(path).where(1)
+        'line 3'
+        """
+        if self.texts is not None:
+            return self.texts.where(row)
+        return f"row {row + 1}" if self._locate is None else self._locate(row)
 
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Take the texts of the labels from a vocabulary, and not from a file beside the data.

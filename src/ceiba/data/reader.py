@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,7 @@ def read(
         if label_names is not None:
             _name_labels(data, label_names)
     data.path = source.shown
+    data.keep = source
     if data.texts is not None:
         data.texts.keep = source
     return data
@@ -262,7 +264,7 @@ def _read_file(path: Path, format: str, given: dict[str, Any], progress: Progres
     if format == "svmlight":
         X, Y, names = sparse_text.read_svmlight(path, given["n_features"], given["zero_based"], progress)
         labelled: dict[str, Any] = {} if labels is False else {"Y": Y, "label_names": names}
-        return Dataset(path, format, X.shape[0], X=X, **labelled)
+        return Dataset(path, format, X.shape[0], X=X, locate=partial(sparse_text.place, path, headed=False), **labelled)
     return _read_numbered(path, format, labels, progress)
 
 
@@ -322,7 +324,9 @@ def _table(path: Path, format: str) -> Table:
 
 def _read_numbered(path: Path, format: str, labels: bool | None, progress: Progress | None) -> Dataset:
     """Read a format that numbers its labels, in the file itself or in one beside it."""
-    X = Y = texts = None
+    X = Y = texts = locate = None
+    if format in ("xmc", "xmc-matrix"):
+        locate = partial(sparse_text.place, path, headed=True)
     if format == "xmc":
         X, Y = sparse_text.read_data(path, progress)
         n = X.shape[0]
@@ -336,10 +340,10 @@ def _read_numbered(path: Path, format: str, labels: bool | None, progress: Progr
     if not n:
         fail(path, None, "holds no rows.")
     if labels is False:
-        return Dataset(path, format, n, texts=texts, X=X)
+        return Dataset(path, format, n, texts=texts, X=X, locate=locate)
     if format != "xmc":
         Y = _read_labels_beside(path, n, required=labels is True)
-    return Dataset(path, format, n, texts=texts, X=X, Y=Y, label_texts=layouts.label_texts(path))
+    return Dataset(path, format, n, texts=texts, X=X, Y=Y, label_texts=layouts.label_texts(path), locate=locate)
 
 
 def _read_labels_beside(path: Path, n: int, *, required: bool) -> csr_array | None:
@@ -380,6 +384,9 @@ class _StandardInput:
 
     def batches(self) -> Iterator[list[str]]:
         yield self._texts
+
+    def where(self, row: int) -> str:
+        return f"line {row + 1}"
 
 
 def _read_stdin() -> Dataset:

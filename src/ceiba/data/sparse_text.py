@@ -82,9 +82,23 @@ def _collect(
     return features, labels
 
 
-def _finite(path: Path, X: csr_array) -> csr_array:
-    if not np.isfinite(X.data).all():
-        fail(path, None, "the sum of the values of a feature named twice in a row is infinite.")
+def place(path: Path, row: int, *, headed: bool) -> str:
+    """Return the line of a row that counts from 0; lines below a first line of sizes are rows even where blank."""
+    before = 0
+    for first, lines in _row_blocks(path, None, headed=headed):
+        numbers = [number for number, line in enumerate(lines, first) if headed or (line and not line.isspace())]
+        if row < before + len(numbers):
+            return f"line {numbers[row - before]}"
+        before += len(numbers)
+    return f"row {row + 1}"  # the file has changed
+
+
+def _finite(path: Path, X: csr_array, *, headed: bool) -> csr_array:
+    finite = np.isfinite(X.data)
+    if not finite.all():
+        row = int(np.searchsorted(X.indptr, np.argmin(finite), side="right")) - 1
+        where = place(path, row, headed=headed)
+        fail(path, where, "the sum of the values of a feature named twice in the row is infinite.")
     return X
 
 
@@ -93,14 +107,14 @@ def read_data(path: Path, progress: Progress | None = None) -> tuple[csr_array, 
     n, n_features, n_labels = _header(path, "'N D L' (rows, features, labels)", 3)
     limits = Limits(n_columns=n_features, n_labels=n_labels)
     features, labels = _collect(path, limits, n=n, labelled=True, progress=progress)
-    return _finite(path, features.finish(n_features)), labels.finish(n_labels)
+    return _finite(path, features.finish(n_features), headed=True), labels.finish(n_labels)
 
 
 def read_matrix(path: Path, progress: Progress | None = None) -> csr_array:
     """Return the (N, D) matrix of a file with the first line ``N D``."""
     n, n_columns = _header(path, "'N D' (rows, columns)", 2)
     features, _ = _collect(path, Limits(n_columns=n_columns), n=n, labelled=False, progress=progress)
-    return _finite(path, features.finish(n_columns))
+    return _finite(path, features.finish(n_columns), headed=True)
 
 
 def read_label_matrix(path: Path) -> csr_array:
@@ -128,7 +142,7 @@ def read_svmlight(
         fail(path, None, f"has a column 0 and a column {features.max_index}, but n_features is {n_features}.")
     Y, names = labels.finish_named()
     X = features.finish(width if n_features is None else n_features, first=low)
-    return _finite(path, X), Y, names.tolist()
+    return _finite(path, X, headed=False), Y, names.tolist()
 
 
 def read_filter(path: str | Path, n_rows: int, n_labels: int | None = None) -> csr_array:

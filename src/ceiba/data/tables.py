@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Protocol
 
 from ceiba.data.files import Progress, Stream, blocks, decode_lines, fail, head, text_blocks
 from ceiba.data.labels import describe
+from ceiba.errors import DataFormatError
 
 _PEEK_ROWS = 1000
 _CSV_BLOCK = 16 << 20
@@ -251,13 +252,27 @@ class Parquet:
             try:
                 row, total = 1, max(1, file.metadata.num_rows)
                 for batch in file.iter_batches(_PARQUET_ROWS, columns=list(columns), use_threads=False):
-                    values = [batch.column(name).to_pylist() for name in columns]
+                    values = [self._values(batch.column(name), name, row) for name in columns]
                     yield Rows(values, range(row, row + batch.num_rows), "row")
                     row += batch.num_rows
                     if progress is not None:
                         progress("reading", size * (row - 1) // total, size)
+            except DataFormatError:
+                raise
             except (OSError, ValueError, KeyError, OverflowError, pa.ArrowException) as error:
                 self._fail(error)
+
+    def _values(self, column: Any, name: str, first: int) -> list[Any]:
+        """Return the values of a column; a text that is not UTF-8, which Arrow does not look for, names its row."""
+        try:
+            return column.to_pylist()
+        except UnicodeDecodeError:
+            for i in range(len(column)):
+                try:
+                    column.slice(i, 1).to_pylist()
+                except UnicodeDecodeError:
+                    fail(self.path, f"row {first + i}", f"the column {name!r} is not valid UTF-8.")
+            raise
 
     def _fail(self, error: Exception) -> NoReturn:
         reason = (str(error).splitlines() or ["unreadable"])[0]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from ceiba import errors
-from ceiba.errors import CeibaError, InputError
+from dataclasses import dataclass
+
+from ceiba.errors import CeibaError
 
 
+@dataclass(frozen=True)
 class Failure:
-    """What a piece raised, in a form that can travel: errors of Ceiba alone, by class and message."""
+    """What a piece raised: an error of Ceiba, which is a result and no reason to do the piece again."""
 
-    def __init__(self, error: CeibaError):
-        self.kind, self.message = type(error).__name__, str(error)
-
-    def error(self) -> CeibaError:
-        """Return the error again."""
-        kind = getattr(errors, self.kind, InputError)
-        return kind(self.message) if kind is not errors.MissingExtraError else InputError(self.message)
+    error: CeibaError

@@ -332,7 +332,7 @@ class _Tasks:
             words = shorten(one_line(error), _MOST_QUOTED)
             raise ClusterError(f"{piece.name} was lost, and could not be done again: {words}") from error
         if isinstance(found, Failure):
-            raise found.error()
+            raise found.error
         if self._finished is not None:
             self._finished.keep(piece.arguments, found)
         return found

@@ -67,7 +67,7 @@ def run_together(
             raise ClusterError(f"The processes that train together were lost: {words}") from error
     found = ray.get(holder.get.remote())
     if isinstance(found, Failure):
-        raise found.error()
+        raise found.error
     if found is None:
         raise ClusterError("The processes that train together ended without a result.")
     return found

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ceiba._native import core
 from ceiba.data.csr import compressed_fault, coordinate_fault, has_canonical_rows
 from ceiba.data.frames import as_numbers, is_table, numeric_columns
-from ceiba.errors import InputError, InputTypeError
+from ceiba.errors import InputError, InputTypeError, RowError
 from ceiba.features.vector_rows import read_vectors
 
 _MOST_FEATURES = np.iinfo(np.int32).max
@@ -294,7 +294,7 @@ def as_features(
         X = _to_csr(X, name)
     _check_shape(X.shape, n_features, allow_empty, name, owner)
     X = _canonical(X, name)
-    data = finite(X.data, name)
+    data = finite(X.data, name, X.indptr)
     return FeatureMatrix(
         X.indptr.astype(np.int64, copy=False), X.indices.astype(np.int32, copy=False), data, X.shape[1]
     )
@@ -312,8 +312,17 @@ def _check_shape(shape: tuple[int, ...], n_features: int | None, allow_empty: bo
         raise InputError(f"{name} has {columns} features, but {owner} is expecting {n_features} features as input.")
 
 
-def finite(data: NDArray, name: str) -> NDArray[np.float32]:
-    """Return real numbers as C-contiguous float32, or say what is wrong with them."""
+def finite(data: NDArray, name: str, indptr: NDArray | None = None) -> NDArray[np.float32]:
+    """Return real numbers as C-contiguous float32, or say what is wrong with them.
+
+    Parameters
+    ----------
+    data : ndarray of shape (N, D), or the values of a sparse matrix
+    name : str
+        What messages call it.
+    indptr : ndarray of shape (N + 1,) or None, default=None
+        Where the rows of a sparse matrix begin.
+    """
     if data.dtype != np.float32:
         if data.dtype.kind not in "fiub":
             kind = "Complex data" if data.dtype.kind == "c" else f"Data of type {data.dtype}"
@@ -325,7 +334,7 @@ def finite(data: NDArray, name: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         suspect = not np.dot(flat, flat) <= _LARGEST**2  # NaN or large where any value is
     if suspect:
-        _check_values(data, name)
+        _check_values(data, name, indptr)
     return data
 
 
@@ -371,17 +380,22 @@ def _canonical(X: Any, name: str) -> Any:
     return X
 
 
-def _check_values(data: NDArray[np.float32], name: str) -> None:
-    if not np.isfinite(data).all():
-        raise InputError(
-            f"{name} contains NaN, infinity or a value too large for float32. Input {name} contains NaN or inf."
-        )
-    largest = float(np.abs(data).max())
-    if largest > _LARGEST:
-        raise InputError(
-            f"{name} holds a value of magnitude {largest:.3g}, but squares of features must be summed in float32: "
+def _check_values(data: NDArray[np.float32], name: str, indptr: NDArray | None) -> None:
+    """Raise RowError for the first row with a value that is not finite, or else too large."""
+    wrong = ~np.isfinite(data)
+    if wrong.any():
+        reason = f"contains NaN, infinity or a value too large for float32. Input {name} contains NaN or inf."
+    else:
+        wrong = np.abs(data) > _LARGEST
+        if not wrong.any():
+            return
+        reason = (
+            f"holds a value of magnitude {np.abs(data).max():.3g}, but squares of features must be summed in float32: "
             f"scale the features to magnitudes up to {_LARGEST:.0e}."
         )
+    at = int(np.argmax(wrong))  # of all values, one after another
+    row = at // data.shape[1] if indptr is None else int(np.searchsorted(indptr, at, side="right")) - 1
+    raise RowError(f"{name} {reason} Row {row} is the first such row.", argument=name, row=row, reason=reason)
 
 
 def _table(X: Any, name: str) -> NDArray:
