@@ -107,6 +107,46 @@ def test_a_list_of_names_is_no_corpus_of_annif(write):
     assert data.label_names == ["x", "y"]
 
 
+def folder_of(path, documents):
+    path.mkdir(parents=True)
+    for i, document in enumerate(documents):
+        (path / f"{i}.json").write_text(json.dumps(document, indent=1))
+    return path
+
+
+def test_a_folder_of_json_documents(tmp_path):
+    for given, path in (({}, "corpus"), ({"format": "annif"}, "corpus"), ({}, "parts/train")):
+        folder = tmp_path / path
+        if not folder.exists():
+            folder_of(folder, DOCUMENTS)
+        data = read(folder.parent if path == "parts/train" else folder, **given)
+        assert data.format == "annif"
+        assert list(data.texts) == [row["text"] for row in DOCUMENTS]
+        assert data.label_names == [X + "cat", X + "dog", X + "pet"]
+        assert data.Y.toarray().tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert next(iter(read(folder, text_column=["title", "text"]).texts)) == "Cats a black cat"
+
+
+@pytest.mark.parametrize(
+    "document", ["[]", "{", "", '{"text": "a", "subjects": ["x"]}', '{"text": 3}', '{"subjects": []}']
+)
+def test_a_bad_json_file_is_named(tmp_path, document):
+    folder = folder_of(tmp_path / "corpus", DOCUMENTS)
+    (folder / "bad.json").write_text(document)
+    with pytest.raises(DataFormatError, match=r"bad\.json"):
+        read(folder)
+
+
+def test_texts_and_json_documents_are_not_mixed(tmp_path):
+    folder = folder_of(tmp_path / "corpus", DOCUMENTS)
+    (folder / "a.txt").write_text("a cat")
+    with pytest.raises(DataFormatError, match=r"a\.txt.*0\.json"):
+        read(folder, format="annif")
+    (folder / "0.json").write_text('{"about": "the texts"}')  # no document
+    (folder / "a.key").write_text("cats")
+    assert read(folder).label_names == ["cats"]
+
+
 CSV = f'document_id,text,title,subject_uris\n1,"a cat, black",Cats,<{X}cat> {X}pet\n2,a dog,Dogs,{X}dog\n3,none,No,\n'
 
 

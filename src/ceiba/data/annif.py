@@ -1,4 +1,4 @@
-"""Annif's corpora in one file: JSON lines with subjects, CSV with subject URIs, or lines of a text and URIs."""
+"""Annif's corpora: JSON documents with subjects, CSV with subject URIs, or lines of a text and URIs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ceiba.data.document_folder import DOCUMENT_KEYS, DocumentFolder, JsonDocuments
 from ceiba.data.files import Progress, fail, text_blocks
 from ceiba.data.labels import describe
 from ceiba.data.line_formats import LabelledLines
@@ -16,7 +17,6 @@ from ceiba.data.tables import Csv, JsonLines, Rows, Table
 from ceiba.errors import DataWarning
 
 _SUBJECTS, _METADATA, _URIS = "subjects", "metadata", "subject_uris"
-_KEYS = frozenset({"document_id", "text", _METADATA, _SUBJECTS})
 _PEEK_ROWS = 1000
 
 
@@ -28,14 +28,21 @@ def is_annif(table: Table, format: str, columns: Sequence[str]) -> bool:
         return False
     if _SUBJECTS in columns:
         return any(isinstance(each, dict) for cell in _first(table, _SUBJECTS) if type(cell) is list for each in cell)
-    return _METADATA in columns and _KEYS.issuperset(columns) and any(map(_is_object, _first(table, _METADATA)))
+    return _METADATA in columns and DOCUMENT_KEYS.issuperset(columns) and any(map(_is_object, _first(table, _METADATA)))
+
+
+def open_documents(folder: Path) -> tuple[Table, str]:
+    """Return the table of a folder of texts or of JSON documents, and the name of its label column."""
+    if any(folder.glob("*.txt")):
+        return DocumentFolder(folder), "labels"
+    return AnnifJson(JsonDocuments(folder)), _SUBJECTS
 
 
 def open_annif(path: Path) -> tuple[Table, str]:
     """Return the table of a file that Annif reads, and the name of its label column."""
     start = next((line for _, lines in text_blocks(path) for line in lines if line.strip()), "")
     if start.lstrip().startswith("{") and _is_object(_decoded(start)):
-        return AnnifJsonLines(JsonLines(path)), _SUBJECTS
+        return AnnifJson(JsonLines(path)), _SUBJECTS
     if _URIS in _cells(start):
         return AnnifCsv(Csv(path, ",")), _URIS
     return LabelledLines(path, "annif"), "labels"
@@ -63,30 +70,30 @@ def _first(table: Table, column: str) -> list[Any]:
     return next((rows.values[0][:_PEEK_ROWS] for rows in table.batches([column])), [])
 
 
-class AnnifJsonLines:
-    """A document per line, with "text", "metadata" and "subjects"; the keys of the metadata are columns, too.
+class AnnifJson:
+    """Documents with "text", "metadata" and "subjects"; the keys of the metadata are columns, too.
 
     A subject is an object with a "uri", a "label" or both. The label is the URI where there is one.
     """
 
-    def __init__(self, lines: JsonLines):
-        self.path, self._lines = lines.path, lines
+    def __init__(self, documents: Table):
+        self.path, self._documents = documents.path, documents
 
     def columns(self) -> list[str]:
-        own = self._lines.columns()
+        own = self._documents.columns()
         found = [name for name in own if name not in (_METADATA, _SUBJECTS)]
         if _METADATA in own:
-            found += [name for cell in _first(self._lines, _METADATA) if _is_object(cell) for name in cell]
+            found += [name for cell in _first(self._documents, _METADATA) if _is_object(cell) for name in cell]
         return list(dict.fromkeys([*found, *([_SUBJECTS] if _SUBJECTS in own else [])]))
 
     def batches(self, columns: Sequence[str], progress: Progress | None = None) -> Iterator[Rows]:
-        own = set(self._lines.columns()) - {_METADATA}
+        own = set(self._documents.columns()) - {_METADATA}
         texts = [name for name in columns if name != _SUBJECTS]
         wanted = [name for name in columns if name in own]
         if len(wanted) < len(columns):
             wanted.append(_METADATA)
         names = _Names()
-        for rows in self._lines.batches(wanted, progress):
+        for rows in self._documents.batches(wanted, progress):
             values = dict(zip(wanted, rows.values, strict=True))
             self._add_metadata(rows, values, [name for name in texts if name not in own])
             self._fill(values, texts)

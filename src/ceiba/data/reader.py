@@ -14,11 +14,11 @@ from scipy.sparse import csr_array
 
 from ceiba._params import Constraints, Exactly, Flag, Instance, Interval, JsonList, Options, check
 from ceiba.data import layouts, sparse_npz, sparse_text
-from ceiba.data.annif import is_annif, open_annif
+from ceiba.data.annif import is_annif, open_annif, open_documents
 from ceiba.data.columns import TableTexts
 from ceiba.data.csr import MAX_INDEX
 from ceiba.data.dataset import Dataset, TextColumn
-from ceiba.data.document_folder import DocumentFolder, find_documents
+from ceiba.data.document_folder import find_documents
 from ceiba.data.files import Progress, blocks, fail, given_path, head, opening, plain_name, suffix
 from ceiba.data.labels import check_classes
 from ceiba.data.line_formats import LINE_FORMATS, LabelledLines, detect_lines
@@ -89,7 +89,8 @@ def read(
       beside it or a folder above.
     - Plain text, one per line, with the labels of a ``Y.trn.npz`` if it is called ``X.trn.txt``.
     - Annif's corpora, "annif": lines of a text, a tab and ``<URI>``s; JSON lines with ``subjects``; CSV with
-      ``subject_uris``; or a folder of texts ``NAME.txt`` beside their labels, ``NAME.tsv`` or ``NAME.key``.
+      ``subject_uris``; or a folder of texts ``NAME.txt`` beside their labels, ``NAME.tsv`` or ``NAME.key``, or of JSON
+      documents ``NAME.json``.
     - fastText's lines, "fasttext": words that begin with ``__label__`` are labels.
     - PECOS's text2text, "pecos-text": numbers of labels, a tab and a text. It is detected by an
       ``output-items.txt`` beside the file; elsewhere give the format.
@@ -207,11 +208,12 @@ def _check_options(path: Path, format: str, given: dict[str, Any]) -> None:
 
 def _read_documents(folder: Path, given: dict[str, Any], progress: Progress | None) -> Dataset:
     """Read a full-text corpus of Annif."""
-    _check_options(folder, "a folder of documents", given)
-    documents = DocumentFolder(folder)
-    if given["labels"] and "labels" not in documents.columns():
+    documents, label_column = open_documents(folder)
+    of_texts = label_column == "labels"
+    _check_options(folder, "a folder of texts" if of_texts else "annif", given)
+    if of_texts and given["labels"] and "labels" not in documents.columns():
         fail(folder, None, "holds texts without labels; the labels of NAME.txt are in NAME.tsv or NAME.key beside it.")
-    return _read_lines(documents, "annif", given, progress)
+    return _read_lines(documents, "annif", given, progress, label_column)
 
 
 def _read_lines(

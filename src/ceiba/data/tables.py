@@ -52,13 +52,13 @@ class Table(Protocol):
     def batches(self, columns: Sequence[str], progress: Progress | None = None) -> Iterator[Rows]: ...
 
 
-def _well_formed(value: Any) -> Any:
+def well_formed(value: Any) -> Any:
     """Pair up the UTF-16 surrogates that JSON escapes can leave, and replace single ones by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, dict):
-        return {name: _well_formed(item) for name, item in value.items()}
-    return [_well_formed(item) for item in value] if isinstance(value, list) else value
+        return {name: well_formed(item) for name, item in value.items()}
+    return [well_formed(item) for item in value] if isinstance(value, list) else value
 
 
 class JsonLines:
@@ -95,7 +95,7 @@ class JsonLines:
                 numbers, records = self._records(first, decode_lines(self.path, first, block))
                 values = [[record.get(name) for record in records] for name in columns]
                 if _SURROGATE.search(block):
-                    values = [[_well_formed(value) for value in column] for column in values]
+                    values = [[well_formed(value) for value in column] for column in values]
                 rows = Rows(values, numbers, "line")
             yield rows
 
