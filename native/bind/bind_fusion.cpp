@@ -126,7 +126,8 @@ void bind_fusion(nb::module_& m) {
           "rankings"_a, "rows"_a, "n_labels"_a);
 
     m.def("look_up_pairs",
-          [](const nb::list& rankings, Array<int64_t> ptr, Array<int32_t> labels, Array<float> ranks, int64_t n_labels) {
+          [](const nb::list& rankings, Array<int64_t> ptr, Array<int32_t> labels, Array<float> ranks, float added,
+             int64_t n_labels) {
               const Lists pairs = lists(ptr, labels, n_labels);
               require_ascending(pairs);
               require(ranks.shape(0) >= 1, "pairs: a value for each rank is needed");
@@ -134,12 +135,50 @@ void bind_fusion(nb::module_& m) {
               const size_t sources = found.get().size(), count = labels.shape(0);
               NewArray<float> score(sources, count), rank(sources, count);
               for (size_t i = 0; i < sources; ++i) {
-                  look_up(found.get()[i], pairs, ranks.data(), static_cast<int64_t>(ranks.shape(0)) - 1,
+                  look_up(found.get()[i], pairs, ranks.data(), static_cast<int64_t>(ranks.shape(0)) - 1, added,
                           score.data() + i * count, rank.data() + i * count);
               }
               return nb::make_tuple(score.release(), rank.release());
           },
-          "rankings"_a, "ptr"_a.noconvert(), "labels"_a.noconvert(), "ranks"_a.noconvert(), "n_labels"_a);
+          "rankings"_a, "ptr"_a.noconvert(), "labels"_a.noconvert(), "ranks"_a.noconvert(), "added"_a, "n_labels"_a);
+
+    m.def("join_features",
+          [](Matrix<float> score, Matrix<float> rank, const nb::list& blocks, Matrix<float> of_labels,
+             Array<int32_t> labels) {
+              const size_t sources = score.shape(0), pairs = labels.shape(0);
+              require(score.shape(1) == pairs && rank.shape(0) == sources && rank.shape(1) == pairs,
+                      "pairs: scores and ranks of other pairs");
+              require_ids(labels, static_cast<int64_t>(of_labels.shape(0)), "pairs: label out of range");
+              size_t width = 2 * sources + of_labels.shape(1);
+              std::vector<Matrix<float>> held;
+              std::vector<FeatureBlock> views;
+              for (nb::handle each : blocks) {
+                  held.push_back(nb::cast<Matrix<float>>(each, false));
+                  require(held.back().shape(0) == pairs, "pairs: features of other pairs");
+                  views.push_back({held.back().data(), static_cast<int64_t>(held.back().shape(1))});
+                  width += held.back().shape(1);
+              }
+              NewArray<float> features(pairs, width);
+              join_features(score.data(), rank.data(), static_cast<int64_t>(sources), views,
+                            {of_labels.data(), static_cast<int64_t>(of_labels.shape(1))}, labels.data(),
+                            static_cast<int64_t>(pairs), features.data());
+              return features.release();
+          },
+          "score"_a.noconvert(), "rank"_a.noconvert(), "blocks"_a, "of_labels"_a.noconvert(), "labels"_a.noconvert());
+
+    m.def("pad_rankings",
+          [](Array<int64_t> ptr, Array<int32_t> labels, Array<float> scores, int64_t width) {
+              Lists rankings = lists(ptr, labels, int64_t{1} << 31);
+              require(scores.shape(0) == labels.shape(0), "pairs: labels and scores differ in length");
+              require(width >= 0, "pairs: width must be at least 0");
+              rankings.weight = scores.data();
+              const size_t rows = static_cast<size_t>(rankings.count), columns = static_cast<size_t>(width);
+              NewArray<int32_t> padded(rows, columns);
+              NewArray<float> values(rows, columns);
+              pad_rankings(rankings, width, padded.data(), values.data());
+              return nb::make_tuple(padded.release(), values.release());
+          },
+          "ptr"_a.noconvert(), "labels"_a.noconvert(), "scores"_a.noconvert(), "width"_a);
 
     m.def("rank_pairs",
           [](Array<int64_t> ptr, Array<int32_t> labels, Array<float> scores, int64_t n, float least) {

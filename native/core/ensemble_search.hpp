@@ -105,22 +105,25 @@ class EnsembleSearch {
         for (const auto& tree : own_.trees) hits += tree.hits[row].size();
         own_.places.reset(hits);
         own_.found_ids.clear();
-        own_.found_scores.clear();
+        own_.found_scores.assign(hits * n_trees_, kNothing);
         own_.sums.clear();
-        own_.most.clear();
         for (int64_t t = 0; t < n_trees_; ++t) {
             for (const Hit& hit : own_.trees[t].hits[row]) {
                 int32_t& place = own_.places[hit.id];  // from 1; a new one is 0
                 if (place == 0) {
                     own_.found_ids.push_back(hit.id);
-                    own_.found_scores.resize(own_.found_scores.size() + n_trees_, kNothing);
                     own_.sums.push_back(0.0);
                     place = static_cast<int32_t>(own_.sums.size());
                 }
                 own_.found_scores[(place - 1) * n_trees_ + t] = hit.score;
                 own_.sums[place - 1] += std::exp(static_cast<double>(hit.score));
             }
-            own_.most.push_back(std::exp(static_cast<double>(own_.trees[t].bounds[row])));
+            EnsembleSpace::Tree& tree = own_.trees[t];
+            tree.bound_exp = std::exp(static_cast<double>(tree.bounds[row]));
+            tree.parents_exp.clear();
+            for (const Hit& parent : tree.parents[row]) {
+                tree.parents_exp.push_back(std::exp(static_cast<double>(parent.score)));
+            }
         }
     }
 
@@ -138,23 +141,23 @@ class EnsembleSearch {
     }
 
     bool may_be_best(int64_t row, int32_t found, double needed) const {
+        if (needed == 0.0) return true;
         const float* scores = own_.found_scores.data() + found * n_trees_;
         const double sum = own_.sums[found];
         double most = sum;
         for (int64_t t = 0; t < n_trees_; ++t) {
-            if (scores[t] == kNothing) most += own_.most[t];
+            if (scores[t] == kNothing) most += own_.trees[t].bound_exp;
         }
-        if (most < needed || most == sum) return most >= needed;
-        most = sum;  // a closer limit: nothing where the beam has no parent of the label
-        for (int64_t t = 0; t < n_trees_; ++t) {
+        // a closer limit: that of the label's parent, and nothing where the beam has none
+        for (int64_t t = 0; t < n_trees_ && most >= needed; ++t) {
             if (scores[t] != kNothing) continue;
-            const float limit = std::min(own_.trees[t].bounds[row], best_parent(t, row, own_.found_ids[found]));
-            most += std::exp(static_cast<double>(limit));
+            const double bound = own_.trees[t].bound_exp;
+            most += std::min(bound, best_parent(t, row, own_.found_ids[found])) - bound;
         }
         return most >= needed;
     }
 
-    // Calls use(parent) for the nodes of a row's beam in tree t that the label hangs below.
+    // Calls use(place) for the nodes of a row's beam in tree t that the label hangs below.
     template <class Use>
     void each_parent(int64_t t, int64_t row, int32_t label, Use use) const {
         const int64_t* child_ptr = trees_[t].layers.back().child_ptr;
@@ -164,13 +167,15 @@ class EnsembleSearch {
             const int64_t slot = own.slots[s];
             const auto after = std::partition_point(parents.begin(), parents.end(),
                                                     [&](const Hit& parent) { return child_ptr[parent.id] <= slot; });
-            if (after != parents.begin() && slot < child_ptr[after[-1].id + 1]) use(after[-1]);
+            if (after == parents.begin() || slot >= child_ptr[after[-1].id + 1]) continue;
+            use(static_cast<size_t>(after - parents.begin() - 1));
         }
     }
 
-    float best_parent(int64_t t, int64_t row, int32_t label) const {
-        float best = kNothing;
-        each_parent(t, row, label, [&](const Hit& parent) { best = std::max(best, parent.score); });
+    // The exp of the best score of a node of the beam that the label hangs below, 0 where there is none.
+    double best_parent(int64_t t, int64_t row, int32_t label) const {
+        double best = 0;
+        each_parent(t, row, label, [&](size_t place) { best = std::max(best, own_.trees[t].parents_exp[place]); });
         return best;
     }
 
@@ -178,8 +183,9 @@ class EnsembleSearch {
         EnsembleSpace::Tree& tree = own_.trees[t];
         auto& parents = tree.missing_parents[row];
         bool any = false;
-        each_parent(t, row, label, [&](const Hit& parent) {
+        each_parent(t, row, label, [&](size_t place) {
             any = true;
+            const Hit& parent = tree.parents[row][place];
             const auto same = [&](const Hit& other) { return other.id == parent.id; };
             const bool listed = std::any_of(parents.begin(), parents.end(), same);
             if (!listed) parents.push_back(parent);

@@ -1,6 +1,7 @@
 #include "core/pair_features.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace ceiba {
 
@@ -19,9 +20,10 @@ LabelPairs union_of(const std::vector<Lists>& rankings, int64_t rows) {
     return pairs;
 }
 
-void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float* score, float* rank) {
+void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float added, float* score,
+             float* rank) {
     const int64_t total = pairs.ptr[pairs.count];
-    std::fill(score, score + total, 0.0f);
+    std::fill(score, score + total, added);
     std::fill(rank, rank + total, ranks[most]);
     for (int64_t row = 0; row < pairs.count; ++row) {
         const int32_t* first = pairs.indices + pairs.ptr[row];
@@ -30,9 +32,23 @@ void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64
         for (int64_t i = begin; i < end; ++i) {
             const int32_t* found = std::lower_bound(first, last, ranking.indices[i]);
             if (found == last || *found != ranking.indices[i]) continue;
-            score[found - pairs.indices] = ranking.weight[i];
+            score[found - pairs.indices] = std::max(ranking.weight[i], 0.0f) + added;
             rank[found - pairs.indices] = ranks[i - begin];
         }
+    }
+}
+
+void join_features(const float* score, const float* rank, int64_t sources, const std::vector<FeatureBlock>& blocks,
+                   const FeatureBlock& of_labels, const int32_t* labels, int64_t pairs, float* features) {
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+        for (int64_t s = 0; s < sources; ++s) {
+            *features++ = score[s * pairs + pair];
+            *features++ = rank[s * pairs + pair];
+        }
+        for (const FeatureBlock& block : blocks) {
+            features = std::copy_n(block.values + pair * block.width, block.width, features);
+        }
+        features = std::copy_n(of_labels.values + labels[pair] * of_labels.width, of_labels.width, features);
     }
 }
 
@@ -61,6 +77,16 @@ FoundRows rank_pairs(const Lists& pairs, int64_t n, float least) {
         found.ptr.push_back(static_cast<int64_t>(found.rows.size()));
     }
     return found;
+}
+
+void pad_rankings(const Lists& rankings, int64_t width, int32_t* labels, float* scores) {
+    for (int64_t row = 0; row < rankings.count; ++row, labels += width, scores += width) {
+        const int64_t begin = rankings.ptr[row], count = std::min(width, rankings.size(row));
+        std::copy_n(rankings.indices + begin, count, labels);
+        std::copy_n(rankings.weight + begin, count, scores);
+        std::fill(labels + count, labels + width, -1);
+        std::fill(scores + count, scores + width, -std::numeric_limits<float>::infinity());
+    }
 }
 
 }  // namespace ceiba

@@ -18,11 +18,27 @@ struct LabelPairs {
 // The labels that any of some rankings has. Each has as many rows.
 LabelPairs union_of(const std::vector<Lists>& rankings, int64_t rows);
 
-// What a ranking says of given pairs, whose labels ascend for each row: the score, and the value of `ranks` for the
-// rank, counted from 0. A label that the ranking does not have has a score of 0 and the rank `most`.
-void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float* score, float* rank);
+// What a ranking says of given pairs, whose labels ascend for each row: the score, at least 0, and `added` to it, and
+// the value of `ranks` for the rank, counted from 0. A label that the ranking does not have has a score of 0 and the rank
+// `most`.
+void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float added, float* score,
+             float* rank);
+
+// Some columns of features of pairs, one pair after the other.
+struct FeatureBlock {
+    const float* values = nullptr;
+    int64_t width = 0;
+};
+
+// The features of pairs, one pair after the other: score and rank of each source, which lie source after source, then
+// the columns of `blocks`, then those of the label.
+void join_features(const float* score, const float* rank, int64_t sources, const std::vector<FeatureBlock>& blocks,
+                   const FeatureBlock& of_labels, const int32_t* labels, int64_t pairs, float* features);
 
 // The n best labels of each row, of a score of `least` at least. Equal scores are in the order of the labels.
 FoundRows rank_pairs(const Lists& pairs, int64_t n, float least);
+
+// The first `width` labels of each row and their scores; rows that have fewer end in -1 and -inf.
+void pad_rankings(const Lists& rankings, int64_t width, int32_t* labels, float* scores);
 
 }  // namespace ceiba

@@ -151,6 +151,8 @@ struct EnsembleSpace {
         std::vector<std::vector<Hit>> missing_parents;  // to be looked at again, for the labels `missing`
         std::vector<std::vector<int32_t>> missing;
         std::vector<float> bounds;  // all labels of the beam that are not in `hits` lie below
+        double bound_exp = 0;       // of one row: exp of the bound and of the parents' scores
+        std::vector<double> parents_exp;
     };
     std::vector<Tree> trees;
     // of one row: the labels that any tree returned, in the order they were found
@@ -158,7 +160,6 @@ struct EnsembleSpace {
     std::vector<int32_t> found_ids, chosen;
     std::vector<float> found_scores;  // labels x trees
     std::vector<double> sums, best_sums;
-    std::vector<double> most;   // exp of each tree's bound
     std::vector<int64_t> ptr;   // candidates of each row ...
     std::vector<int32_t> ids;   // ... ascending
     std::vector<float> scores;  // candidates x trees

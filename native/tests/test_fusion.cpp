@@ -152,7 +152,8 @@ TEST(several_threads_may_ask_the_same_trees) {
         trees.sum(rows.data(), 77, sums[task].data());
         const LabelPairs pairs = union_of({lists, lists}, 2);
         std::vector<float> found(pairs.labels.size()), rank(pairs.labels.size());
-        look_up(lists, {2, pairs.ptr.data(), pairs.labels.data(), nullptr}, ranks.data(), 2, found.data(), rank.data());
+        look_up(lists, {2, pairs.ptr.data(), pairs.labels.data(), nullptr}, ranks.data(), 2, 0, found.data(),
+                rank.data());
         sums[task].push_back(found[0]);
     });
     for (const auto& each : sums) CHECK(each == sums[0]);
@@ -212,13 +213,26 @@ TEST(pairs_of_rankings) {
     const Lists view{2, pairs.ptr.data(), pairs.labels.data(), nullptr};
     const std::vector<float> ranks{0, 10, 20};
     std::vector<float> score(4), rank(4);
-    look_up(rankings[1], view, ranks.data(), 2, score.data(), rank.data());
+    look_up(rankings[1], view, ranks.data(), 2, 0, score.data(), rank.data());
     CHECK(score == (std::vector<float>{0.4f, 0, 0.8f, 0.8f}) && rank == (std::vector<float>{0, 20, 10, 0}));
-    look_up(rankings[1], view, ranks.data(), 1, score.data(), rank.data());  // the first of each row alone
+    look_up(rankings[1], view, ranks.data(), 1, 0, score.data(), rank.data());  // the first of each row alone
     CHECK(score == (std::vector<float>{0.4f, 0, 0, 0.8f}) && rank == (std::vector<float>{0, 10, 10, 0}));
-    look_up(rankings[1], view, ranks.data(), 2, score.data(), rank.data());
+    look_up(rankings[1], view, ranks.data(), 2, 0, score.data(), rank.data());
     const FoundRows found = rank_pairs({2, pairs.ptr.data(), pairs.labels.data(), score.data()}, 1, 0.5f);
     CHECK(found.ptr == (std::vector<int64_t>{0, 0, 1}) && found.rows == (std::vector<int32_t>{2}));
+    std::vector<int32_t> padded(4);
+    std::vector<float> values(4);
+    pad_rankings({2, found.ptr.data(), found.rows.data(), found.scores.data()}, 2, padded.data(), values.data());
+    CHECK(padded == (std::vector<int32_t>{-1, -1, 2, -1}) && values[2] == 0.8f && values[3] < -1e30f);
+}
+
+TEST(features_are_joined) {
+    const std::vector<float> score{1, 2, 3, 4}, rank{5, 6, 7, 8}, block{9, 10}, of_labels{0, 11, 0, 12};
+    const std::vector<int32_t> labels{3, 1};
+    std::vector<float> features(12);
+    join_features(score.data(), rank.data(), 2, {{block.data(), 1}}, {of_labels.data(), 1}, labels.data(), 2,
+                  features.data());
+    CHECK(features == (std::vector<float>{1, 5, 3, 7, 9, 12, 2, 6, 4, 8, 10, 11}));
 }
 
 }  // namespace ceiba

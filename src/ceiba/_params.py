@@ -48,7 +48,10 @@ class Interval(Constraint):
         self.closed_high = closed in ("both", "right")
 
     def accepts(self, value: Any) -> bool:
-        if type(value) is not int:  # the most frequent type needs no look at the abstract ones
+        if type(value) is float:  # the most frequent types need no look at the abstract ones
+            if self.kind is int or not math.isfinite(value):
+                return False
+        elif type(value) is not int:
             if isinstance(value, (bool, np.bool_)):
                 return False
             if not isinstance(value, Integral if self.kind is int else Real):

@@ -204,6 +204,8 @@ def _measure(values: Any, files: FolderFiles, fields: Fields, context: LoadConte
 
 def _unfiltered(ctx: SearchContext) -> SearchContext:
     """Return the context for sources: what they find, and so the features, does not depend on filters."""
+    if ctx.allowed is None and ctx.denied is None and ctx.least == -np.inf and ctx.progress is None:
+        return ctx
     return ctx._replace(allowed=None, denied=None, least=-np.inf, progress=None)
 
 

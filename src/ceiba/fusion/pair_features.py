@@ -77,22 +77,13 @@ class PairFeatures:
         -------
         ndarray of shape (P, F), float32
         """
-        n_labels, n_sources = len(self.label_features), len(self.sources)
         rankings = [tuple(ranked) for ranked in found]
-        score, log_rank = core.look_up_pairs(rankings, ptr, labels, _log_ranks(self.n_candidates), n_labels)
-        np.maximum(score, 0, out=score)
-        score += np.float32(_FLOOR)
+        ranks, n_labels = _log_ranks(self.n_candidates), len(self.label_features)
+        score, log_rank = core.look_up_pairs(rankings, ptr, labels, ranks, _FLOOR, n_labels)
+        log_score = np.log(score, out=score)
         by_name = {source.name: ranked for source, ranked in zip(self.sources, found, strict=True)}
         measured = [each.measure(Q, by_name, ptr, labels, ctx=ctx) for each in self.measures]
-        parts = [*measured, self.label_features[labels]]
-        begin = 2 * n_sources
-        features = np.empty((len(labels), begin + sum(part.shape[1] for part in parts)), np.float32)
-        features[:, 0:begin:2] = np.log(score, out=score).T
-        features[:, 1:begin:2] = log_rank.T
-        for part in parts:
-            features[:, begin : begin + part.shape[1]] = part
-            begin += part.shape[1]
-        return features
+        return core.join_features(log_score, log_rank, measured, self.label_features, labels)
 
 
 @lru_cache(maxsize=16)

@@ -22,9 +22,13 @@ def union_of_rankings(rankings: Sequence[Ranked], n_rows: int) -> tuple[NDArray[
 
 
 def look_up_pairs(
-    rankings: Sequence[Ranked], ptr: NDArray[np.int64], labels: NDArray[np.int32], ranks: NDArray[np.float32]
+    rankings: Sequence[Ranked],
+    ptr: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    ranks: NDArray[np.float32],
+    added: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what each ranking says of given pairs: the score, and the value of `ranks` for the rank."""
+    """Return what each ranking says of given pairs: the score, at least 0, plus a constant; `ranks` at the rank."""
     score = np.zeros((len(rankings), len(labels)), np.float32)
     rank = np.full((len(rankings), len(labels)), ranks[-1], np.float32)
     for number, ranked in enumerate(rankings):
@@ -35,7 +39,19 @@ def look_up_pairs(
                 if (row, int(labels[pair])) in of_pair:
                     score[number, pair], place = of_pair[row, int(labels[pair])]
                     rank[number, pair] = ranks[place]
-    return score, rank
+    return np.maximum(score, 0) + np.float32(added), rank
+
+
+def join_features(
+    score: NDArray[np.float32],
+    rank: NDArray[np.float32],
+    blocks: Sequence[NDArray[np.float32]],
+    of_labels: NDArray[np.float32],
+    labels: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """Return the features of pairs: score and rank of each source in turn, the blocks, and those of the label."""
+    of_sources = np.stack([score, rank], axis=1).reshape(2 * len(score), len(labels)).T
+    return np.concatenate([of_sources, *blocks, of_labels[labels]], axis=1)
 
 
 def rank_pairs(
@@ -45,3 +61,15 @@ def rank_pairs(
     row = np.repeat(np.arange(len(ptr) - 1), np.diff(ptr))
     kept = scores >= np.float32(least)
     return ranked_pairs(len(ptr) - 1, row[kept], labels[kept], scores[kept], n)
+
+
+def pad_rankings(
+    ptr: NDArray[np.int64], ids: NDArray[np.int32], scores: NDArray[np.float32], width: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the first ids of each row and their scores as rectangles; short rows end in -1 and -inf."""
+    n = len(ptr) - 1
+    padded, values = np.full((n, width), -1, np.int32), np.full((n, width), -np.inf, np.float32)
+    for row in range(n):
+        first = slice(ptr[row], min(ptr[row + 1], ptr[row] + width))
+        padded[row, : first.stop - first.start], values[row, : first.stop - first.start] = ids[first], scores[first]
+    return padded, values

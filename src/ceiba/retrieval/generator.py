@@ -53,6 +53,8 @@ class SearchContext(NamedTuple):
 
     def part(self, begin: int, end: int) -> SearchContext:
         """Return the context of the rows from `begin` up to `end`; without `progress`, which counts all rows."""
+        if self.denied is None and self.allowed is None and self.progress is None:
+            return self
         denied, allowed = (part_of(labels, begin, end) for labels in (self.denied, self.allowed))
         return self._replace(denied=denied, allowed=allowed, progress=None)
 

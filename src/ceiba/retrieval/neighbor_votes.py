@@ -15,6 +15,7 @@ from ceiba.retrieval.ranked import Ranked
 
 _TYPES: dict[str, Any] = {"ptr": np.int64, "indices": np.int32, "n_labels": np.int64}
 _ALL = np.iinfo(np.int64).max
+_COUNT, _POWER = [Interval(int, 1)], [Interval(float, 0)]  # made once: one text's answer must not take the time of it
 
 
 class NeighborVotes:
@@ -120,7 +121,7 @@ class NeighborVotes:
             When there is no such row, or a score is not finite.
         """
         if n is not None:
-            check("n", n, [Interval(int, 1)], "NeighborVotes.rank")
+            check("n", n, _COUNT, "NeighborVotes.rank")
         given = _checked(neighbors, power, n_threads, "NeighborVotes.rank")
         try:
             return Ranked(*self._votes.rank(*given, power, _ALL if n is None else min(n, _ALL), n_threads))
@@ -161,8 +162,8 @@ class NeighborVotes:
 
 
 def _checked(neighbors: Ranked, power: float, n_threads: int, owner: str) -> tuple[NDArray, ...]:
-    check("power", power, [Interval(float, 0)], owner)
-    check("n_threads", n_threads, [Interval(int, 1)], owner)
+    check("power", power, _POWER, owner)
+    check("n_threads", n_threads, _COUNT, owner)
     if neighbors.ids.dtype.kind not in "iu" or neighbors.ptr.dtype.kind not in "iu":
         raise InputTypeError(f"{owner}: neighbors must hold row numbers.")
     kinds = (np.int64, np.int32, np.float32)

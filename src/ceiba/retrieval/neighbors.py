@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ceiba._params import Interval
 from ceiba.errors import CeibaError, ModelFormatError
-from ceiba.features.matrix import EMBEDDING
+from ceiba.features.matrix import EMBEDDING, all_sparse
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
@@ -20,7 +20,7 @@ from ceiba.retrieval.neighbor_votes import NeighborVotes
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.sparse_index import SparseIndex
-from ceiba.retrieval.sparse_labels import SparseLabels, n_sparse_of, read_index
+from ceiba.retrieval.sparse_labels import n_sparse_of, read_index
 
 SPARSE = "sparse"  # what instances are near in: the sparse features, else the dense block of this name
 
@@ -65,12 +65,7 @@ class Neighbors(CandidateGenerator):
     ):
         self.name, self.block, self.power, self.n_neighbors = name, block, power, n_neighbors
         self._instances, self._votes, self._index, self._origin = instances, votes, index, name
-        number = np.arange(votes.n_rows, dtype=np.int32)
-        self._nearest: CandidateGenerator = (
-            SparseLabels(instances, number, name=name)
-            if block == SPARSE
-            else DenseLabels(instances, name=name, index=index)
-        )
+        self._near_in_block = None if block == SPARSE else DenseLabels(instances, name=name, index=index)
 
     @property
     def n_rows(self) -> int:
@@ -80,7 +75,12 @@ class Neighbors(CandidateGenerator):
     def nearest(self, Q: Queries, *, ctx: SearchContext) -> Ranked:
         """Return the training instances that vote for each row, the nearest first, and their similarities."""
         key = ("neighbors", id(self._instances), id(self._index), self.n_neighbors)  # one search for all powers
-        return Q.once(key, lambda: self._nearest.candidates(Q, self.n_neighbors, ctx=ctx))
+        return Q.once(key, lambda: self._search(Q, ctx))
+
+    def _search(self, Q: Queries, ctx: SearchContext) -> Ranked:
+        if self._near_in_block is not None:
+            return self._near_in_block.candidates(Q, self.n_neighbors, ctx=ctx)
+        return self._instances.search(all_sparse(Q.features), self.n_neighbors, n_threads=ctx.n_threads)
 
     def with_power(self, power: float, *, name: str) -> Neighbors:
         """Return votes of another power by the same instances. Both are found by one search, and saved once."""

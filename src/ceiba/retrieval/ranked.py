@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ceiba._native import core
 from ceiba.data.offsets import row_numbers
 
 
@@ -29,10 +30,4 @@ class Ranked(NamedTuple):
 
     def padded(self, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return the first k of each row as (n, k) ids and scores; short rows end in -1 and -inf."""
-        n = len(self.ptr) - 1
-        ids, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
-        ranks = self.ranks
-        first = ranks < k
-        at = self.rows[first], ranks[first]
-        ids[at], scores[at] = self.ids[first], self.scores[first]
-        return ids, scores
+        return core.pad_rankings(self.ptr, self.ids, self.scores, k)

@@ -131,4 +131,6 @@ class Restricted(CandidateGenerator):
         if self._block is not None:
             embeddings = Q.features.block(self._block)
             return Queries(Q.features.sparse_part().with_block(EMBEDDING, embeddings), Q.texts)
-        return Queries(all_sparse(Q.features).sparse_part(), Q.texts) if self._sparse_only else Q
+        if not self._sparse_only or Q.features.dense is None:
+            return Q
+        return Queries(all_sparse(Q.features).sparse_part(), Q.texts)
