@@ -1,29 +1,24 @@
-"""FinishedPieces pieces of work in a folder, from which a training that was stopped goes on."""
+"""Finished pieces of work in a folder, from which a training that was stopped goes on."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba.errors import ModelFormatError, StorageError
+from ceiba.executors.digests import Digests
 from ceiba.executors.nodes import version_of
 from ceiba.io.layout import expand
 from ceiba.io.tensors import read_tensors, replace_tensors
 
 SUFFIX = ".piece.safetensors"
 
-# settings that change no byte of a result
-_IRRELEVANT = frozenset({"n_threads"})
 _CHECKSUM = "checksum"  # of the other arrays of a file
 
 
@@ -40,7 +35,7 @@ class WorkFolder:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = expand(path)
-        self._digests: WeakKeyDictionary[Any, bytes] = WeakKeyDictionary()
+        self._digests = Digests()
         self._used: set[Path] = set()
 
     def prepare(self) -> None:
@@ -56,11 +51,11 @@ class WorkFolder:
     def finished_pieces(self, function: Callable[..., Any], shared: Mapping[str, Any]) -> FinishedPieces:
         """Return the finished pieces of one function and its shared arguments."""
         name = f"{function.__module__}.{function.__qualname__}"
-        return FinishedPieces(self, self.digest((version_of("ceiba"), name, dict(shared))))
+        return FinishedPieces(self, self._digests.digest((version_of("ceiba"), name, dict(shared))))
 
     def file(self, base: bytes, arguments: Mapping[str, Any]) -> Path:
         """Return the path of a piece's file."""
-        digest = hashlib.sha256(base + self.digest(dict(arguments))).hexdigest()
+        digest = hashlib.sha256(base + self._digests.digest(dict(arguments))).hexdigest()
         path = self.path / f"{digest[:32]}{SUFFIX}"
         self._used.add(path)
         return path
@@ -72,51 +67,6 @@ class WorkFolder:
         self._used.clear()
         if self.path.is_dir() and not any(self.path.iterdir()):
             self.path.rmdir()
-
-    def digest(self, value: Any) -> bytes:
-        """Return a digest of arrays, settings and what holds them."""
-        digest = hashlib.sha256()
-        self._add(digest, value)
-        return digest.digest()
-
-    def _add(self, digest: Any, value: Any) -> None:
-        """Add a value to a digest, each part after its kind and its length."""
-        digest.update(f"{type(value).__qualname__}:".encode())
-        if isinstance(value, np.ndarray) and value.dtype != object:
-            digest.update(f"{value.dtype.str}{value.shape}".encode())
-            digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
-        elif sp.issparse(value):
-            self._add(digest, _sparse_parts(value))
-        elif isinstance(value, tuple) and hasattr(value, "_asdict"):
-            self._add(digest, value._asdict())
-        elif isinstance(value, Mapping):
-            self._add(digest, [(name, value[name]) for name in sorted(value) if name not in _IRRELEVANT])
-        elif is_dataclass(value) and not isinstance(value, type):
-            digest.update(self._of_object(value))
-        elif isinstance(value, (list, tuple, np.ndarray)):
-            digest.update(f"{len(value)},".encode())
-            if all(isinstance(each, str) for each in value):
-                for each in value:
-                    digest.update(f"{len(each)},".encode() + each.encode("utf-8", "surrogatepass"))
-            else:
-                for each in value:
-                    self._add(digest, each)
-        elif value is None or isinstance(value, (str, bool, int, float, np.generic)):
-            digest.update(repr(value).encode("utf-8", "surrogatepass"))
-        else:
-            self._add(digest, vars(value))
-
-    def _of_object(self, value: Any) -> bytes:
-        """Return the digest of a dataclass by its fields; computed once for what is large and does not change."""
-        try:
-            return self._digests[value]
-        except (KeyError, TypeError):
-            pass
-        public = [each.name for each in fields(value) if not each.name.startswith("_")]
-        found = self.digest({name: getattr(value, name) for name in public})
-        with suppress(TypeError):  # cannot be hashed, or not be referred to weakly
-            self._digests[value] = found
-        return found
 
 
 class FinishedPieces:
@@ -145,9 +95,4 @@ class FinishedPieces:
 
     def _checksum(self, result: dict[str, NDArray]) -> NDArray[np.uint8]:
         """Return the digest of a result: a changed bit would else be a wrong model."""
-        return np.frombuffer(self._folder.digest(result), np.uint8)
-
-
-def _sparse_parts(matrix: Any) -> tuple[Any, ...]:
-    rows = matrix.tocsr()
-    return rows.shape, rows.indptr, rows.indices, rows.data
+        return np.frombuffer(Digests().digest(result), np.uint8)

@@ -58,7 +58,7 @@ class FeatureMatrix:
     n_sparse: int
     dense: NDArray[np.float32] | None
     blocks: tuple[Block, ...]
-    _part_of: tuple[FeatureMatrix, int] | None = field(repr=False)  # a matrix, and the first row there
+    _part_of: tuple[FeatureMatrix, int] | None = field(repr=False, compare=False)  # a matrix, and the first row there
 
     def __init__(
         self,
