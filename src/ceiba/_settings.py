@@ -76,6 +76,36 @@ def parameters(*groups: type) -> Callable[[_Estimator], _Estimator]:
     return decorate
 
 
+def keyword_settings(group: type) -> Callable[[_Estimator], _Estimator]:
+    """Decorate a class whose ``__init__`` takes a group of settings as ``**settings``, and checks them.
+
+    The group's fields stand in its signature, and their descriptions in place of the line ``{parameters}`` of its
+    docstring, with the parameters that the docstring has before or after it.
+    """
+    found = declared(group)
+
+    def decorate(kind: _Estimator) -> _Estimator:
+        init: Any = kind.__init__  # type: ignore[misc]
+        own = inspect.signature(init)
+        kept = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        init.__signature__ = own.replace(parameters=[*kept, *_keywords(found)])
+        if kind.__doc__ is not None:
+            kind.__doc__ = _PLACE.sub(lambda place: _entries(found, place[1]), kind.__doc__)
+        return kind
+
+    return decorate
+
+
+def settings_from(group: type[_Group], values: Mapping[str, Any], owner: str) -> _Group:
+    """Return checked settings; InputError for a value that is not allowed, TypeError for a name that is not there."""
+    constraints = {name: each.constraints for name, each in declared(group).items()}
+    unknown = values.keys() - constraints.keys()
+    if unknown:
+        raise TypeError(f"{owner} has no parameter {min(unknown)!r}. Its settings are: {', '.join(constraints)}.")
+    check_all(values, {name: constraints[name] for name in values}, owner)
+    return group(**values)
+
+
 def parameters_of(kind: type) -> Mapping[str, Declared]:
     """Return the declared parameters of an estimator's class by name; a derived class has those of its base."""
     return next(_OF_CLASS[each] for each in kind.__mro__ if each in _OF_CLASS)
@@ -109,20 +139,26 @@ def _make_init(kind: type, found: Mapping[str, Declared]) -> Callable[..., None]
         for name, default in defaults.items():
             setattr(self, name, params.get(name, default))
 
-    keyword_only = inspect.Parameter.KEYWORD_ONLY
-    signature = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
-    signature += [
-        inspect.Parameter(name, keyword_only, default=each.default, annotation=each.annotation)
-        for name, each in found.items()
-    ]
+    signature = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *_keywords(found)]
     __init__.__signature__ = inspect.Signature(signature)  # type: ignore[attr-defined]
     __init__.__qualname__ = f"{kind.__qualname__}.__init__"
     __init__.__module__ = kind.__module__
     return __init__
 
 
+def _keywords(found: Mapping[str, Declared]) -> list[inspect.Parameter]:
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.annotation)
+        for name, each in found.items()
+    ]
+
+
 def _section(found: Mapping[str, Declared], indent: str) -> str:
-    lines = ["Parameters", "----------"]
+    return f"{indent}Parameters\n{indent}----------\n{_entries(found, indent)}"
+
+
+def _entries(found: Mapping[str, Declared], indent: str) -> str:
+    lines: list[str] = []
     for each in found.values():
         lines.append(each.heading())
         lines += textwrap.wrap(

@@ -92,7 +92,9 @@ def test_other_inputs_are_not(tmp_path, pair):
     assert calls_for(tmp_path, *pair) == 2
 
 
-@pytest.mark.parametrize("value", [Plain(), Slotted(), {1, 2}, object(), [Plain()], {"a": Plain()}, print, Settings, XRLinear()])
+@pytest.mark.parametrize(
+    "value", [Plain(), Slotted(), {1, 2}, object(), [Plain()], {"a": Plain()}, print, Settings, XRLinear()]
+)
 def test_what_cannot_be_compared_is_refused_before_the_work(tmp_path, value):
     with pytest.raises(InputTypeError, match="work_dir"):
         calls_for(tmp_path, value)

@@ -41,6 +41,7 @@ def evaluate(
     zero_based: options.ZeroBased = None,
     engine: options.Engine = "local",
     workers: options.Workers = None,
+    cluster: options.Cluster = None,
     plot: Annotated[
         str | None, typer.Option(metavar="FILE", help="Draw the reliability diagram to this .svg or .png file.")
     ] = None,
@@ -68,7 +69,10 @@ def evaluate(
     from ceiba.cli.progress import Stages
 
     files = _Files.open(plot, plot_frequency, per_label, data, model_dir)
-    with open_engine(engine, workers=workers, threads=threads) as executor, Stages(quiet=json) as stages:
+    with (
+        open_engine(engine, workers=workers, threads=threads, cluster=cluster) as executor,
+        Stages(quiet=json) as stages,
+    ):
         model = inputs.open_model(model_dir, threads)
         if files.reliability is not None:
             _check_drawable(model)

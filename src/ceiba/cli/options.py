@@ -35,6 +35,12 @@ Engine = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Pieces of work at once, with --engine ray.", show_default="all nodes")
 ]
+Cluster = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="Set a parameter of --engine ray; repeatable. `ceiba params ray` lists them."
+    ),
+]
 BeamSize = Annotated[
     int | None, typer.Option(min=1, help="Nodes kept per level of a tree.", show_default="the model's")
 ]

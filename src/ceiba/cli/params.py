@@ -10,10 +10,10 @@ from ceiba.cli.options import Json
 
 
 def params(
-    model: Annotated[str, typer.Argument(help="A model's name.")] = "hybrid",
+    model: Annotated[str, typer.Argument(help="A model's name, or ray for the cluster of --engine ray.")] = "hybrid",
     json: Json = False,
 ) -> None:
-    """List the parameters of a model.
+    """List the parameters of a model, or of a cluster.
 
     Each with its default and the values it may have.
     """

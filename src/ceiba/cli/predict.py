@@ -45,6 +45,7 @@ def predict(
     zero_based: options.ZeroBased = None,
     engine: options.Engine = "local",
     workers: options.Workers = None,
+    cluster: options.Cluster = None,
     rows_per_file: Annotated[
         int | None,
         typer.Option(min=1, help="Rows of a Parquet file, with --engine ray.", show_default=str(_ROWS_PER_FILE)),
@@ -72,11 +73,18 @@ def predict(
 
         predict_to_folder(
             model_dir, data, out, k=k, beam_size=beam_size, with_text=with_text, allowed=allowed, denied=denied,
-            given=given, engine=engine, workers=workers, threads=threads, rows_per_file=rows_per_file or _ROWS_PER_FILE,
-            resume=resume, overwrite=overwrite, json=json,
+            given=given, engine=engine, workers=workers, cluster=cluster, threads=threads,
+            rows_per_file=rows_per_file or _ROWS_PER_FILE, resume=resume, overwrite=overwrite, json=json,
         )  # fmt: skip
         return
-    _check_local({"--workers": workers, "--resume": resume or None, "--rows-per-file": rows_per_file})
+    _check_local(
+        {
+            "--workers": workers,
+            "--cluster": cluster or None,
+            "--resume": resume or None,
+            "--rows-per-file": rows_per_file,
+        }
+    )
     if out == "-":
         out, json = None, True
     _predict_here(

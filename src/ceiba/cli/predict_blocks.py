@@ -26,6 +26,7 @@ def predict_to_folder(
     given: dict[str, Any],
     engine: str,
     workers: int | None,
+    cluster: list[str] | None,
     threads: int | None,
     rows_per_file: int,
     resume: bool,
@@ -42,7 +43,10 @@ def predict_to_folder(
         raise InputError("--engine ray reads a file and writes a folder: give both INPUT and -o FOLDER.")
     assert out is not None
     path = Path(data)
-    with open_engine(engine, workers=workers, threads=threads) as executor, Stages(quiet=json) as stages:
+    with (
+        open_engine(engine, workers=workers, threads=threads, cluster=cluster) as executor,
+        Stages(quiet=json) as stages,
+    ):
         model = inputs.open_model(model_dir)
         filters = inputs.label_lists(model.classes_, allowed, denied)
         place = blocks.ModelPlace.of(model_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ MODELS = {
     "xr-transformer": "XRTransformer",
     "x-transformer": "XTransformer",
 }
+CLUSTER = "ray"  # in the place of a model, where parameters are listed
 _OF_BASE = "base__"
 _SHORTCUTS = {"random_state": "--seed", "n_jobs": "--threads", "encoder": "--encoder"}
 
@@ -146,13 +147,18 @@ class Parameter:
 
 
 def parameters(name: str) -> list[Parameter]:
-    """List every parameter of a model, those of its parts last."""
+    """List every parameter of a model, those of its parts last; "ray" lists those of a cluster."""
     from ceiba._estimator import nested_estimators
+    from ceiba._settings import declared, parameters_of
 
+    if name == CLUSTER:
+        from ceiba.executors.cluster_settings import ClusterSettings
+
+        return _listed(declared(ClusterSettings))
     kind = model_class(name)
-    listed = _own_parameters(kind)
+    listed = _listed(parameters_of(kind))
     for part, example in nested_estimators(kind).items():
-        own = _own_parameters(type(example), f"{part}__", example)
+        own = _listed(parameters_of(type(example)), f"{part}__", example)
         listed += [each for each in own if each.name not in _SHARED]
     return listed
 
@@ -161,9 +167,8 @@ def parameters(name: str) -> list[Parameter]:
 _SHARED = ("ranker__random_state", "ranker__n_jobs", "ranker__vectorizer")
 
 
-def _own_parameters(kind: Any, prefix: str = "", example: Any = None) -> list[Parameter]:
+def _listed(declared: Mapping[str, Any], prefix: str = "", example: Any = None) -> list[Parameter]:
     from ceiba._params import describe
-    from ceiba._settings import parameters_of
 
     return [
         Parameter(
@@ -172,5 +177,5 @@ def _own_parameters(kind: Any, prefix: str = "", example: Any = None) -> list[Pa
             describe(each.constraints),
             each.doc,
         )
-        for name, each in parameters_of(kind).items()
+        for name, each in declared.items()
     ]

@@ -73,6 +73,7 @@ def train(
     zero_based: options.ZeroBased = None,
     engine: options.Engine = "local",
     workers: options.Workers = None,
+    cluster: options.Cluster = None,
     work_dir: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +123,7 @@ def train(
     started = time.perf_counter()
     first = is_first_process()  # of several processes, which all have the same model
     with (
-        open_engine(engine, workers=workers, threads=threads, work_dir=work_dir) as executor,
+        open_engine(engine, workers=workers, threads=threads, work_dir=work_dir, cluster=cluster) as executor,
         Stages(quiet=json or not first, eager=True) as stages,
     ):
         dataset = _read(data, given, vocabulary, stages)

@@ -55,7 +55,8 @@ class Digests:
             digest.update(f"{value.dtype.descr}{value.shape}".encode())
             digest.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
         elif sp.issparse(value):
-            rows: Any = value.tocsr()
+            matrix: Any = value
+            rows = matrix.tocsr()
             self._add(digest, (rows.shape, rows.indptr, rows.indices, rows.data))
         elif isinstance(value, Mapping):
             self._add_mapping(digest, value.items())

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ceiba._params import COUNT, NOT_NEGATIVE, Options, check
 from ceiba._progress import Progress
 from ceiba._progress import stage as begin_stage
+from ceiba._settings import keyword_settings, settings_from
 from ceiba._shorten import one_line, shorten
 from ceiba.errors import CeibaError, ClusterError, InputError
+from ceiba.executors.cluster_settings import ClusterSettings
 from ceiba.executors.executor import Arrays, Piece, PieceContext, PieceFunction
 from ceiba.executors.failure import Failure
 from ceiba.executors.nodes import check_room, host_and_port
@@ -29,6 +30,7 @@ _SMALL = 10**6  # bytes of an input that needs no file
 _MOST_QUOTED = 400  # characters of an error of Ray
 
 
+@keyword_settings(ClusterSettings)
 class RayExecutor:
     """Runs pieces of work on a Ray cluster.
 
@@ -37,26 +39,11 @@ class RayExecutor:
     address : str or None, default=None
         ``host:port`` of a cluster, or "auto" for the one that this machine belongs to. "local": a cluster of this
         machine alone, which ends with the executor. None: the one that ``RAY_ADDRESS`` names, else "local".
-    n_workers : int or None, default=None
-        Pieces that are done at once. None: as many as the cluster has room for.
-    threads_per_worker : int or None, default=None
-        Threads, and so processors, of a piece. None: all processors of the smallest node.
-    gpus_per_worker : float or None, default=None
-        GPUs of a piece that has use for one. None: one, where the cluster has any.
-    max_retries : int, default=3
-        How often a piece is done again after its worker or its node died.
     work_dir : path or None, default=None
         Keep finished pieces in this folder. A training that was stopped goes on from them.
-    share : {"auto", "objects", "files"}, default="auto"
-        How X and Y reach the workers. "objects": through the object store of each node. "files": through files in
-        `work_dir`, which all nodes must see; workers map them. "auto": files from 10 GB on, where there is a
-        `work_dir`.
-    object_store_memory : int or None, default=None
-        Bytes of the object store of a cluster that is started here.
-    connect_timeout : float, default=60
-        The longest wait in seconds for the cluster, and then for a first answer of its nodes.
     runtime_env : dict or None, default=None
         Ray's environment of the workers.
+    {parameters}
 
     Notes
     -----
@@ -75,33 +62,17 @@ class RayExecutor:
         self,
         address: str | None = None,
         *,
-        n_workers: int | None = None,
-        threads_per_worker: int | None = None,
-        gpus_per_worker: float | None = None,
-        max_retries: int = 3,
         work_dir: str | os.PathLike[str] | None = None,
-        share: str = "auto",
-        object_store_memory: int | None = None,
-        connect_timeout: float = 60.0,
         runtime_env: Mapping[str, Any] | None = None,
+        **settings: Any,
     ):
-        owner = type(self).__name__
-        for name, count in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
-            if count is not None:
-                check(name, count, [COUNT], owner)
-        check("share", share, [Options("auto", "objects", "files")], owner)
-        for name, number in (("max_retries", max_retries), ("connect_timeout", connect_timeout)):
-            check(name, number, [NOT_NEGATIVE], owner)
-        if share == "files" and work_dir is None:
+        self.settings = settings_from(ClusterSettings, settings, type(self).__name__)
+        if self.settings.share == "files" and work_dir is None:
             raise InputError('share="files" needs work_dir, a folder that all nodes see.')
         if address not in (None, "auto", "local"):
             host_and_port(str(address))
-        self.address, self.share, self.max_retries = address, share, max_retries
-        self.threads_per_worker, self.gpus_per_worker = threads_per_worker, gpus_per_worker
-        self.object_store_memory, self.connect_timeout = object_store_memory, connect_timeout
-        self.runtime_env = runtime_env
+        self.address, self.runtime_env = address, runtime_env
         self.work_folder = None if work_dir is None else WorkFolder(work_dir)
-        self._asked_workers = n_workers
         self._cluster: Cluster | None = None
         self._references: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._files: list[SharedFile] = []
@@ -128,12 +99,12 @@ class RayExecutor:
             return
         if self.work_folder is not None:
             self.work_folder.prepare()
-        threads, workers = self.threads_per_worker, self._asked_workers
+        threads, workers = self.settings.threads_per_worker, self.settings.n_workers
         cluster = connect(
             self.address,
-            timeout=self.connect_timeout,
+            timeout=self.settings.connect_timeout,
             n_cpus=None if workers is None else workers * (threads or 1),
-            object_store_memory=self.object_store_memory,
+            object_store_memory=self.settings.object_store_memory,
             runtime_env=self.runtime_env,
         )
         cpus = cluster.cpus()
@@ -211,12 +182,12 @@ class RayExecutor:
             n_workers=self._workers,
             n_threads=self._threads,
             gpus=self._gpus(),
-            max_retries=self.max_retries,
+            max_retries=self.settings.max_retries,
         )
 
     def _gpus(self) -> float:
-        if self.gpus_per_worker is not None:
-            return self.gpus_per_worker
+        if self.settings.gpus_per_worker is not None:
+            return self.settings.gpus_per_worker
         assert self._cluster is not None
         return 1.0 if self._cluster.has_gpu() else 0.0
 
@@ -225,7 +196,7 @@ class RayExecutor:
         return self._cluster.ray.remote(
             num_cpus=self._threads,
             num_gpus=self._gpus() if gpu else 0,
-            max_retries=self.max_retries,
+            max_retries=self.settings.max_retries,
             scheduling_strategy="SPREAD",
         )(run_piece)
 
@@ -236,7 +207,8 @@ class RayExecutor:
         sizes = {name: n_bytes(value) for name, value in shared.items() if name not in known}
         total = sum(sizes.values())
         folder = None if self.work_folder is None else self.work_folder.path
-        files = folder is not None and (self.share == "files" or (self.share == "auto" and total >= _FILES_FROM))
+        share = self.settings.share
+        files = folder is not None and (share == "files" or (share == "auto" and total >= _FILES_FROM))
         if not files:
             check_room(
                 total, self._cluster.nodes, cure='Start Ray with a larger --object-store-memory, or share="files".'
