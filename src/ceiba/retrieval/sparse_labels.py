@@ -52,7 +52,9 @@ class SparseLabels(CandidateGenerator):
         merged: NDArray[np.int32] | None = None,
     ):
         self.name, self._index, self._row_label, self._merged = name, index, row_label, merged
-        self._most_rows = int(np.bincount(row_label).max(initial=1)) if len(row_label) else 1  # of one label
+        sizes = np.bincount(row_label)
+        self._most_rows = int(sizes.max(initial=1))  # of one label
+        self._begin = offsets(sizes)  # of each label's rows, up to the last label that has any
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n best labels of each row, with n None all that share a feature."""
@@ -72,8 +74,9 @@ class SparseLabels(CandidateGenerator):
         self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext
     ) -> NDArray[np.float32]:
         """Return the scores of given labels."""
-        first, last = np.searchsorted(self._row_label, [labels, labels + 1])
-        count = last - first
+        most = len(self._begin) - 1
+        first = self._begin[np.minimum(labels, most)]
+        count = self._begin[np.minimum(labels + 1, most)] - first
         ends, rows = offsets(count), ranges(first, count)
         products = self._index.score(self._query(Q), ends[ptr], rows.astype(np.int32), n_threads=ctx.n_threads)
         scores = np.zeros(len(labels), np.float32)
