@@ -116,6 +116,10 @@ class DataWarning(UserWarning):
     """A data file was read, but probably not as it is meant."""
 
 
+class CalibrationWarning(UserWarning):
+    """Scores of a model that was not calibrated are given where probabilities were asked for."""
+
+
 class ForkError(CeibaError, RuntimeError):
     """The process was forked from one whose threads the work would wait for; the message says how to start it."""
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import scipy.sparse as sp
 from sklearn.base import clone
 
 from ceiba import XRLinear, load, metrics
-from ceiba.errors import InputError, InputTypeError, ModelFormatError
+from ceiba.errors import CalibrationWarning, InputError, InputTypeError, ModelFormatError
 from ceiba.io import current_generation
 
 L = 40
@@ -229,6 +230,20 @@ def test_scores_combined_in_another_way_are_an_error(own, sets):
     for method in (own.predict_topk, own.predict_proba, own.predict):
         with pytest.raises(InputError, match="combine"):
             method(X)
+
+
+def test_probabilities_of_a_model_that_was_not_calibrated_are_warned_of(own, sets):
+    _, (X_val, Y_val), (X, _) = sets
+    with pytest.warns(CalibrationWarning, match="calibrate") as warned:
+        before = own.predict_proba(X, 3)
+    assert warned[0].filename == __file__
+    assert before.nnz == 3 * X.shape[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        own.predict_topk(X, 3)
+        own.decision_function(X, 3)
+        own.predict(X)
+        own.calibrate(X_val, Y_val).predict_proba(X, 3)
 
 
 def test_unknown_labels_count_as_missed(own, sets):

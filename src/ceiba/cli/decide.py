@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ceiba.cli import options
+from ceiba.errors import CalibrationWarning
 
 Rows = Annotated[
     Path,
@@ -51,7 +53,9 @@ def calibrate(
 
     def learn(model: Any, X: Any, y: list[list[Any]]) -> dict[str, Any]:
         figures: dict[str, Any] = {"method": method}
-        before = model.predict_proba(X, 5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)  # the figures are to show what scores lack
+            before = model.predict_proba(X, 5)
         model.calibrate(X, y, method)
         for name, measured in (("ECE", metrics.expected_calibration_error), ("log_loss", metrics.log_loss)):
             for when, p in (("before", before), ("after", model.predict_proba(X, 5))):

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._estimator import named_arguments
+from ceiba.errors import CalibrationWarning
 from ceiba.models.decision import TUNED
 
 if TYPE_CHECKING:
@@ -45,7 +46,20 @@ class LearnsDecision:
         csr_array of shape (N, L), float32
             Column l belongs to ``classes_[l]``. A label without a stored value was not reached: its probability is 0.
             Before ``calibrate`` values are the scores themselves, which lie in [0, 1] but are no probabilities.
+            A `HybridClassifier` is calibrated by its training.
+
+        Warns
+        -----
+        CalibrationWarning
+            When the model was not calibrated. `gives_probabilities` says whether it was.
         """
+        if not self.gives_probabilities:
+            warnings.warn(
+                "The model was not calibrated, so predict_proba returns its scores: call calibrate(X, y) first, on "
+                "rows that it was not trained on, or use decision_function.",
+                CalibrationWarning,
+                stacklevel=2,
+            )
         return self._fitted().predict_proba(X, k, context=self._context())
 
     @named_arguments({"Y": "y"}, texts="X", labels="y")
