@@ -48,7 +48,14 @@ def fitted():
 
 
 def test_every_source_with_what_it_needs_is_used(fitted):
-    assert set(fitted.sources_) == {"linear", "linear-documents", "neighbors", "label-words", "label-stems"}
+    assert set(fitted.sources_) == {
+        "linear",
+        "linear-documents",
+        "neighbors",
+        "label-words",
+        "label-stems",
+        "label-terms",
+    }
     without = HybridClassifier(fusion="logistic", n_jobs=1).fit(*corpus(120))
     assert set(without.sources_) == {"linear", "neighbors"}
     assert without.predict_topk(["a car on the road"], k=1)[0][0, 0] == "car"

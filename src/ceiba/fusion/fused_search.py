@@ -115,6 +115,7 @@ class FusedSearch(CandidateGenerator):
             "measures": [save_component(measure, writer) for measure in pairs.measures],
             "label_features": list(pairs.label_feature_names),
             "n_candidates": pairs.n_candidates,
+            "depths": dict(pairs.depths),
             "fusion": save_component(self._fusion, writer),
         }
 
@@ -128,7 +129,8 @@ class FusedSearch(CandidateGenerator):
             raise ModelFormatError(f"{files.path(_FILE)} does not hold {len(names)} features of each label.")
         sources = [context.part(str(name), fields) for name in fields.get("sources", LIST)]
         measures = [_measure(values, files, fields, context) for values in fields.get("measures", LIST)]
-        pairs = PairFeatures(sources, measures, own, names, fields.get("n_candidates", Interval(int, 1, None)))
+        n_candidates = fields.get("n_candidates", Interval(int, 1, None))
+        pairs = PairFeatures(sources, measures, own, names, n_candidates, _depths(fields, sources))
         fusion = load_component("fusion", files, fields.within("fusion"), context)
         try:
             fusion.probability(np.zeros((1, len(pairs.names)), np.float32))  # whether it knows as many features
@@ -161,9 +163,13 @@ class FusedSearch(CandidateGenerator):
             found = pairs.found(Q, plain)
             further: Sequence[Ranked] = found
         else:
-            n = pairs.n_candidates * min(_FURTHEST, n_labels // max(1, n_left))
-            further = [source.candidates(Q, min(n, n_labels), ctx=plain) for source in pairs.sources]
-            found = [_first(ranked, pairs.n_candidates) for ranked in further]
+            times = min(_FURTHEST, n_labels // max(1, n_left))
+            depths = [pairs.depth(source) for source in pairs.sources]
+            further = [
+                source.candidates(Q, min(depth * times, n_labels), ctx=plain)
+                for source, depth in zip(pairs.sources, depths, strict=True)
+            ]
+            found = [_first(ranked, depth) for ranked, depth in zip(further, depths, strict=True)]
         if isinstance(ctx.allowed, tuple):
             further = [*further, _short_rows(*ctx.allowed)]
         ptr, labels = pairs.union(further, Q.n_rows)
@@ -194,6 +200,17 @@ def _most(labels_of: LabelFilter) -> int:
     if not isinstance(labels_of, tuple):
         return len(labels_of)
     return int(np.diff(labels_of[0]).max(initial=0))
+
+
+def _depths(fields: Fields, sources: Sequence[CandidateGenerator]) -> dict[str, int]:
+    """Read how many labels some sources are asked for; models of former versions do not say."""
+    if "depths" not in fields.values:
+        return {}
+    depths, names = fields.within("depths"), {source.name for source in sources}
+    for name in depths.values:
+        if name not in names:
+            raise ModelFormatError(f"{fields.path}: 'depths' names {name!r}, which is not one of the sources.")
+    return {name: depths.get(name, Interval(int, 1, None)) for name in depths.values}
 
 
 def _measure(values: Any, files: FolderFiles, fields: Fields, context: LoadContext) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +34,8 @@ class PairFeatures:
     label_feature_names : tuple of f str
     n_candidates : int
         How many labels each source is asked for.
+    depths : mapping of str to int
+        How many labels some sources are asked for instead, by their name.
     """
 
     sources: Sequence[CandidateGenerator]
@@ -41,6 +43,11 @@ class PairFeatures:
     label_features: NDArray[np.float32]
     label_feature_names: tuple[str, ...]
     n_candidates: int
+    depths: Mapping[str, int] = field(default_factory=dict)
+
+    def depth(self, source: CandidateGenerator) -> int:
+        """Return how many labels a source is asked for."""
+        return self.depths.get(source.name, self.n_candidates)
 
     @property
     def names(self) -> list[str]:
@@ -57,7 +64,7 @@ class PairFeatures:
 
     def found(self, Q: Queries, ctx: SearchContext) -> list[Ranked]:
         """Return what each source finds."""
-        return [source.candidates(Q, self.n_candidates, ctx=ctx) for source in self.sources]
+        return [source.candidates(Q, self.depth(source), ctx=ctx) for source in self.sources]
 
     def union(self, found: Sequence[Ranked], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the labels that any source found, ascending for each row."""
@@ -78,7 +85,8 @@ class PairFeatures:
         ndarray of shape (P, F), float32
         """
         rankings = [tuple(ranked) for ranked in found]
-        ranks, n_labels = _log_ranks(self.n_candidates), len(self.label_features)
+        most = max((self.n_candidates, *self.depths.values()))
+        ranks, n_labels = _log_ranks(most), len(self.label_features)
         score, log_rank = core.look_up_pairs(rankings, ptr, labels, ranks, _FLOOR, n_labels)
         log_score = np.log(score, out=score)
         by_name = {source.name: ranked for source, ranked in zip(self.sources, found, strict=True)}

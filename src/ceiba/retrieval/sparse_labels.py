@@ -105,7 +105,7 @@ class SparseLabels(CandidateGenerator):
         n_labels, n_sparse = len(context.part("labels", fields)), n_sparse_of(context, fields)
         file = f"{name}.safetensors"
         index, path = read_index(files, file), files.path(file)
-        row_label, merged = (files.tensors(file).get(part) for part in ("row_label", "merged"))
+        merged = files.tensors(file).get("merged")
         if merged is None:
             if index.n_features != n_sparse:
                 raise ModelFormatError(f"{path} is an index of {index.n_features} features, not of {n_sparse}.")
@@ -115,13 +115,7 @@ class SparseLabels(CandidateGenerator):
             or (merged.size and (merged.min() < 0 or merged.max() >= index.n_features))
         ):
             raise ModelFormatError(f"{path} does not hold a column for each feature.")
-        if (
-            row_label is None
-            or row_label.dtype != np.int32
-            or row_label.shape != (index.n_rows,)
-            or (len(row_label) and (row_label[0] < 0 or row_label[-1] >= n_labels or (np.diff(row_label) < 0).any()))
-        ):
-            raise ModelFormatError(f"{path} does not have a label for each row.")
+        row_label = read_row_labels(files, file, index.n_rows, n_labels)
         return cls(index, row_label, name=name, merged=merged)
 
     def _query(self, Q: Queries) -> FeatureMatrix:
@@ -143,6 +137,19 @@ def read_index(files: FolderFiles, file: str) -> SparseIndex:
         return SparseIndex.from_arrays(files.tensors(file))
     except CeibaError as error:
         raise ModelFormatError(f"{files.path(file)}: {error}") from error
+
+
+def read_row_labels(files: FolderFiles, file: str, n_rows: int, n_labels: int) -> NDArray[np.int32]:
+    """Read the label of each row of an index; ModelFormatError where there is not one for each, ascending."""
+    row_label = files.tensors(file).get("row_label")
+    if (
+        row_label is None
+        or row_label.dtype != np.int32
+        or row_label.shape != (n_rows,)
+        or (len(row_label) and (row_label[0] < 0 or row_label[-1] >= n_labels or (np.diff(row_label) < 0).any()))
+    ):
+        raise ModelFormatError(f"{files.path(file)} does not have a label for each row.")
+    return row_label
 
 
 def merged_columns(X: FeatureMatrix, merged: NDArray[np.int32], n_columns: int) -> FeatureMatrix:

@@ -35,7 +35,15 @@ from ceiba.models.hybrid.base import models_of_base
 from ceiba.models.hybrid.explanation import FusedExplanation, fused_explanation
 from ceiba.models.hybrid.params import HybridModelSettings, HybridSourceSettings
 from ceiba.models.hybrid.recipe import HybridParts, train_hybrid
-from ceiba.models.hybrid.settings import EMBEDDED_NEIGHBORS, LABEL_STEMS, NEIGHBORS, HybridSettings, LabelRows
+from ceiba.models.hybrid.settings import (
+    EMBEDDED_NEIGHBORS,
+    LABEL_BLEND,
+    LABEL_STEMS,
+    LABEL_TERMS,
+    NEIGHBORS,
+    HybridSettings,
+    LabelRows,
+)
 from ceiba.models.hybrid.several_encoders import SeveralEncoderQueries, TextEncoder
 from ceiba.models.linear_recipe import LinearSettings
 from ceiba.models.model import Model, check_rows
@@ -190,7 +198,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         timer.lap("features")
         n, label_rows = labels.n_rows, None
         if names:
-            wanted = self.sources == "auto" or LABEL_STEMS in self.sources
+            wanted = self.sources == "auto" or {LABEL_STEMS, LABEL_TERMS, LABEL_BLEND} & set(self.sources)
             stems = _stems(queries.vectorizer) if wanted else None
             label_rows = LabelRows(features.part(n, features.n_rows), owners, names, stems)
             features = features.part(0, n)

@@ -38,9 +38,10 @@ class HybridSourceSettings:
         "auto",
         Options("auto"),
         JsonList(Options(*SOURCES)),
-        doc='"linear", "neighbors"; with label texts also "linear-documents", "label-words", "label-stems"; with an '
-        'encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both "label-embeddings"; with a '
-        'Transformer model in `base` "transformer", "transformer-neighbors", "transformer-means", and with label texts '
+        doc='"linear", "neighbors"; with label texts also "linear-documents", "label-words", "label-stems", '
+        '"label-terms"; with an encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both '
+        '"label-embeddings", "mapped-label-embeddings", "label-blend"; with a Transformer '
+        'model in `base` "transformer", "transformer-neighbors", "transformer-means", and with label texts '
         '"transformer-label-embeddings". "auto": all that have what they need.',
     )
     encoder: str | None = setting(

@@ -16,14 +16,15 @@ from ceiba.retrieval.generator import SearchContext
 
 LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
 NEIGHBORS, EMBEDDED_NEIGHBORS = "neighbors", "embedding-neighbors"
-LABEL_WORDS, LABEL_STEMS = "label-words", "label-stems"
+LABEL_WORDS, LABEL_STEMS, LABEL_TERMS = "label-words", "label-stems", "label-terms"
 LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
+MAPPED_EMBEDDINGS, LABEL_BLEND = "mapped-label-embeddings", "label-blend"
 TRANSFORMER, TRANSFORMER_LABELS = "transformer", "transformer-label-embeddings"
 TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS = "transformer-neighbors", "transformer-means"
 OF_TRANSFORMERS = (TRANSFORMER, TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS, TRANSFORMER_LABELS)
 SOURCES = (
     LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
-    LABEL_EMBEDDINGS, CLASS_MEANS, *OF_TRANSFORMERS,
+    LABEL_TERMS, LABEL_EMBEDDINGS, CLASS_MEANS, MAPPED_EMBEDDINGS, LABEL_BLEND, *OF_TRANSFORMERS,
 )  # fmt: skip
 GBDT = "gbdt"
 DENSE_POWER = 8.0  # exponent of the similarities of neighbors in embeddings, which differ less than those in words

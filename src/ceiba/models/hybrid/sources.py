@@ -13,6 +13,7 @@ from ceiba.data.label_matrix import Labels
 from ceiba.errors import InputError
 from ceiba.executors.executor import Executor
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix, stacked
+from ceiba.fusion.label_mentions import LabelMentions
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.fusion.pair_measures import LabelPhrases, PairMeasure, ScoreMeasure
 from ceiba.linear.solve import SolverSettings
@@ -20,12 +21,15 @@ from ceiba.models.hybrid.settings import (
     CLASS_MEANS,
     DENSE_POWER,
     EMBEDDED_NEIGHBORS,
+    LABEL_BLEND,
     LABEL_EMBEDDINGS,
     LABEL_STEMS,
+    LABEL_TERMS,
     LABEL_WORDS,
     LINEAR,
     LINEAR_DOCUMENTS,
     LINEAR_EMBEDDINGS,
+    MAPPED_EMBEDDINGS,
     NEIGHBORS,
     OF_TRANSFORMERS,
     SOURCES,
@@ -42,9 +46,12 @@ from ceiba.models.hybrid.transformers import (
 from ceiba.models.linear_params import TreeSettings
 from ceiba.models.linear_recipe import LinearSettings, train_linear
 from ceiba.models.sample_weights import weighted_positives
+from ceiba.retrieval.blended_search import BlendedSearch
 from ceiba.retrieval.dense_index import dense_index
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator
+from ceiba.retrieval.label_terms import LabelTerms, label_term_rows
+from ceiba.retrieval.mapped_search import MappedSearch, fit_query_map
 from ceiba.retrieval.neighbor_votes import NeighborVotes
 from ceiba.retrieval.neighbors import SPARSE, Neighbors
 from ceiba.retrieval.restricted import Restricted
@@ -52,6 +59,9 @@ from ceiba.retrieval.sparse_index import SparseIndex
 from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns
 from ceiba.retrieval.tree_search import TreeSearch
 
+_MADE_OF = {MAPPED_EMBEDDINGS: (LABEL_EMBEDDINGS,), LABEL_BLEND: (MAPPED_EMBEDDINGS, LABEL_TERMS)}
+_MAPPED_WEIGHT = 1.5  # of the cosine in the blend, beside the scores of terms
+_BLEND_DEPTH = 2  # times as many labels as other sources are asked for: unlike those it also ranks labels in the middle
 _POWERS = (1.0, 4.0)  # exponents of the similarities of neighbors in words
 _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # defaults on embeddings: larger clusters and smaller weights than on words
 
@@ -70,8 +80,11 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
         CLASS_MEANS: not embeddings and "an encoder",
         LINEAR_DOCUMENTS: not label_texts and "label_texts",
         LABEL_WORDS: not label_texts and "label_texts",
-        LABEL_STEMS: not stems and "label_texts, and a vectorizer of words",
-        LABEL_EMBEDDINGS: not (embeddings and label_texts) and "an encoder and label_texts",
+        **dict.fromkeys((LABEL_STEMS, LABEL_TERMS), not stems and "label_texts, and a vectorizer of words"),
+        **dict.fromkeys(
+            (LABEL_EMBEDDINGS, MAPPED_EMBEDDINGS), not (embeddings and label_texts) and "an encoder and label_texts"
+        ),
+        LABEL_BLEND: not (embeddings and stems) and "an encoder, label_texts and a vectorizer of words",
     }
     lacks |= dict.fromkeys(OF_TRANSFORMERS, not settings.transformers and "a Transformer model in base")
     if settings.transformers and not label_texts:
@@ -83,6 +96,9 @@ def chosen_sources(settings: HybridSettings, *, embeddings: bool, label_texts: b
     for name in settings.sources:
         if lacks.get(name):
             raise InputError(f"sources: {name!r} needs {lacks[name]}.")
+        for other in _MADE_OF.get(name, ()):
+            if other not in settings.sources:
+                raise InputError(f"sources: {name!r} is made of {other!r}, which must be among them.")
     if settings.transformers and not set(OF_TRANSFORMERS).intersection(settings.sources):
         raise InputError("base holds a Transformer model, but sources names none of its sources.")
     return [name for name in SOURCES if name in settings.sources]
@@ -134,6 +150,11 @@ def make_sources(
         rows = merged_columns(label_rows.features, stems, n_stems)
         sources.append(SparseLabels(SparseIndex(rows), label_rows.label, name=LABEL_STEMS, merged=stems))
         measures.append(ScoreMeasure(sources[-1]))
+    if LABEL_TERMS in names and label_rows is not None and label_rows.stems is not None:
+        rows, stems = label_rows.features.sparse_part(), label_rows.stems
+        terms = SparseIndex(label_term_rows(rows, stems))
+        sources.append(LabelTerms(terms, label_rows.label, stems, name=LABEL_TERMS))
+        measures += [ScoreMeasure(sources[-1]), LabelMentions.of(words, Y, rows, label_rows.label, stems)]
     if CLASS_MEANS in names:
         means = mean_embeddings(Y.T, X.block(EMBEDDING))
         sources.append(DenseLabels(means, name=CLASS_MEANS, index=dense_index(means, settings.dense_search)))
@@ -143,6 +164,16 @@ def make_sources(
         index = dense_index(embeddings, settings.dense_search)
         sources.append(DenseLabels(embeddings, name=LABEL_EMBEDDINGS, index=index))
         measures.append(ScoreMeasure(sources[-1]))
+        if MAPPED_EMBEDDINGS in names:
+            matrix = fit_query_map(X.block(EMBEDDING), Y, embeddings)
+            sources.append(MappedSearch(sources[-1], matrix, name=MAPPED_EMBEDDINGS))
+            measures.append(ScoreMeasure(sources[-1]))
+    depths = {}
+    if LABEL_BLEND in names:
+        parts = [next(source for source in sources if source.name == name) for name in _MADE_OF[LABEL_BLEND]]
+        depth = depths[LABEL_BLEND] = min(_BLEND_DEPTH * settings.n_candidates, len(counts))
+        sources.append(BlendedSearch(parts, (_MAPPED_WEIGHT, 1.0), len(counts), depth=2 * depth, name=LABEL_BLEND))
+        measures.append(ScoreMeasure(sources[-1]))
     for each in tuned:
         more, measured = trained_sources(each, X, labels, label_rows, names)
         sources += more
@@ -151,7 +182,7 @@ def make_sources(
     if label_rows is not None:
         known.append(_n_words(label_rows, len(counts)))
         names_of.append("words")
-    return PairFeatures(sources, measures, np.column_stack(known), tuple(names_of), settings.n_candidates)
+    return PairFeatures(sources, measures, np.column_stack(known), tuple(names_of), settings.n_candidates, depths)
 
 
 def _train_trees(
