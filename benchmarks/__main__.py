@@ -121,28 +121,23 @@ def hybrid_cost(
 
     from benchmarks.hybrid_cost import SETTINGS, run_cost
 
-    run_cost(
-        data,
-        json,
-        train=train,
-        label_texts=label_texts,
-        settings=SETTINGS if settings is None else loads(settings),
-        repeats=repeats,
-        model_dir=model_dir,
-        threads=threads,
-    )
+    given = SETTINGS if settings is None else loads(settings)
+    wanted = {"train": train, "label_texts": label_texts, "settings": given, "repeats": repeats}
+    run_cost(data, json, **wanted, model_dir=model_dir, threads=threads)
 
 
 @app.command()
 def dense(
     json: Out,
     rows: Annotated[str, typer.Option(help="numbers of rows, separated by commas")] = "100000,300000,1000000",
+    data: Annotated[Path | None, typer.Option(help="folder with train and test.jsonl.gz; none: rows are made")] = None,
+    encoder: Annotated[str | None, typer.Option(help='with a folder: "frozen:" and the folder of an encoder')] = None,
     threads: Threads = 2,
 ) -> None:
-    """Nearest embeddings: a comparison with all rows, and a graph of them."""
+    """Nearest embeddings: a comparison with all rows, a graph of them, and faiss's graph where it is installed."""
     from benchmarks.dense import measure
 
-    measure([int(number) for number in rows.split(",")], json, threads)
+    measure([int(number) for number in rows.split(",")], json, threads, data, encoder)
 
 
 @app.command()

@@ -22,8 +22,8 @@ from ceiba.retrieval.top import ranked_pairs
 AUTO, EXACT, GRAPH = "auto", "exact", "graph"
 DENSE_SEARCHES: Sequence[str] = (AUTO, EXACT, GRAPH)
 _MOST_EXACT = 100_000  # rows that "auto" compares with all
-_NEIGHBORS = 16  # of a row in the graph
-_BEAM, _BUILD_BEAM = 128, 128  # rows kept on a way through the graph, when searching and when building
+NEIGHBORS = 16  # of a row in the graph
+BEAM, BUILD_BEAM = 128, 128  # rows kept on a way through the graph, when searching and when building
 
 
 class DenseIndex:
@@ -61,9 +61,9 @@ class DenseIndex:
             ndim=rows.shape[1],
             metric="ip",
             dtype="f16",
-            connectivity=_NEIGHBORS,
-            expansion_add=_BUILD_BEAM,
-            expansion_search=_BEAM,
+            connectivity=NEIGHBORS,
+            expansion_add=BUILD_BEAM,
+            expansion_search=BEAM,
         )
         graph.add(np.arange(len(rows), dtype=np.uint64), rows, threads=1)
         return cls(rows, graph)
@@ -88,7 +88,7 @@ class DenseIndex:
 
 def _restored(rows: NDArray[np.float32], graph: bytes) -> DenseIndex:
     restored = _usearch().Index.restore(graph)
-    restored.expansion_search = _BEAM
+    restored.expansion_search = BEAM
     return DenseIndex(rows, restored)
 
 
@@ -131,7 +131,7 @@ def load_dense_index(files: FolderFiles, name: str, fields: Fields, rows: NDArra
     files.check_names()  # the library reads by name
     if graph is None or (len(graph), graph.ndim) != rows.shape:
         raise ModelFormatError(f"{path} is not a graph of {rows.shape[0]} rows of {rows.shape[1]} numbers.")
-    graph.expansion_search = _BEAM
+    graph.expansion_search = BEAM
     return DenseIndex(rows, graph)
 
 
