@@ -16,7 +16,6 @@ constexpr int64_t kFewQueries = 8;     // searched by the caller's thread: start
 constexpr int64_t kSeedRows = 128;     // scored first at least, for a limit to begin with
 constexpr int64_t kAhead = 8;          // rows asked for ahead of their scoring
 constexpr int64_t kRowInEntries = 80;  // scoring a row costs about as much as so many entries of a list
-constexpr int64_t kScanned = 16;       // sums that are looked at in order in the time of an entry's
 constexpr int32_t kNoSeed = std::numeric_limits<int32_t>::max();
 
 struct Row {
@@ -289,7 +288,7 @@ class RowSearch {
     // The rows of a block that a list read has and whose sum reaches a limit, each once.
     void gather(int64_t first, int64_t last, float limit, int64_t entries) {
         candidates_.clear();
-        if (limit > 0 && kScanned * entries > last - first) {
+        if (limit > 0 && 2 * entries > last - first) {
             using F = Lanes<16>;
             const F needed = F::all(limit);
             for (int64_t i = 0; i < last - first; i += 16) {  // sums behind the last row are 0
