@@ -179,16 +179,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
         if not labels.counts.any():
             raise InputError("y holds no labels at all.")
         labels, ids, names, owners = _with_label_texts(labels, ids, label_texts)
-        if int(labels.counts.sum()) == labels.n_rows * len(ids):
-            raise InputError(
-                "y holds every label in every row, so that there is no wrong label to learn from. XRLinear takes "
-                "such rows."
-            )
-        if not names and labels.counts.max() < 2:
-            raise InputError(
-                "y has no label of two rows, and there are no label_texts: no label of a row held out could be found, "
-                "so that there is nothing to learn from. XRLinear takes such rows."
-            )
+        _check_labels(labels, names)
         self._check_texts(texts, names, transformers)
         check_rows("y", labels.n_rows, X.shape[0] if texts is None else len(texts))
         timer = Timer()
@@ -202,19 +193,8 @@ class HybridClassifier(Presets, PartitionedClassifier):
             stems = _stems(queries.vectorizer) if wanted else None
             label_rows = LabelRows(features.part(n, features.n_rows), owners, names, stems)
             features = features.part(0, n)
-        seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
-        context = SearchContext(self.beam_size, self.combine, n_threads)
-        settings = HybridSettings(
-            linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in linear),
-            transformers=tuple(transformers),
-            sources=None if self.sources == "auto" else tuple(self.sources),
-            n_candidates=min(self.n_candidates, len(ids)),
-            n_neighbors=self.n_neighbors,
-            fusion=self.fusion,
-            seed=seed,
-            context=context,
-            dense_search=self.dense_search,
-        )
+        settings = self._training_settings(linear, transformers, len(ids))
+        context = settings.context
         parts = train_hybrid(features, labels, label_rows, settings, texts=texts, progress=progress, executor=executor)
         timer.lap("training")
         if parts.tuned:
@@ -285,6 +265,23 @@ class HybridClassifier(Presets, PartitionedClassifier):
         """Take a model that was loaded, and what `fitted_state` returned when it was saved."""
         self.__dict__.update(model_=model, sources_=list(state["sources"]))
 
+    def _training_settings(
+        self, linear: Sequence[XRLinear], transformers: Sequence[Any], n_labels: int
+    ) -> HybridSettings:
+        """Return the parameters as the recipe takes them."""
+        seed, n_threads = seed_from(self.random_state), available_threads(self.n_jobs)
+        return HybridSettings(
+            linear=tuple(LinearSettings.of(each, seed=seed, n_threads=n_threads) for each in linear),
+            transformers=tuple(transformers),
+            sources=None if self.sources == "auto" else tuple(self.sources),
+            n_candidates=min(self.n_candidates, n_labels),
+            n_neighbors=self.n_neighbors,
+            fusion=self.fusion,
+            seed=seed,
+            context=SearchContext(self.beam_size, self.combine, n_threads),
+            dense_search=self.dense_search,
+        )
+
     def _with_tuned(self, queries: QueryMaker, parts: HybridParts) -> QueryMaker:
         """Return a query maker that adds the embeddings of the fine-tuned encoders."""
         frozen = [TextEncoder(EMBEDDING, queries.encoder)] if queries.dim else []  # type: ignore[attr-defined]
@@ -344,6 +341,19 @@ class HybridClassifier(Presets, PartitionedClassifier):
         report = stage(progress, "embeddings", len(X))
         embeddings = queries.embed(X, progress=report, n_threads=available_threads(self.n_jobs))
         return sparse.with_block(EMBEDDING, embeddings), queries
+
+
+def _check_labels(labels: Labels, names: Sequence[str]) -> None:
+    """Raise InputError where the fusion would have nothing to learn from."""
+    if int(labels.counts.sum()) == labels.n_rows * labels.n_labels:
+        raise InputError(
+            "y holds every label in every row, so that there is no wrong label to learn from. XRLinear takes such rows."
+        )
+    if not names and labels.counts.max() < 2:
+        raise InputError(
+            "y has no label of two rows, and there are no label_texts: no label of a row held out could be found, "
+            "so that there is nothing to learn from. XRLinear takes such rows."
+        )
 
 
 def _with_label_texts(
