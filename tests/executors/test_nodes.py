@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from ceiba import XRLinear
+from ceiba._native import isa
 from ceiba.errors import ClusterError, InputError, MissingExtraError
 from ceiba.executors import RayExecutor
-from ceiba.executors.nodes import check_reachable, check_room, check_same, node_facts
+from ceiba.executors.nodes import check_reachable, check_room, check_same, node_facts, worker_environment
 from ceiba.executors.shared_files import n_bytes, write_shared
 
 
@@ -84,3 +85,21 @@ def test_nobody_at_an_address_is_found_at_once():
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ClusterError, match=address):
         check_reachable(address, 5)
+
+
+def test_another_native_build_is_named_with_its_cure():
+    own = node_facts()
+    assert own["native build"] == isa
+    with pytest.raises(ClusterError, match=r"second.*another.*CEIBA_ISA"):
+        check_same(own, {"first": dict(own), "second": {**own, "native build": "another"}})
+
+
+@pytest.mark.parametrize("given", [None, {"env_vars": {"A": "b"}}, {"working_dir": "w"}])
+def test_workers_use_the_build_that_the_caller_chose(monkeypatch, given):
+    monkeypatch.delenv("CEIBA_ISA", raising=False)
+    assert worker_environment(given) == dict(given or {})
+    monkeypatch.setenv("CEIBA_ISA", "v2")
+    found = worker_environment(given)
+    assert found["env_vars"]["CEIBA_ISA"] == "v2"
+    assert found["env_vars"].items() >= (given or {}).get("env_vars", {}).items()
+    assert worker_environment({"env_vars": {"CEIBA_ISA": "v3"}})["env_vars"] == {"CEIBA_ISA": "v3"}

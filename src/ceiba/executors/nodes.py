@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ceiba._native import isa
 from ceiba.errors import ClusterError, InputError
 
 # packages whose version may change what is computed or how nodes understand each other
 _PACKAGES = ("ray", "ceiba", "numpy", "scipy", "scikit-learn")
+_BUILD = "native build"  # builds for other processors agree to rounding only
+_BUILD_CHOICE = "CEIBA_ISA"
 
 
 def version_of(package: str) -> str:
@@ -23,8 +27,18 @@ def version_of(package: str) -> str:
 
 
 def node_facts() -> dict[str, str]:
-    """Return the versions of this process' Python and packages."""
-    return {"Python": platform.python_version(), **{package: version_of(package) for package in _PACKAGES}}
+    """Return the versions of this process' Python and packages, and the build of Ceiba's core that it uses."""
+    versions = {package: version_of(package) for package in _PACKAGES}
+    return {"Python": platform.python_version(), **versions, _BUILD: isa}
+
+
+def worker_environment(runtime_env: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return Ray's environment of the workers: as given, with the build of the core that this process chose."""
+    found = dict(runtime_env or {})
+    if _BUILD_CHOICE in os.environ:
+        chosen = {_BUILD_CHOICE: os.environ[_BUILD_CHOICE]}
+        found["env_vars"] = {**chosen, **found.get("env_vars", {})}
+    return found
 
 
 def check_same(own: Mapping[str, str], others: Mapping[str, Mapping[str, str]]) -> None:
@@ -40,6 +54,12 @@ def check_same(own: Mapping[str, str], others: Mapping[str, Mapping[str, str]]) 
     for node, facts in others.items():
         for name, mine in own.items():
             theirs = facts.get(name, "none")
+            if theirs != mine and name == _BUILD:
+                raise ClusterError(
+                    f"Node {node} uses Ceiba's native build {theirs}, this one {mine}: their processors differ, and "
+                    f"so would the last digits. Set {_BUILD_CHOICE} for this command to a build that all nodes have, "
+                    "such as v2."
+                )
             if theirs != mine:
                 raise ClusterError(
                     f"Node {node} has {name} {theirs}, this process has {mine}. "

@@ -12,7 +12,7 @@ from typing import Any
 
 from ceiba._shorten import one_line
 from ceiba.errors import ClusterError, MissingExtraError
-from ceiba.executors.nodes import check_reachable, check_same, node_facts
+from ceiba.executors.nodes import check_reachable, check_same, node_facts, worker_environment
 
 _LOCAL = "local"
 _LEAST_WAIT = 20.0  # seconds for a health check, which starts a Python of its own
@@ -94,8 +94,9 @@ def connect(
         return _checked(Cluster(ray, [], False), timeout)
     address = address or os.environ.get("RAY_ADDRESS") or _LOCAL
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
-    if runtime_env:
-        options["runtime_env"] = dict(runtime_env)
+    environment = worker_environment(runtime_env)
+    if environment:
+        options["runtime_env"] = environment
     if address == _LOCAL:
         options.update(num_cpus=n_cpus, object_store_memory=object_store_memory, include_dashboard=False)
     elif address != "auto":
