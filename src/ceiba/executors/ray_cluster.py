@@ -16,6 +16,8 @@ from ceiba.executors.nodes import check_reachable, check_same, node_facts, worke
 
 _LOCAL = "local"
 _LEAST_WAIT = 20.0  # seconds for a health check, which starts a Python of its own
+_MOST_QUOTED = 300  # characters of an error of Ray
+_TOKEN_CURE = "Set RAY_AUTH_MODE=token, and copy the file ~/.ray/auth_token of its first machine to this one."
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def connect(
         ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         ray.shutdown()
-        raise ClusterError(f"The Ray cluster {address!r} cannot be used: {one_line(error)}") from error
+        cure = f" Does it ask for a token? {_TOKEN_CURE}" if address == "auto" else ""
+        raise ClusterError(f"The Ray cluster {address!r} cannot be used: {one_line(error)}.{cure}") from error
     try:
         return _checked(Cluster(ray, [], True), timeout)
     except BaseException:
@@ -119,14 +122,20 @@ def _check_health(address: str, timeout: float) -> None:
     if address.startswith("ray://"):
         return
     ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-    cure = "Is it another service, or a Ray of another version?"
+    words = ""
     try:
         found = subprocess.run(ask, capture_output=True, timeout=max(timeout, _LEAST_WAIT), check=False)
+        if found.returncode == 0:
+            return
+        words = " ".join(found.stderr.decode("utf-8", "replace").split())
     except subprocess.TimeoutExpired:
-        raise ClusterError(f"What answers at {address} is no Ray cluster in good health. {cure}") from None
-    if found.returncode:
-        words = " ".join(found.stderr.decode("utf-8", "replace").split())[-300:]
-        raise ClusterError(f"What answers at {address} is no Ray cluster in good health. {cure} {words}")
+        pass
+    if "token" in words.lower():
+        raise ClusterError(f"The Ray cluster at {address} asks for a token. {_TOKEN_CURE}")
+    raise ClusterError(
+        f"What answers at {address} is no Ray cluster in good health. Is it another service, or a Ray of another "
+        f"version? {words[-_MOST_QUOTED:]}".strip()
+    )
 
 
 def _checked(cluster: Cluster, timeout: float) -> Cluster:
@@ -152,7 +161,7 @@ def _checked(cluster: Cluster, timeout: float) -> Cluster:
         try:
             found[name] = ray.get(reference)
         except Exception as error:  # ceiba cannot be imported there, or the node died
-            words = one_line(error)[-300:]
+            words = one_line(error)[-_MOST_QUOTED:]
             raise ClusterError(f"Node {name} cannot run ceiba; is it installed there? {words}") from error
     check_same(node_facts(), found)
     return Cluster(ray, nodes, cluster.owned)
