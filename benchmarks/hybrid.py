@@ -62,11 +62,11 @@ def run_hybrid(
     import ceiba
 
     if str(folder) == ICD:
-        train_rows, test_rows = data_files.rows_of(folder, 0, False)
+        train_rows, test_rows = data_files.rows_of(folder, 0, bool(validation))
     else:
         train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
         test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
-    if validation:
+    if validation and str(folder) != ICD:
         order = np.random.default_rng(5).permutation(len(train_rows))
         test_rows = [train_rows[i] for i in order[:validation]]
         train_rows = [train_rows[i] for i in order[validation:]]

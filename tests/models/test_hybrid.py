@@ -81,6 +81,29 @@ def test_a_label_without_training_texts_is_found_by_its_text(fitted):
     assert fitted.label_counts_[fitted.classes_.tolist().index("lighthouse")] == 0
 
 
+def test_class_words_compare_a_text_with_the_words_of_the_labels_texts():
+    texts = ["the red apple", "the green apple", "ripe apple pie", "the fast car", "the old car", "car on a road"] * 4
+    labels = [["fruit"]] * 3 + [["vehicle"]] * 3
+    model = HybridClassifier(fusion="logistic", sources=["class-words"], n_jobs=1).fit(texts, labels * 4)
+    assert model.predict_topk(["an apple", "a car", "pie"], k=1)[0].ravel().tolist() == ["fruit", "vehicle", "fruit"]
+    source, own = model.model_.generators[0], model.model_
+    found = source.candidates(own.queries.queries(["red apple", "nothing known"]), None, ctx=own.context)
+    assert found.ids.tolist() == [model.classes_.tolist().index("fruit")]
+    assert 0 < found.scores[0] <= 1
+
+
+def test_class_words_are_a_source_where_the_fusion_is_boosted_and_there_are_only_words():
+    pytest.importorskip("lightgbm")
+    texts, labels = corpus(120)
+    for params, given, expected in (
+        ({"fusion": "auto"}, None, True),
+        ({"fusion": "logistic"}, None, False),
+        ({"fusion": "auto"}, NAMES, False),
+    ):
+        model = HybridClassifier(**params, n_jobs=1).fit(texts, labels, label_texts=given)
+        assert ("class-words" in model.sources_) == expected
+
+
 def test_candidates_hold_the_best_of_every_source(fitted):
     texts, _ = corpus(40, seed=2)
     model = fitted.model_

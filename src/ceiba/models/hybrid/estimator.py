@@ -89,6 +89,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     ----------
     - Wolpert, "Stacked generalization", Neural Networks 1992.
     - Yu et al., "PECOS", JMLR 2022: the label trees.
+    - Rocchio, "Relevance feedback in information retrieval", 1971: the mean of a class's rows as its classifier.
 
     Examples
     --------

@@ -42,7 +42,8 @@ class HybridSourceSettings:
         '"label-terms"; with an encoder "linear-embeddings", "embedding-neighbors", "class-means"; with both '
         '"label-embeddings", "mapped-label-embeddings", "label-blend"; with a Transformer '
         'model in `base` "transformer", "transformer-neighbors", "transformer-means", and with label texts '
-        '"transformer-label-embeddings". "auto": all that have what they need.',
+        '"transformer-label-embeddings"; and "class-words". "auto": all that have what they need; "class-words" only '
+        "without label texts and encoder, where the fusion is boosted.",
     )
     encoder: str | None = setting(
         None,

@@ -17,13 +17,13 @@ from ceiba.retrieval.generator import SearchContext
 LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS = "linear", "linear-documents", "linear-embeddings"
 NEIGHBORS, EMBEDDED_NEIGHBORS = "neighbors", "embedding-neighbors"
 LABEL_WORDS, LABEL_STEMS, LABEL_TERMS = "label-words", "label-stems", "label-terms"
-LABEL_EMBEDDINGS, CLASS_MEANS = "label-embeddings", "class-means"
+LABEL_EMBEDDINGS, CLASS_MEANS, CLASS_WORDS = "label-embeddings", "class-means", "class-words"
 MAPPED_EMBEDDINGS, LABEL_BLEND = "mapped-label-embeddings", "label-blend"
 TRANSFORMER, TRANSFORMER_LABELS = "transformer", "transformer-label-embeddings"
 TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS = "transformer-neighbors", "transformer-means"
 OF_TRANSFORMERS = (TRANSFORMER, TRANSFORMER_NEIGHBORS, TRANSFORMER_MEANS, TRANSFORMER_LABELS)
 SOURCES = (
-    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, LABEL_WORDS, LABEL_STEMS,
+    LINEAR, LINEAR_DOCUMENTS, LINEAR_EMBEDDINGS, NEIGHBORS, EMBEDDED_NEIGHBORS, CLASS_WORDS, LABEL_WORDS, LABEL_STEMS,
     LABEL_TERMS, LABEL_EMBEDDINGS, CLASS_MEANS, MAPPED_EMBEDDINGS, LABEL_BLEND, *OF_TRANSFORMERS,
 )  # fmt: skip
 GBDT = "gbdt"
