@@ -126,16 +126,17 @@ def train(
         open_engine(engine, workers=workers, threads=threads, work_dir=work_dir, cluster=cluster) as executor,
         Stages(quiet=json or not first, eager=True) as stages,
     ):
+        connected = time.perf_counter()
         dataset = _read(data, given, vocabulary, stages)
         filters = _filters(estimator, dataset, allowed, denied, label_texts=label_texts is not None)
-        seconds["reading"] = time.perf_counter() - started
+        seconds["reading"] = time.perf_counter() - connected
         if dry_run:
             with inputs.naming_place(dataset):
                 _print_plan(estimator, dataset, executor, stages, json=json)
             return
         with inputs.naming_place(dataset):
             fit(estimator, dataset, stages, label_texts=label_texts is not None, executor=executor)
-        seconds["training"] = time.perf_counter() - started - seconds["reading"]
+        seconds["training"] = time.perf_counter() - connected - seconds["reading"]
         if not first:
             return
         where, error = _save(estimator, model_dir, filters, executor, stages)
