@@ -155,8 +155,8 @@ struct Term {
 // Lists are ordered by what they can add to a score. The last ones together add so little that a row in none of the
 // first ones cannot be among the best (MaxScore; Turtle and Flood, "Query evaluation: strategies and optimizations",
 // 1995). Only the first ones are read, a block of rows at a time, with sums of weights that are rounded up. Rows whose sum
-// with the bound of the lists left out reaches the limit are scored exactly from the matrix; where these are many, the
-// other lists of the block are read as well.
+// with the bound of the lists left out reaches the limit are scored exactly from the matrix; where these are many, other
+// lists of the block are read first, one by one.
 class RowSearch {
    public:
     explicit RowSearch(const SparseIndex& index) : index_(index), sums_(kBlock, 0.0f) {}

@@ -45,7 +45,8 @@ class SparseIndex:
     Each feature has a list of the rows with a value for it. The values are kept in 255 steps, rounded up. A search
     orders the lists by what they can add to a score. It skips the last lists while a row that is in these alone cannot
     be among the n best. This is MaxScore, with the bound of Cauchy and Schwarz as a second one. The other lists are
-    summed up in blocks of 16,384 rows. Rows whose sum reaches the n-th best score so far are scored exactly from the
+    summed up in blocks of 16,384 rows. Where many rows may reach the n-th best score so far, skipped lists are read
+    too, one by one, while that costs less than to score these rows. Rows that are left are scored exactly from the
     matrix.
 
     An index takes 13 bytes for each value of the matrix, 8 for each row and 12 for each feature. Negative values have
