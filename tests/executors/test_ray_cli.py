@@ -76,7 +76,7 @@ def test_figures_are_those_of_one_process(ray_executor, trained, capsys):
     assert figures[0] == figures[1]
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "train"])
 def test_a_row_at_fault_is_named_with_its_line(ray_executor, tmp_path, capsys, command):
     rows = [f"{row % 4} {row % 4 + 1}:1 9:{1 + row}" for row in range(40)]
     (tmp_path / "good.svm").write_text("\n".join(rows))
@@ -84,6 +84,10 @@ def test_a_row_at_fault_is_named_with_its_line(ray_executor, tmp_path, capsys, c
     assert run(*ask) == 0
     rows[33] = "1 2:3e38 9:1"
     (tmp_path / "bad.svm").write_text("\n".join([rows[0], "", "# a comment", *rows[1:]]))
-    more = ["-o", tmp_path / "out", "--rows-per-file", 10] if command == "predict" else []
-    assert run(command, tmp_path / "m", tmp_path / "bad.svm", "--engine", "ray", *more) == 2
+    words = {
+        "predict": [tmp_path / "m", tmp_path / "bad.svm", "-o", tmp_path / "out", "--rows-per-file", 10],
+        "evaluate": [tmp_path / "m", tmp_path / "bad.svm"],
+        "train": [tmp_path / "bad.svm", "--model-dir", tmp_path / "new"],
+    }
+    assert run(command, *words[command], "--engine", "ray") == 2
     assert "bad.svm, line 36: holds a value" in capsys.readouterr().err
