@@ -19,6 +19,7 @@ from ceiba.io.sealed import Fields
 _FILE = "boosting.json"
 _LARGEST_LOGIT = 16.0
 _ROUNDS = 150  # 100 to 400 are alike on a validation split of GND records
+_SHARE, _FEWEST = 0.4, 12  # of the features that a tree may use: several say nearly the same, and each gets its turn
 _PARAMS: dict[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -71,11 +72,10 @@ class BoostedFusion:
         MissingExtraError
             When LightGBM is not installed.
         """
-        lightgbm = _lightgbm()
+        _lightgbm()
         logistic = LogisticFusion().fit(features, right, n_threads=n_threads)
-        data = lightgbm.Dataset(features, right.astype(np.float32), init_score=_logit(logistic, features))
-        params = {**_PARAMS, "seed": seed % 2**31, "num_threads": n_threads}
-        return cls(logistic, lightgbm.train(params, data, _ROUNDS))
+        start = _logit(logistic, features)
+        return cls(logistic, train_booster(features, right, start, seed=seed, n_threads=n_threads))
 
     def probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the probability of each pair."""
@@ -97,16 +97,8 @@ class BoostedFusion:
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> BoostedFusion:
         """Read what `save` wrote."""
-        lightgbm = _lightgbm()
-        logistic, text = LogisticFusion.load(files, fields, context), files.json(_FILE)
-        if not isinstance(text, str):
-            raise ModelFormatError(f"{files.path(_FILE)} does not hold trees.")
-        try:
-            booster = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
-            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
-        if booster.num_feature() != len(logistic.coef_):
-            raise ModelFormatError(f"{files.path(_FILE)}: trees and regression are of different features.")
+        logistic = LogisticFusion.load(files, fields, context)
+        booster = load_booster(files, _FILE, len(logistic.coef_))
         try:
             return cls(logistic, booster)
         except ValueError as error:
@@ -114,6 +106,37 @@ class BoostedFusion:
 
     def __reduce__(self) -> Any:
         return BoostedFusion, (self._logistic, self._booster)
+
+
+def train_booster(
+    features: NDArray[np.float32],
+    right: NDArray[np.bool_],
+    start: NDArray[np.float64],
+    *,
+    seed: int,
+    n_threads: int,
+) -> Any:
+    """Return a booster of LightGBM whose trees correct the logits that pairs start from."""
+    share = min(1.0, max(_SHARE, _FEWEST / features.shape[1]))
+    params = {**_PARAMS, "feature_fraction": share, "seed": seed % 2**31, "num_threads": n_threads}
+    lightgbm = _lightgbm()
+    return lightgbm.train(params, lightgbm.Dataset(features, right.astype(np.float32), init_score=start), _ROUNDS)
+
+
+def load_booster(files: FolderFiles, file: str, n_features: int) -> Any:
+    """Read a booster of LightGBM from a file; ModelFormatError where it is none of so many features."""
+    lightgbm, text = _lightgbm(), files.json(file)
+    if not isinstance(text, str):
+        raise ModelFormatError(f"{files.path(file)} does not hold trees.")
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelFormatError(f"{files.path(file)}: {error}") from error
+    if booster.num_feature() != n_features:
+        raise ModelFormatError(
+            f"{files.path(file)}: its trees are of {booster.num_feature()} features, not of {n_features}."
+        )
+    return booster
 
 
 def _lightgbm() -> Any:

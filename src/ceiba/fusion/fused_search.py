@@ -24,6 +24,7 @@ from ceiba.retrieval.top import joined
 _ROWS = 512  # ranked at once
 _FILE = "fusion.safetensors"
 _SCORED_ALL = 1000  # a row that may get no more labels has all of them scored, as in a tree search
+_LEAST = 1e-7  # a probability that has a finite logarithm on both sides
 _FURTHEST = 20  # times as many candidates, at most, where filters leave few labels
 
 
@@ -39,6 +40,22 @@ class Fusion(Component, Protocol):
         ...
 
 
+class Reranker(Component, Protocol):
+    """Corrects probabilities by what else a row holds. It does not change after it is made."""
+
+    n_features: int
+
+    def corrected(
+        self,
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        features: NDArray[np.float32],
+        first: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of all pairs found for some rows, from the first probabilities."""
+        ...
+
+
 @component("fused", "generator")
 class FusedSearch(CandidateGenerator):
     """Ranks what several sources find by the probability that a fusion gives it.
@@ -49,6 +66,8 @@ class FusedSearch(CandidateGenerator):
     fusion : Fusion
         Fitted on the features of pairs.
     name : str, default="fused"
+    reranker : Reranker or None, default=None
+        Corrects the probabilities of what the sources find without filters.
 
     Notes
     -----
@@ -58,8 +77,8 @@ class FusedSearch(CandidateGenerator):
 
     kind: ClassVar[str]
 
-    def __init__(self, pairs: PairFeatures, fusion: Fusion, *, name: str = "fused"):
-        self.name, self._pairs, self._fusion = name, pairs, fusion
+    def __init__(self, pairs: PairFeatures, fusion: Fusion, *, name: str = "fused", reranker: Reranker | None = None):
+        self.name, self._pairs, self._fusion, self._reranker = name, pairs, fusion, reranker
 
     def candidates(self, Q: Queries, n: int | None, *, ctx: SearchContext) -> Ranked:
         """Return the n most probable labels of each row, with n None all candidates."""
@@ -79,16 +98,15 @@ class FusedSearch(CandidateGenerator):
         row = row_numbers(ptr)
         order = np.lexsort((labels, row))
         found = self._pairs.found(Q, plain)
-        features = self._pairs.features(Q, found, ptr, labels[order], plain)
         scores = np.empty(len(labels), np.float32)
-        scores[order] = self._fusion.probability(features)
+        scores[order] = self._probability(Q, found, ptr, labels[order], plain)
         return scores
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the probability, and for each source what it says and what that adds to the log-odds.
 
         The details are "sources", a list of (`Evidence`, rank or None, contribution), and "others", what else adds:
-        measures of the pair, and "label", the label's own features.
+        measures of the pair, "label", the label's own features, and "row context", what a second look at the row adds.
         """
         plain = _unfiltered(ctx)
         ptr, labels = single_pair(label)
@@ -103,6 +121,9 @@ class FusedSearch(CandidateGenerator):
             rank = int(place[0]) + 1 if len(place) else None
             sources.append((source.explain(Q, label, ctx=plain), rank, added.pop(source.name)))
         probability = float(self._fusion.probability(features)[0])
+        if self._reranker is not None:
+            first, probability = probability, float(self._probability(Q, found, ptr, labels, plain)[0])
+            added["row context"] = _log_odds(probability) - _log_odds(first)
         return Evidence(self.name, probability, {"sources": sources, "others": added})
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
@@ -117,6 +138,7 @@ class FusedSearch(CandidateGenerator):
             "n_candidates": pairs.n_candidates,
             "depths": dict(pairs.depths),
             "fusion": save_component(self._fusion, writer),
+            "reranker": None if self._reranker is None else save_component(self._reranker, writer),
         }
 
     @classmethod
@@ -136,12 +158,17 @@ class FusedSearch(CandidateGenerator):
             fusion.probability(np.zeros((1, len(pairs.names)), np.float32))  # whether it knows as many features
         except CeibaError as error:
             raise ModelFormatError(f"{fields.path}: the fusion is not of the features of its sources.") from error
-        return cls(pairs, fusion, name=fields.get("name", STRING))
+        reranker = None
+        if fields.values.get("reranker") is not None:  # models of former versions have none
+            reranker = load_component("reranker", files, fields.within("reranker"), context)
+            if reranker.n_features != len(pairs.names):
+                raise ModelFormatError(f"{fields.path}: the reranker is not of the features of the sources.")
+        return cls(pairs, fusion, name=fields.get("name", STRING), reranker=reranker)
 
     def _rank_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
         plain = _unfiltered(ctx)
         ptr, labels, found = self._candidates(Q, ctx, plain)
-        probability = self._fusion.probability(self._pairs.features(Q, found, ptr, labels, plain))
+        probability = self._probability(Q, found, ptr, labels, plain, whole=ctx.allowed is None and ctx.denied is None)
         if ctx.denied is not None:
             row = row_numbers(ptr)
             kept = ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
@@ -149,6 +176,33 @@ class FusedSearch(CandidateGenerator):
             probability = probability[kept]
         most = len(labels) if n is None else n
         return Ranked(*core.rank_pairs(ptr, labels, probability, most, ctx.least))
+
+    def _probability(
+        self,
+        Q: Queries,
+        found: Sequence[Ranked],
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        plain: SearchContext,
+        *,
+        whole: bool = False,
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of pairs; with `whole` these are all that the sources found."""
+        features = self._pairs.features(Q, found, ptr, labels, plain)
+        first = self._fusion.probability(features)
+        if self._reranker is None:
+            return first
+        if whole:
+            return self._reranker.corrected(ptr, labels, features, first)
+        all_ptr, all_labels = self._pairs.union(found, Q.n_rows)
+        features = self._pairs.features(Q, found, all_ptr, all_labels, plain)
+        corrected = self._reranker.corrected(all_ptr, all_labels, features, self._fusion.probability(features))
+        if not len(corrected):
+            return first
+        n_labels = len(self._pairs.label_features)
+        known, asked = (row_numbers(of) * n_labels + own for of, own in ((all_ptr, all_labels), (ptr, labels)))
+        at = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+        return np.where(known[at] == asked, corrected[at], first)
 
     def _candidates(
         self, Q: Queries, ctx: SearchContext, plain: SearchContext
@@ -178,6 +232,11 @@ class FusedSearch(CandidateGenerator):
             kept = _among(row, labels, ctx.allowed, n_labels)
             ptr, labels = offsets(np.bincount(row[kept], minlength=Q.n_rows)), labels[kept]
         return ptr, labels, found
+
+
+def _log_odds(probability: float) -> float:
+    kept = min(max(probability, _LEAST), 1 - _LEAST)
+    return float(np.log(kept / (1 - kept)))
 
 
 def _first(ranked: Ranked, n: int) -> Ranked:

@@ -64,6 +64,12 @@ class DenseLabels(CandidateGenerator):
         embeddings = np.ascontiguousarray(Q.features.block(EMBEDDING))
         return core.inner_products(embeddings, self._rows, ptr, labels, ctx.n_threads)
 
+    def rows_of(self, labels: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return the rows of given labels; rows of 0 for numbers below 0."""
+        rows = self._rows[labels]
+        rows[labels < 0] = 0
+        return rows
+
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
         """Return the cosine."""
         ptr, labels = single_pair(label)

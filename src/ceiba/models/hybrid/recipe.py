@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ceiba._progress import Progress, stage
@@ -15,17 +14,12 @@ from ceiba.data.offsets import row_numbers
 from ceiba.errors import InputError
 from ceiba.executors.executor import Arrays, Executor, LocalExecutor, Piece, PieceContext
 from ceiba.features.matrix import EMBEDDING, FeatureMatrix
-from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
-from ceiba.fusion.fused_search import FusedSearch, Fusion
-from ceiba.fusion.logistic import LogisticFusion
+from ceiba.fusion.fused_search import FusedSearch
 from ceiba.fusion.pair_features import PairFeatures
-from ceiba.fusion.thresholds import Thresholds, tune_thresholds
+from ceiba.fusion.thresholds import Thresholds
 from ceiba.models.hybrid.folds import MOST_ROWS, named_rows, out_of_fold
-from ceiba.models.hybrid.settings import (
-    GBDT,
-    HybridSettings,
-    LabelRows,
-)
+from ceiba.models.hybrid.learned_fusion import fit_fusion, look_again, tuned_thresholds
+from ceiba.models.hybrid.settings import LABEL_EMBEDDINGS, HybridSettings, LabelRows
 from ceiba.models.hybrid.sources import chosen_sources, make_sources
 from ceiba.models.hybrid.transformers import (
     TunedModel,
@@ -39,8 +33,6 @@ from ceiba.models.hybrid.unseen_labels import hide_labels
 from ceiba.retrieval.dense_index import EXACT
 from ceiba.retrieval.generator import CandidateGenerator
 from ceiba.retrieval.queries import Queries
-
-_FEWEST_TO_BOOST = 1000  # right pairs
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +130,14 @@ def train_hybrid(
             "label_texts, or more texts of the same labels; XRLinear trains without."
         )
     stage(progress, "fusion", sum(len(part) for part in right))
-    fusion = _fit_fusion(np.concatenate(features), np.concatenate(right), settings)
-    thresholds = _tune_thresholds(fusion, features, scored)
+    fusion = fit_fusion(np.concatenate(features), np.concatenate(right), settings)
     stage(progress, "sources", len(names))
     pairs = make_sources(X, labels, label_rows, names, settings, tuned, executor)
     pairs = _with_rows(pairs, X.rows(held_out), labels.take(held_out), names, settings, tuned)
-    generators = (*pairs.sources, FusedSearch(pairs, fusion))
+    embeddings = next((each for each in pairs.sources if each.name == LABEL_EMBEDDINGS), None)
+    reranker, probabilities = look_again(fusion, features, right, scored, embeddings, settings)
+    thresholds = tuned_thresholds(probabilities, scored)
+    generators = (*pairs.sources, FusedSearch(pairs, fusion, reranker=reranker))
     return HybridParts(generators, thresholds, names, sum(len(part) for part in right), tuned)
 
 
@@ -253,27 +247,3 @@ def _with_rows(
         sources += more
         measures += measured
     return replace(pairs, sources=sources, measures=measures)
-
-
-def _fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
-    n_threads = settings.context.n_threads
-    boosted = settings.fusion == GBDT
-    if settings.fusion == "auto":
-        boosted = has_lightgbm() and int(right.sum()) >= _FEWEST_TO_BOOST
-    if boosted:
-        return BoostedFusion.fitted(features, right, seed=settings.seed, n_threads=n_threads)
-    return LogisticFusion().fit(features, right, n_threads=n_threads)
-
-
-def _tune_thresholds(
-    fusion: Fusion,
-    features: Sequence[NDArray[np.float32]],
-    scored: Sequence[tuple[NDArray[np.int64], NDArray[np.int32], sp.csr_array]],
-) -> Thresholds:
-    """Tune the threshold of `predict` on the rows held out."""
-    scores = [
-        sp.csr_array((fusion.probability(part), columns, ptr), shape=Y.shape)
-        for part, (ptr, columns, Y) in zip(features, scored, strict=True)
-    ]
-    truth = [Y for *_, Y in scored]
-    return tune_thresholds(sp.csr_array(sp.vstack(scores, format="csr")), sp.csr_array(sp.vstack(truth, format="csr")))

@@ -1,0 +1,190 @@
+"""A second look at the most probable labels of a row: each is judged beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from ceiba._params import Exactly, Interval
+from ceiba.data.offsets import row_numbers
+from ceiba.errors import ModelFormatError
+from ceiba.fusion.boosting import load_booster, train_booster
+from ceiba.fusion.tree_arrays import core_trees
+from ceiba.io.reading import FolderFiles
+from ceiba.io.registry import FolderWriter, LoadContext, component
+from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_labels import DenseLabels
+
+_FILE = "row-context.json"
+_MOST = 50  # labels of a row that are looked at again
+_LEADING = 20  # of them that say what the row is about
+_ROWS = 128  # looked at together
+_LARGEST_LOGIT = 16.0
+_COLUMNS = (
+    "logit", "rank", "logit below the best", "sum of all", "sum from here on", "best", "sum before", "cosine to others",
+    "largest cosine to one before", "that times its probability",
+)  # fmt: skip
+
+
+class LearnedPairs(NamedTuple):
+    """Pairs that a second look is learned from.
+
+    Attributes
+    ----------
+    ptr, labels : ndarray
+        The labels of each row, ascending.
+    features : ndarray of shape (P, F), float32
+    right : ndarray of shape (P,), bool
+    first : ndarray of shape (P,), float32
+        The probability of each pair by a fusion that has not learned from its row.
+    """
+
+    ptr: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    features: NDArray[np.float32]
+    right: NDArray[np.bool_]
+    first: NDArray[np.float32]
+
+
+@component("row-context", "reranker")
+class RowContext:
+    """Corrects the probabilities of a row's 50 most probable labels by what the others are.
+
+    A first fusion sees every pair by itself. Boosted trees then see its probability, the label's place in the row, how
+    much probability there is before and after it, and how near it is to the other labels. They also see the features of
+    the pair again. A label that is like those before it is often right, one that stands alone is often not.
+
+    Parameters
+    ----------
+    booster : lightgbm.Booster
+    n_features : int
+        Of a pair.
+    embeddings : DenseLabels or None
+        The embeddings of labels. It is a part of the model itself.
+
+    References
+    ----------
+    Ai et al., "Learning a Deep Listwise Context Model for Ranking Refinement", SIGIR 2018: ranking again in the context
+    of the best results.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, booster: Any, n_features: int, embeddings: DenseLabels | None):
+        self._booster, self.n_features, self._embeddings = booster, n_features, embeddings
+        self._trees = core_trees(booster.model_to_string(), len(_COLUMNS) + n_features)
+
+    def __reduce__(self) -> Any:
+        return RowContext, (self._booster, self.n_features, self._embeddings)
+
+    @classmethod
+    def fitted(
+        cls, learned: Sequence[LearnedPairs], embeddings: DenseLabels | None, *, seed: int, n_threads: int
+    ) -> RowContext:
+        """Return what was learned from pairs."""
+        parts, starts, rights = [], [], []
+        for pairs in learned:
+            at, context = context_features(pairs.ptr, pairs.labels, pairs.first, embeddings)
+            parts.append(np.concatenate([context, pairs.features[at]], axis=1))
+            starts.append(context[:, 0].astype(np.float64))
+            rights.append(pairs.right[at])
+        n_features = learned[0].features.shape[1]
+        booster = train_booster(
+            np.concatenate(parts), np.concatenate(rights), np.concatenate(starts), seed=seed, n_threads=n_threads
+        )
+        return cls(booster, n_features, embeddings)
+
+    def corrected(
+        self,
+        ptr: NDArray[np.int64],
+        labels: NDArray[np.int32],
+        features: NDArray[np.float32],
+        first: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return the probabilities of all pairs found for some rows, of which those of each row's best are corrected.
+
+        Parameters
+        ----------
+        ptr, labels : ndarray
+            All labels found for each row, ascending.
+        features : ndarray of shape (P, F), float32
+        first : ndarray of shape (P,), float32
+        """
+        second = first.copy()
+        if len(first):
+            at, context = context_features(ptr, labels, first, self._embeddings)
+            margin = self._trees.sum(np.concatenate([context, features[at]], axis=1))
+            second[at] = expit(context[:, 0].astype(np.float64) + margin)
+        return second
+
+    def save(self, writer: FolderWriter) -> dict[str, Any]:
+        """Write the trees as text."""
+        writer.json(_FILE, self._booster.model_to_string())
+        name = None if self._embeddings is None else self._embeddings.name
+        return {"embeddings": name, "n_features": self.n_features}
+
+    @classmethod
+    def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> RowContext:
+        """Read what `save` wrote."""
+        name, n_features = fields.get("embeddings", STRING, Exactly(None)), fields.get("n_features", Interval(int, 1))
+        embeddings = None if name is None else context.part(name, fields)
+        if embeddings is not None and embeddings.kind != DenseLabels.kind:
+            raise ModelFormatError(f"{fields.path}: {name!r} has no embeddings of labels.")
+        booster = load_booster(files, _FILE, len(_COLUMNS) + n_features)
+        try:
+            return cls(booster, n_features, embeddings)
+        except ValueError as error:
+            raise ModelFormatError(f"{files.path(_FILE)}: {error}") from error
+
+
+def context_features(
+    ptr: NDArray[np.int64],
+    labels: NDArray[np.int32],
+    first: NDArray[np.float32],
+    embeddings: DenseLabels | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return which pairs are among the 50 most probable of their row, and what the row says of each: (P', 10)."""
+    row = row_numbers(ptr)
+    order = np.lexsort((-first, row))  # equal ones stay in the order of the labels
+    place = np.arange(len(order)) - np.repeat(ptr[:-1], np.diff(ptr))
+    kept = place < _MOST
+    at, row, place = order[kept], row[kept], place[kept]
+    p = np.zeros((len(ptr) - 1, _MOST))
+    p[row, place] = first[at]
+    log_odds = np.clip(logit(np.clip(p, 1e-12, 1 - 1e-12)), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    total, until = p.sum(axis=1, keepdims=True), np.cumsum(p, axis=1)
+    columns = [
+        log_odds,
+        np.broadcast_to(np.arange(_MOST), p.shape),
+        log_odds - log_odds[:, :1],
+        np.broadcast_to(total, p.shape),
+        total - until + p,
+        np.broadcast_to(p[:, :1], p.shape),
+        until - p,
+    ]
+    nearness = np.zeros((*p.shape, 3))
+    if embeddings is not None:
+        own = np.full(p.shape, -1, np.int32)
+        own[row, place] = labels[at]
+        for begin in range(0, len(p), _ROWS):
+            part = slice(begin, begin + _ROWS)
+            nearness[part] = _nearness(embeddings.rows_of(own[part]), p[part])
+    found = np.concatenate([np.stack(columns, axis=2), nearness], axis=2)
+    return at, found[row, place].astype(np.float32)
+
+
+def _nearness(rows: NDArray[np.float32], p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how near each label is to the leading others, and to the nearest one that is more probable."""
+    cosines = rows @ rows.transpose(0, 2, 1)
+    n = rows.shape[1]
+    cosines[:, np.arange(n), np.arange(n)] = 0
+    weight = p.copy()
+    weight[:, _LEADING:] = 0
+    others = np.maximum(weight.sum(axis=1, keepdims=True) - weight, 1e-6)
+    mean = np.einsum("rij,rj->ri", cosines, weight) / others
+    before = np.where(np.tri(n, k=-1, dtype=bool), cosines, 0)
+    return np.stack([mean, before.max(axis=2), (before * p[:, None, :]).max(axis=2)], axis=2)

@@ -1,0 +1,104 @@
+"""What the hybrid model learns from pairs of texts held out: a fusion, a second look at each row, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ceiba.data.offsets import row_numbers
+from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
+from ceiba.fusion.fused_search import Fusion
+from ceiba.fusion.logistic import LogisticFusion
+from ceiba.fusion.row_context import LearnedPairs, RowContext
+from ceiba.fusion.thresholds import Thresholds, tune_thresholds
+from ceiba.models.hybrid.settings import GBDT, HybridSettings
+
+Scored = tuple[NDArray[np.int64], NDArray[np.int32], sp.csr_array]  # labels found for rows, and their right labels
+
+_FEWEST_TO_BOOST = 1000  # right pairs
+_PARTS = 3  # of the rows: a fusion of two of them gives the first probabilities of the third
+
+
+def fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
+    """Return the fusion of pairs that the settings ask for."""
+    boosted = settings.fusion == GBDT or (settings.fusion == "auto" and _can_boost(right))
+    return _fitted(features, right, settings, boosted=boosted)
+
+
+def look_again(
+    fusion: Fusion,
+    features: Sequence[NDArray[np.float32]],
+    right: Sequence[NDArray[np.bool_]],
+    scored: Sequence[Scored],
+    embeddings: Any,
+    settings: HybridSettings,
+) -> tuple[RowContext | None, list[NDArray[np.float32]]]:
+    """Return what corrects the fusion's probabilities by the other labels of a row, and the probabilities of all pairs.
+
+    It learns from probabilities by fusions that have not learned from the row. There is none for a logistic fusion, or
+    of few pairs.
+
+    Parameters
+    ----------
+    fusion : Fusion
+    features, right, scored : sequences
+        Of the rows of each fold.
+    embeddings : DenseLabels or None
+        Of the labels' texts.
+    settings : HybridSettings
+    """
+    if settings.fusion not in ("auto", GBDT) or not _can_boost(np.concatenate(right)):
+        return None, [fusion.probability(part) for part in features]
+    learned = [
+        LearnedPairs(ptr, columns, part, own, first)
+        for part, own, (ptr, columns, _), first in zip(
+            features, right, scored, _first_probabilities(features, right, scored, settings), strict=True
+        )
+    ]
+    context = RowContext.fitted(learned, embeddings, seed=settings.seed, n_threads=settings.context.n_threads)
+    return context, [context.corrected(pairs.ptr, pairs.labels, pairs.features, pairs.first) for pairs in learned]
+
+
+def tuned_thresholds(probabilities: Sequence[NDArray[np.float32]], scored: Sequence[Scored]) -> Thresholds:
+    """Tune the threshold of `predict` on the rows held out."""
+    scores = [
+        sp.csr_array((part, columns, ptr), shape=Y.shape)
+        for part, (ptr, columns, Y) in zip(probabilities, scored, strict=True)
+    ]
+    truth = [Y for *_, Y in scored]
+    return tune_thresholds(sp.csr_array(sp.vstack(scores, format="csr")), sp.csr_array(sp.vstack(truth, format="csr")))
+
+
+def _fitted(
+    features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings, *, boosted: bool
+) -> Fusion:
+    n_threads = settings.context.n_threads
+    if boosted:
+        return BoostedFusion.fitted(features, right, seed=settings.seed, n_threads=n_threads)
+    return LogisticFusion().fit(features, right, n_threads=n_threads)
+
+
+def _can_boost(right: NDArray[np.bool_]) -> bool:
+    return has_lightgbm() and int(right.sum()) >= _FEWEST_TO_BOOST
+
+
+def _first_probabilities(
+    features: Sequence[NDArray[np.float32]],
+    right: Sequence[NDArray[np.bool_]],
+    scored: Sequence[Scored],
+    settings: HybridSettings,
+) -> list[NDArray[np.float32]]:
+    """Return the probabilities of all pairs, each by a fusion that has not learned from the pair's row."""
+    everything, all_right = np.concatenate(features), np.concatenate(right)
+    part = np.concatenate([row_numbers(ptr) % _PARTS for ptr, *_ in scored])
+    first = np.empty(len(part), np.float32)
+    for number in range(_PARTS):
+        held_out = part == number
+        if held_out.any():
+            fusion = _fitted(everything[~held_out], all_right[~held_out], settings, boosted=True)
+            first[held_out] = fusion.probability(everything[held_out])
+    return np.split(first, np.cumsum([len(each) for each in features])[:-1])
