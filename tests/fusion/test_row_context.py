@@ -35,9 +35,6 @@ def test_the_context_of_a_small_row():
         [0, 0.3, 0.3],
     ]
     np.testing.assert_allclose(found, np.transpose(expected), atol=1e-6)
-    _, without = context_features(ptr, labels, first, None)
-    np.testing.assert_allclose(without[:, :7], found[:, :7])
-    assert (without[:, 7:] == 0).all()
 
 
 def rows_of_topics(n, seed):

@@ -68,7 +68,7 @@ def test_a_label_that_a_text_names_is_before_one_of_a_higher_cosine_that_it_name
 
 def test_columns_of_text_and_label_rows_are_the_same():
     X = word_rows([[1, 0, 0, 2, 0, 0]])
-    assert text_term_rows(X, STEMS).n_sparse == label_term_rows(X, STEMS).n_sparse == 2 * (6 + 4)
+    assert text_term_rows(Queries(X), STEMS).n_sparse == label_term_rows(X, STEMS).n_sparse == 2 * (6 + 4)
 
 
 def turned(n, d=6, seed=0):

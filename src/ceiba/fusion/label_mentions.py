@@ -21,7 +21,14 @@ from ceiba.retrieval.label_terms import n_stems_of, read_stems
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.sparse_index import SparseIndex
-from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns, n_sparse_of, read_index, read_row_labels
+from ceiba.retrieval.sparse_labels import (
+    SparseLabels,
+    merged_columns,
+    merged_query,
+    n_sparse_of,
+    read_index,
+    read_row_labels,
+)
 
 _FILE = "label-mentions.safetensors"
 _ALL = 0.999  # of a label's stems, after rounding
@@ -100,7 +107,7 @@ class LabelMentions:
         taken = np.unique(np.linspace(0, words.n_rows - 1, min(words.n_rows, _MOST_ROWS)).astype(np.intp))
         for begin in range(0, len(taken), _ROWS):
             part = taken[begin : begin + _ROWS]
-            present = _present_stems(words.rows(part), stems)
+            present = _present(merged_columns(words.rows(part), stems, n_stems_of(stems)))
             near = sp.csr_array(present.sparse() @ rarest)  # texts with the rarest stem of a label's text
             near.sort_indices()
             ptr, found = near.indptr.astype(np.int64), near.indices.astype(np.int32)
@@ -123,7 +130,9 @@ class LabelMentions:
     ) -> NDArray[np.float32]:
         """Return the share of stems, what is known of mentions, and that again where the text names the label."""
         stems = self._stems
-        seen = Q.once(("present stems", id(stems)), lambda: Queries(_present_stems(Q.features, stems)))
+        seen = Q.once(
+            ("present stems", id(stems)), lambda: Queries(_present(merged_query(Q, stems, n_stems_of(stems))))
+        )
         share = self._labels.score(seen, ptr, labels, ctx=ctx)
         known = self._known[labels]
         return np.column_stack([share, known, known * (share >= _ALL)[:, None]]).astype(np.float32)
@@ -160,8 +169,7 @@ def share_rows(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix:
     return FeatureMatrix(rows.indptr, rows.indices, rows.data**2, rows.n_sparse)
 
 
-def _present_stems(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix:
-    rows = merged_columns(X, stems, n_stems_of(stems))
+def _present(rows: FeatureMatrix) -> FeatureMatrix:
     return FeatureMatrix(rows.indptr, rows.indices, np.ones_like(rows.data), rows.n_sparse)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from ceiba._params import Exactly, Interval
+from ceiba._params import Interval
 from ceiba.data.offsets import row_numbers
 from ceiba.errors import ModelFormatError
 from ceiba.fusion.boosting import load_booster, train_booster
@@ -63,7 +63,7 @@ class RowContext:
     booster : lightgbm.Booster
     n_features : int
         Of a pair.
-    embeddings : DenseLabels or None
+    embeddings : DenseLabels
         The embeddings of labels. It is a part of the model itself.
 
     References
@@ -74,7 +74,7 @@ class RowContext:
 
     kind: ClassVar[str]
 
-    def __init__(self, booster: Any, n_features: int, embeddings: DenseLabels | None):
+    def __init__(self, booster: Any, n_features: int, embeddings: DenseLabels):
         self._booster, self.n_features, self._embeddings = booster, n_features, embeddings
         self._trees = core_trees(booster.model_to_string(), len(_COLUMNS) + n_features)
 
@@ -83,7 +83,7 @@ class RowContext:
 
     @classmethod
     def fitted(
-        cls, learned: Sequence[LearnedPairs], embeddings: DenseLabels | None, *, seed: int, n_threads: int
+        cls, learned: Sequence[LearnedPairs], embeddings: DenseLabels, *, seed: int, n_threads: int
     ) -> RowContext:
         """Return what was learned from pairs."""
         parts, starts, rights = [], [], []
@@ -124,15 +124,14 @@ class RowContext:
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the trees as text."""
         writer.json(_FILE, self._booster.model_to_string())
-        name = None if self._embeddings is None else self._embeddings.name
-        return {"embeddings": name, "n_features": self.n_features}
+        return {"embeddings": self._embeddings.name, "n_features": self.n_features}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> RowContext:
         """Read what `save` wrote."""
-        name, n_features = fields.get("embeddings", STRING, Exactly(None)), fields.get("n_features", Interval(int, 1))
-        embeddings = None if name is None else context.part(name, fields)
-        if embeddings is not None and embeddings.kind != DenseLabels.kind:
+        name, n_features = fields.get("embeddings", STRING), fields.get("n_features", Interval(int, 1))
+        embeddings = context.part(name, fields)
+        if embeddings.kind != DenseLabels.kind:
             raise ModelFormatError(f"{fields.path}: {name!r} has no embeddings of labels.")
         booster = load_booster(files, _FILE, len(_COLUMNS) + n_features)
         try:
@@ -145,7 +144,7 @@ def context_features(
     ptr: NDArray[np.int64],
     labels: NDArray[np.int32],
     first: NDArray[np.float32],
-    embeddings: DenseLabels | None,
+    embeddings: DenseLabels,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return which pairs are among the 50 most probable of their row, and what the row says of each: (P', 10)."""
     row = row_numbers(ptr)
@@ -167,12 +166,11 @@ def context_features(
         until - p,
     ]
     nearness = np.zeros((*p.shape, 3))
-    if embeddings is not None:
-        own = np.full(p.shape, -1, np.int32)
-        own[row, place] = labels[at]
-        for begin in range(0, len(p), _ROWS):
-            part = slice(begin, begin + _ROWS)
-            nearness[part] = _nearness(embeddings.rows_of(own[part]), p[part])
+    own = np.full(p.shape, -1, np.int32)
+    own[row, place] = labels[at]
+    for begin in range(0, len(p), _ROWS):
+        part = slice(begin, begin + _ROWS)
+        nearness[part] = _nearness(embeddings.rows_of(own[part]), p[part])
     found = np.concatenate([np.stack(columns, axis=2), nearness], axis=2)
     return at, found[row, place].astype(np.float32)
 

@@ -17,7 +17,14 @@ from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContex
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.sparse_index import SparseIndex
-from ceiba.retrieval.sparse_labels import SparseLabels, merged_columns, n_sparse_of, read_index, read_row_labels
+from ceiba.retrieval.sparse_labels import (
+    SparseLabels,
+    merged_columns,
+    merged_query,
+    n_sparse_of,
+    read_index,
+    read_row_labels,
+)
 
 _COSINE, _SHARE = 0.5, 0.1  # what the cosine of words or stems counts, and the share of a label's words or stems
 
@@ -81,12 +88,12 @@ class LabelTerms(CandidateGenerator):
 
     def _seen(self, Q: Queries) -> Queries:
         stems = self._stems
-        return Q.once(("label terms", id(stems)), lambda: Queries(text_term_rows(Q.features, stems), Q.texts))
+        return Q.once(("label terms", id(stems)), lambda: Queries(text_term_rows(Q, stems), Q.texts))
 
 
-def text_term_rows(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix:
+def text_term_rows(Q: Queries, stems: NDArray[np.int32]) -> FeatureMatrix:
     """Return words and stems of texts: the TF-IDF of words, which words there are, and both for stems."""
-    words, of_stems = X.sparse_part(), merged_columns(X, stems, n_stems_of(stems))
+    words, of_stems = Q.features.sparse_part(), merged_query(Q, stems, n_stems_of(stems))
     return _side_by_side([words, _present(words), of_stems, _present(of_stems)])
 
 
@@ -120,12 +127,17 @@ def _with_data(rows: FeatureMatrix, data: NDArray[np.float32]) -> FeatureMatrix:
 
 def _side_by_side(parts: list[FeatureMatrix]) -> FeatureMatrix:
     """Return the sparse features of all parts as one row each, those of the first part first."""
+    begins = np.cumsum([0, *(part.n_sparse for part in parts)])
+    if parts[0].n_rows == 1:  # the others do the same in more steps
+        one = np.concatenate([part.indices + np.int32(begin) for part, begin in zip(parts, begins[:-1], strict=True)])
+        values = np.concatenate([part.data for part in parts])
+        return FeatureMatrix(np.array([0, len(one)]), one, values, int(begins[-1]))
     sizes = [np.diff(part.indptr) for part in parts]
     indptr = offsets(np.sum(sizes, axis=0))
     indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    begin, width = indptr[:-1].copy(), 0
-    for part, size in zip(parts, sizes, strict=True):
-        at = ranges(begin, size)
-        indices[at], data[at] = part.indices + np.int32(width), part.data
-        begin, width = begin + size, width + part.n_sparse
-    return FeatureMatrix(indptr, indices, data, width)
+    at_row = indptr[:-1].copy()
+    for part, size, begin in zip(parts, sizes, begins[:-1], strict=True):
+        at = ranges(at_row, size)
+        indices[at], data[at] = part.indices + np.int32(begin), part.data
+        at_row += size
+    return FeatureMatrix(indptr, indices, data, int(begins[-1]))

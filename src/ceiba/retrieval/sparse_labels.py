@@ -121,8 +121,7 @@ class SparseLabels(CandidateGenerator):
     def _query(self, Q: Queries) -> FeatureMatrix:
         if self._merged is None:
             return all_sparse(Q.features)
-        merged, n_columns = self._merged, self._index.n_features
-        return Q.once(("merged columns", id(merged)), lambda: merged_columns(Q.features, merged, n_columns))
+        return merged_query(Q, self._merged, self._index.n_features)
 
 
 def n_sparse_of(context: LoadContext, fields: Fields) -> int:
@@ -150,6 +149,11 @@ def read_row_labels(files: FolderFiles, file: str, n_rows: int, n_labels: int) -
     ):
         raise ModelFormatError(f"{files.path(file)} does not have a label for each row.")
     return row_label
+
+
+def merged_query(Q: Queries, merged: NDArray[np.int32], n_columns: int) -> FeatureMatrix:
+    """Return the merged columns of rows, which are computed once for all generators that ask."""
+    return Q.once(("merged columns", id(merged)), lambda: merged_columns(Q.features, merged, n_columns))
 
 
 def merged_columns(X: FeatureMatrix, merged: NDArray[np.int32], n_columns: int) -> FeatureMatrix:

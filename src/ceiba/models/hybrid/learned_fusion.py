@@ -39,8 +39,8 @@ def look_again(
 ) -> tuple[RowContext | None, list[NDArray[np.float32]]]:
     """Return what corrects the fusion's probabilities by the other labels of a row, and the probabilities of all pairs.
 
-    It learns from probabilities by fusions that have not learned from the row. There is none for a logistic fusion, or
-    of few pairs.
+    It learns from probabilities by fusions that have not learned from the row. There is none without embeddings of
+    label texts, for a logistic fusion, or of few pairs.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def look_again(
         Of the labels' texts.
     settings : HybridSettings
     """
-    if settings.fusion not in ("auto", GBDT) or not _can_boost(np.concatenate(right)):
+    if embeddings is None or settings.fusion not in ("auto", GBDT) or not _can_boost(np.concatenate(right)):
         return None, [fusion.probability(part) for part in features]
     learned = [
         LearnedPairs(ptr, columns, part, own, first)
