@@ -45,7 +45,7 @@ def run_cost(
             model.save(model_dir)
     assert isinstance(model, HybridClassifier)
     texts = [each["text"] for each in rows_of(folder / "test.jsonl.gz", 1100)]
-    model.predict_topk(texts[1000:], k=5)  # touches the model's pages
+    model.predict_topk(texts[-100:], k=5)  # touches the model's pages
     sizes = {"train": model.n_train_, "labels": len(model.classes_)}
     write_row(out, {**about, **sizes, "system": "hybrid cost", **row, "seconds": one_text(model, texts, 1000)})
 

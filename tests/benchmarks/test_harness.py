@@ -216,3 +216,18 @@ def test_time_to_the_same_accuracy(tmp_path):
     )
     assert "| x-transformer | 1,000 | 30.00 | 10.00 | 5.0 | 40.0 | > 8.00 | 1.2 | 10.0 | > 8.00 |" in text  # P@5
     assert (tmp_path / "rows.svg").exists()
+
+
+@pytest.mark.slow
+def test_a_hybrid_model_beside_its_base_and_then_from_its_folder(folder, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    arguments = ["hybrid-cost", "--data", str(folder), "--json", str(out), "--model-dir", str(tmp_path / "model")]
+    for _ in range(2):
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    trained, loaded = [json.loads(line) for line in out.read_text().splitlines()]
+    assert trained["hybrid / base, CPU"] > 0
+    assert "training" not in loaded
+    for row in (trained, loaded):
+        assert row["train"] == 120
+        assert row["seconds"]["one text, p50 CPU ms"] > 0
