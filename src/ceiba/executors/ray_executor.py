@@ -183,6 +183,7 @@ class RayExecutor:
             n_threads=self._threads,
             gpus=self._gpus(),
             max_retries=self.settings.max_retries,
+            start_timeout=self.settings.connect_timeout,
         )
 
     def _gpus(self) -> float:

@@ -14,6 +14,7 @@ from ceiba.executors.failure import Failure
 from ceiba.executors.ranks import is_first_process
 
 _MOST_QUOTED = 400  # characters of an error of Ray Train
+_LEAST_START = 60.0  # seconds until all processes run, as Ray Train has it
 
 
 class Holder:
@@ -40,6 +41,7 @@ def run_together(
     n_threads: int,
     gpus: float,
     max_retries: int,
+    start_timeout: float,
 ) -> Arrays:
     """Call a function in several processes at once, and return what the first one returned.
 
@@ -47,11 +49,15 @@ def run_together(
     """
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    holder = ray.remote(num_cpus=0)(Holder).remote()
+    # on this node, with which the caller would die too: on another one the result could be lost
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    holder = ray.remote(num_cpus=0, scheduling_strategy=here)(Holder).remote()
     config = {"function": function, "inputs": dict(references), "n_threads": n_threads, "holder": holder}
     resources = {"CPU": float(n_threads)} | ({"GPU": gpus} if gpus else {})
     os.environ.setdefault("RAY_TRAIN_ENABLE_STATE_TRACKING", "0")
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(max(_LEAST_START, start_timeout)))
     with tempfile.TemporaryDirectory() as storage:
         trainer = TorchTrainer(
             _process,
@@ -62,10 +68,10 @@ def run_together(
         )
         try:
             trainer.fit()
+            found = ray.get(holder.get.remote())
         except Exception as error:
             words = shorten(one_line(error), _MOST_QUOTED)
             raise ClusterError(f"The processes that train together were lost: {words}") from error
-    found = ray.get(holder.get.remote())
     if isinstance(found, Failure):
         raise found.error
     if found is None:
