@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -37,6 +37,52 @@ def rows_of(path: Path, most: int | None = None) -> Iterator[dict[str, Any]]:
         return
     with gzip.open(path, "rt", encoding="utf-8") as file:
         yield from islice(map(json.loads, file), most)
+
+
+class Split(NamedTuple):
+    """The rows of a run, and the texts of labels that it may use."""
+
+    train: list[dict[str, Any]]
+    test: list[dict[str, Any]]
+    names: dict[Any, str]
+
+    @property
+    def train_texts(self) -> list[str]:
+        return [row["text"] for row in self.train]
+
+    @property
+    def train_labels(self) -> list[list[Any]]:
+        return [row["labels"] for row in self.train]
+
+
+def read_split(folder: Path, train: int, test: int, validation: int, *, label_texts: bool, all_labels: bool) -> Split:
+    """Read a folder; with `validation` so many of the training rows are the test."""
+    if str(folder) == ICD:
+        train_rows, test_rows = data_files.rows_of(folder, 0, bool(validation))
+    else:
+        train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
+        test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
+    if validation and str(folder) != ICD:
+        order = np.random.default_rng(5).permutation(len(train_rows))
+        test_rows = [train_rows[i] for i in order[:validation]]
+        train_rows = [train_rows[i] for i in order[validation:]]
+    if not label_texts:
+        return Split(train_rows, test_rows, {})
+    names = {row["label"]: row["text"] for row in rows_of(folder / "labels.jsonl.gz") if row["text"].strip()}
+    if not all_labels:
+        known = {label for row in train_rows for label in row["labels"]}
+        names = {label: text for label, text in names.items() if label in known}
+    return Split(train_rows, test_rows, names)
+
+
+def known_positives(rows: list[dict[str, Any]], classes: Any) -> tuple[list[str], sp.csr_array]:
+    """Return the texts that have a label of a model, and their positives among its labels."""
+    column = {label: i for i, label in enumerate(classes.tolist())}
+    kept = [row for row in rows if any(label in column for label in row["labels"])]
+    pairs = [(i, column[label]) for i, row in enumerate(kept) for label in set(row["labels"]) if label in column]
+    row, label = np.array(pairs).T
+    Y = sp.csr_array((np.ones(len(row), np.float32), (row, label)), shape=(len(kept), len(column)))
+    return [row["text"] for row in kept], Y
 
 
 def run_hybrid(
@@ -61,86 +107,79 @@ def run_hybrid(
     """Train a hybrid model, measure it, each of its sources and XRLinear beside it, and append a row for each."""
     import ceiba
 
-    if str(folder) == ICD:
-        train_rows, test_rows = data_files.rows_of(folder, 0, bool(validation))
-    else:
-        train_rows = list(rows_of(folder / "train.jsonl.gz", train or None))
-        test_rows = list(rows_of(folder / "test.jsonl.gz", test or None))
-    if validation and str(folder) != ICD:
-        order = np.random.default_rng(5).permutation(len(train_rows))
-        test_rows = [train_rows[i] for i in order[:validation]]
-        train_rows = [train_rows[i] for i in order[validation:]]
-    known = {label for row in train_rows for label in row["labels"]}
-    names = {row["label"]: row["text"] for row in rows_of(folder / "labels.jsonl.gz") if row["text"].strip()}
-    if not label_texts:
-        names = {}
-    if not all_labels:
-        names = {label: text for label, text in names.items() if label in known}
+    split = read_split(folder, train, test, validation, label_texts=label_texts, all_labels=all_labels)
     started = time.perf_counter()
-    own = None if base is None else getattr(ceiba, base)(**base_settings)
-    if own is not None:
-        settings = {"base": own, **settings}
     given = {"vectorizer": ceiba.TfidfVectorizer(n_jobs=threads, **features)} if features else {}
+    own = {} if base is None else {"base": getattr(ceiba, base)(**base_settings)}
     make = ceiba.HybridClassifier if preset is None else partial(ceiba.HybridClassifier.from_preset, preset)
-    model = make(encoder=encoder, n_jobs=threads, **given, **settings)
-    train_texts, train_labels = [row["text"] for row in train_rows], [row["labels"] for row in train_rows]
-    model.fit(train_texts, train_labels, label_texts=names or None)
+    model = make(encoder=encoder, n_jobs=threads, **given, **{**own, **settings})
+    model.fit(split.train_texts, split.train_labels, label_texts=split.names or None)
     seconds = time.perf_counter() - started
-
-    column = {label: i for i, label in enumerate(model.classes_.tolist())}
-    test_rows = [row for row in test_rows if any(label in column for label in row["labels"])]
-    texts = [row["text"] for row in test_rows]
-    pairs = [(i, column[label]) for i, row in enumerate(test_rows) for label in set(row["labels"]) if label in column]
-    row, label = np.array(pairs).T
-    Y = sp.csr_array((np.ones(len(row), np.float32), (row, label)), shape=(len(texts), len(column)))
-    started = time.perf_counter()
-    found = model.decision_function(texts)
-    fused_top = top_of(found)
-    predicting = time.perf_counter() - started
-    decided = model.predict(texts)
+    texts, Y = known_positives(split.test, model.classes_)
     about = {
         "data": folder.name,
-        "train": len(train_rows),
+        "train": len(split.train),
         "test": len(texts),
-        "labels": len(column),
+        "labels": len(model.classes_),
         "encoder": encoder,
         "base": None if base is None else {"model": base, **base_settings},
-        "label texts": bool(names),
+        "label texts": bool(split.names),
         "preset": preset,
         "settings": {name: value for name, value in settings.items() if name != "base"},
         "features": features,
         "threads": threads,
         "validation": bool(validation),
     }
-    fused = {
-        **ranking_figures(found, Y, model.label_counts_, model.n_train_),
-        **calibration_figures(found, Y),
-        "micro_f1": micro_f1(decided, Y),
-        "seconds": {"training": round(seconds, 1), "predicting": round(predicting, 1), **one_text(model, texts)},
-    }
-    write_row(out, {**about, "system": "hybrid", "sources": model.sources_, **fused})
-    del found
+    row, fused_top = fused_figures(model, texts, Y, seconds)
+    write_row(out, {**about, **row})
     if beside is not None:
         linear = ceiba.XRLinear.from_preset(beside, n_jobs=threads, **given)
-        started = time.perf_counter()
-        linear.fit(train_texts, train_labels)
-        taken = {"training": round(time.perf_counter() - started, 1)}
-        if linear.classes_.tolist() != model.classes_.tolist():
-            raise SystemExit("--beside needs --no-label-texts: with label texts the models know different labels")
-        scores = linear.decision_function(texts, _DEPTH)
-        figures = ranking_figures(scores, Y, linear.label_counts_, linear.n_train_)
-        figures |= paired_figures(fused_top, top_of(scores), Y)
-        write_row(out, {**about, "system": f"xr-linear {beside}", **figures, "seconds": taken})
-    if not sources:
-        return
-    Q = model.model_.queries.queries(texts)
-    context = model.model_.context
+        row = linear_figures(linear, split, model.classes_, texts, Y, fused_top)
+        write_row(out, {**about, "system": f"xr-linear {beside}", **row})
+    if sources:
+        for row in source_figures(model, texts, Y, fused_top):
+            write_row(out, {**about, **row})
+
+
+def fused_figures(model: Any, texts: list[str], Y: sp.csr_array, training: float) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the figures of a hybrid model that took so many seconds to train, and its best labels."""
+    started = time.perf_counter()
+    found = model.decision_function(texts)
+    top = top_of(found)
+    predicting = time.perf_counter() - started
+    row = {
+        "system": "hybrid",
+        "sources": model.sources_,
+        **ranking_figures(found, Y, model.label_counts_, model.n_train_),
+        **calibration_figures(found, Y),
+        "micro_f1": micro_f1(model.predict(texts), Y),
+        "seconds": {"training": round(training, 1), "predicting": round(predicting, 1), **one_text(model, texts)},
+    }
+    return row, top
+
+
+def linear_figures(
+    linear: Any, split: Split, classes: Any, texts: list[str], Y: sp.csr_array, fused_top: np.ndarray
+) -> dict[str, Any]:
+    """Train an XRLinear on the same texts, and return its figures and how far the hybrid model is above them."""
+    started = time.perf_counter()
+    linear.fit(split.train_texts, split.train_labels)
+    taken = {"training": round(time.perf_counter() - started, 1)}
+    if linear.classes_.tolist() != classes.tolist():
+        raise SystemExit("--beside needs --no-label-texts: with label texts the models know different labels")
+    scores = linear.decision_function(texts, _DEPTH)
+    figures = ranking_figures(scores, Y, linear.label_counts_, linear.n_train_)
+    return {**figures, **paired_figures(fused_top, top_of(scores), Y), "seconds": taken}
+
+
+def source_figures(model: Any, texts: list[str], Y: sp.csr_array, fused_top: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each source of a hybrid model, and how far the fused ranking is above them."""
+    Q, context = model.model_.queries.queries(texts), model.model_.context
     for source in model.model_.generators[:-1]:
         ranked = source.candidates(Q, 60, ctx=context)
         scores = sp.csr_array((ranked.scores, ranked.ids, ranked.ptr), shape=Y.shape)
         figures = ranking_figures(scores, Y, model.label_counts_, model.n_train_)
-        figures |= paired_figures(fused_top, top_of(scores), Y)
-        write_row(out, {**about, "system": source.name, **figures})
+        yield {"system": source.name, **figures, **paired_figures(fused_top, top_of(scores), Y)}
 
 
 def write_row(out: Path, row: dict[str, Any]) -> None:
