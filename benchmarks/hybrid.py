@@ -2,7 +2,6 @@
 
     python -m benchmarks hybrid --data FOLDER [--encoder frozen:FOLDER] --json rows.jsonl
     python -m benchmarks hybrid --data FOLDER --base XRTransformer --base-settings SETTINGS --json rows.jsonl
-
     python -m benchmarks hybrid --data FOLDER --no-label-texts --beside accurate --no-sources --json rows.jsonl
 
 The folder holds train.jsonl.gz and test.jsonl.gz, rows of "text" and "labels", and labels.jsonl.gz, rows of "label"

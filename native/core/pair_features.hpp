@@ -18,9 +18,9 @@ struct LabelPairs {
 // The labels that any of some rankings has. Each has as many rows.
 LabelPairs union_of(const std::vector<Lists>& rankings, int64_t rows);
 
-// What a ranking says of given pairs, whose labels ascend for each row: the score, at least 0, and `added` to it, and
-// the value of `ranks` for the rank, counted from 0. A label that the ranking does not have has a score of 0 and the rank
-// `most`.
+// Looks up given pairs, whose labels ascend for each row, in a ranking. `score` gets the score, at least 0, plus
+// `added`. `rank` gets the value of `ranks` for the rank, which counts from 0. A label that the ranking does not have
+// has the score 0 and the rank `most`.
 void look_up(const Lists& ranking, const Lists& pairs, const float* ranks, int64_t most, float added, float* score,
              float* rank);
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ceiba.data.offsets import offsets
-from ceiba.fusion.row_context import LearnedPairs, RowContext, context_features
+from ceiba.fusion.row_context import HeldOutPairs, RowContext, context_features
 from ceiba.retrieval.dense_labels import DenseLabels
 
 
@@ -47,7 +47,7 @@ def rows_of_topics(n, seed):
     first[leading] = 0.9
     topic = np.repeat(labels[leading] % 6, 60)
     right = (labels % 6 == topic) & (rng.random(len(labels)) < 0.9)
-    return LearnedPairs(offsets([60] * n), labels, rng.random((len(labels), 3), np.float32), right, first), topics
+    return HeldOutPairs(offsets([60] * n), labels, rng.random((len(labels), 3), np.float32), right, first), topics
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def learned():
 
 def test_labels_that_are_like_the_first_are_moved_up(learned):
     pairs, _ = rows_of_topics(40, 2)
-    second = learned.corrected(pairs.ptr, pairs.labels, pairs.features, pairs.first)
+    second = learned.rerank(pairs.ptr, pairs.labels, pairs.features, pairs.first)
     changed = second != pairs.first
     assert changed.reshape(40, 60).sum(axis=1).max() <= 50
     assert np.mean(second[changed & pairs.right]) > np.mean(second[changed & ~pairs.right]) + 0.5
@@ -68,17 +68,17 @@ def test_labels_that_are_like_the_first_are_moved_up(learned):
 
 def test_a_row_alone_and_among_others_has_the_same_probabilities(learned):
     pairs, _ = rows_of_topics(30, 3)
-    together = learned.corrected(pairs.ptr, pairs.labels, pairs.features, pairs.first)
+    together = learned.rerank(pairs.ptr, pairs.labels, pairs.features, pairs.first)
     for row in (0, 13, 29):
         own = slice(60 * row, 60 * row + 60)
-        alone = learned.corrected(np.array([0, 60]), pairs.labels[own], pairs.features[own], pairs.first[own])
+        alone = learned.rerank(np.array([0, 60]), pairs.labels[own], pairs.features[own], pairs.first[own])
         np.testing.assert_array_equal(alone, together[own])
 
 
 def test_no_rows_and_rows_without_labels(learned):
     nothing = np.empty(0, np.int32), np.empty((0, 3), np.float32), np.empty(0, np.float32)
-    assert not len(learned.corrected(np.array([0]), *nothing))
-    assert not len(learned.corrected(np.array([0, 0, 0]), *nothing))
+    assert not len(learned.rerank(np.array([0]), *nothing))
+    assert not len(learned.rerank(np.array([0, 0, 0]), *nothing))
 
 
 def test_the_number_of_threads_does_not_matter_and_copies_are_alike(learned):
@@ -87,4 +87,4 @@ def test_the_number_of_threads_does_not_matter_and_copies_are_alike(learned):
         RowContext.fitted([pairs], DenseLabels(topics, name="label-embeddings"), seed=0, n_threads=n) for n in (1, 2)
     )
     for a, b in ((one, two), (learned, pickle.loads(pickle.dumps(learned)))):
-        np.testing.assert_array_equal(*(each.corrected(*pairs[:3], pairs.first) for each in (a, b)))
+        np.testing.assert_array_equal(*(each.rerank(*pairs[:3], pairs.first) for each in (a, b)))

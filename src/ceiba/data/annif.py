@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ceiba.data.document_folder import DOCUMENT_KEYS, DocumentFolder, JsonDocuments
-from ceiba.data.files import Progress, fail, text_blocks
+from ceiba.data.files import Progress, fail, first_line
 from ceiba.data.labels import describe
-from ceiba.data.line_formats import LabelledLines
+from ceiba.data.line_formats import LabelledLines, bare_uri
 from ceiba.data.tables import Csv, JsonLines, Rows, Table
 from ceiba.errors import DataWarning
 
@@ -40,7 +40,7 @@ def open_documents(folder: Path) -> tuple[Table, str]:
 
 def open_annif(path: Path) -> tuple[Table, str]:
     """Return the table of a file that Annif reads, and the name of its label column."""
-    start = next((line for _, lines in text_blocks(path) for line in lines if line.strip()), "")
+    start = first_line(path)
     if start.lstrip().startswith("{") and _is_object(_decoded(start)):
         return AnnifJson(JsonLines(path)), _SUBJECTS
     if _URIS in _cells(start):
@@ -92,7 +92,7 @@ class AnnifJson:
         wanted = [name for name in columns if name in own]
         if len(wanted) < len(columns):
             wanted.append(_METADATA)
-        names = _Names()
+        names = _SubjectNames()
         for rows in self._documents.batches(wanted, progress):
             values = dict(zip(wanted, rows.values, strict=True))
             self._add_metadata(rows, values, [name for name in texts if name not in own])
@@ -111,7 +111,7 @@ class AnnifJson:
 
     @staticmethod
     def _fill(values: dict[str, list[Any]], texts: Sequence[str]) -> None:
-        """Let what a document lacks be empty where it has another of the text columns."""
+        """Fill the text columns that a document lacks with empty texts, where it has another of them."""
         if len(texts) < 2:
             return
         some = [
@@ -120,7 +120,7 @@ class AnnifJson:
         for name in texts:
             values[name] = ["" if cell is None and has else cell for cell, has in zip(values[name], some, strict=True)]
 
-    def _labels(self, rows: Rows, i: int, cell: Any, names: _Names) -> list[str]:
+    def _labels(self, rows: Rows, i: int, cell: Any, names: _SubjectNames) -> list[str]:
         if cell is None:
             return []
         if type(cell) is not list:
@@ -141,8 +141,8 @@ class AnnifJson:
         return labels
 
 
-class _Names:
-    """Counts the subjects that have a URI, and those that have a name only."""
+class _SubjectNames:
+    """Counts the subjects that have a URI, and collects those that have a name only."""
 
     def __init__(self) -> None:
         self._n_uris = 0
@@ -186,9 +186,8 @@ class AnnifCsv:
             yield Rows(values, rows.numbers, rows.unit)
 
     def _uri(self, rows: Rows, i: int, word: str) -> str:
-        bracketed = word.startswith("<") and word.endswith(">")
-        uri = word[1:-1] if bracketed else word
-        if not uri or "<" in uri or ">" in uri:
+        uri = bare_uri(word)
+        if uri is None:
             reason = (
                 f"{_URIS!r} must hold URIs with spaces between them, with or without < and >. Got {describe(word)}."
             )

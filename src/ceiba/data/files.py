@@ -158,3 +158,8 @@ def text_blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[
     """Yield (number of the first line, lines without their ends) of a UTF-8 file."""
     for first, block in blocks(path, progress):
         yield first, decode_lines(path, first, block)
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a UTF-8 file that is not blank; "" where there is none."""
+    return next((line for _, lines in text_blocks(path) for line in lines if line.strip()), "")

@@ -1,10 +1,9 @@
-"""Which of the texts of a label are in the language that was asked for."""
+"""Languages of label texts: the one to read, and the texts that are in it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ceiba.errors import InputError
 
@@ -57,9 +56,9 @@ def texts_in(labels: Iterable[tuple[str, str]], language: str | None) -> list[st
     language : str or None
         In lower case.
     """
-    pairs: list[Any] = list(labels)
+    pairs = list(labels)
     tags = {tag for tag, _ in pairs}
-    if language in tags:
+    if language is not None and language in tags:
         wanted = {language}
     else:
         wanted = {tag for tag in tags if language is not None and tag.startswith(f"{language}-")}

@@ -39,10 +39,16 @@ def parse_annif(line: str) -> Row:
     return text, labels, None
 
 
+def bare_uri(word: str) -> str | None:
+    """Return a URI without the angle brackets that it may have; None where it is empty or has others."""
+    inner = word[1:-1] if word.startswith("<") and word.endswith(">") else word
+    return None if not inner or "<" in inner or ">" in inner else inner
+
+
 def uri(word: str) -> str:
     """Return a URI without its angle brackets."""
-    inner = word[1:-1] if word.startswith("<") and word.endswith(">") else word
-    if not inner or "<" in inner or ">" in inner or inner == word:
+    inner = bare_uri(word)
+    if inner is None or inner == word:
         raise BadLine(f"expected a URI in angle brackets, such as <http://example.org/1>. Got {describe(word)}.")
     return inner
 

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ceiba.data.files import fail, text_blocks
+from ceiba.data.files import fail, first_line, text_blocks
 from ceiba.data.labels import describe
 from ceiba.data.languages import choose_language, list_languages, texts_in
+from ceiba.data.line_formats import bare_uri
 from ceiba.data.tables import Csv
 from ceiba.data.vocabulary import Vocabulary, no_languages
 from ceiba.errors import InputError
@@ -16,7 +17,7 @@ from ceiba.errors import InputError
 DELIMITERS = {".tsv": "\t", ".tab": "\t", ".csv": ","}
 _URI, _LABEL, _PREFIX = "uri", "label", "label_"
 
-# where a row stands, its URI as written, and the language and text of each label that it has
+# place of a row in the file, its URI as written, and the language and text of each of its labels
 _Row = tuple[int | str, str, list[tuple[str, str]]]
 
 
@@ -62,8 +63,7 @@ def read_uri_table(path: Path, shown: Path, delimiter: str, language: str | None
 
 
 def _has_header(path: Path) -> bool:
-    first = next((line for _, lines in text_blocks(path) for line in lines if line.strip()), "")
-    return first.split("\t")[0].strip() == _URI
+    return first_line(path).split("\t")[0].strip() == _URI
 
 
 def _lines(path: Path) -> Iterator[_Row]:
@@ -98,7 +98,7 @@ def _pairs(labels: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def _uri(path: Path, where: int | str, word: str) -> str:
     word = word.strip()
-    uri = word[1:-1] if word.startswith("<") and word.endswith(">") else word
-    if not uri or "<" in uri or ">" in uri:
+    uri = bare_uri(word)
+    if uri is None:
         fail(path, where, f"expected a URI, with or without < and >. Got {describe(word)}.")
     return uri

@@ -19,7 +19,7 @@ from ceiba.io.sealed import Fields
 _FILE = "boosting.json"
 _LARGEST_LOGIT = 16.0
 _ROUNDS = 150  # 100 to 400 are alike on a validation split of GND records
-_SHARE, _FEWEST = 0.4, 12  # of the features that a tree may use: several say nearly the same, and each gets its turn
+_SHARE, _FEWEST = 0.4, 12  # part and number of the features that a tree may use: nearly equal ones share the trees
 _PARAMS: dict[str, Any] = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -108,6 +108,11 @@ class BoostedFusion:
         return BoostedFusion, (self._logistic, self._booster)
 
 
+def clipped_logit(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logits of probabilities, which are finite for 0 and 1 too."""
+    return np.clip(logit(p), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
 def train_booster(
     features: NDArray[np.float32],
     right: NDArray[np.bool_],
@@ -116,7 +121,7 @@ def train_booster(
     seed: int,
     n_threads: int,
 ) -> Any:
-    """Return a booster of LightGBM whose trees correct the logits that pairs start from."""
+    """Return a booster of LightGBM whose trees correct the logits `start`."""
     share = min(1.0, max(_SHARE, _FEWEST / features.shape[1]))
     params = {**_PARAMS, "feature_fraction": share, "seed": seed % 2**31, "num_threads": n_threads}
     lightgbm = _lightgbm()
@@ -124,7 +129,7 @@ def train_booster(
 
 
 def load_booster(files: FolderFiles, file: str, n_features: int) -> Any:
-    """Read a booster of LightGBM from a file; ModelFormatError where it is none of so many features."""
+    """Read a booster of LightGBM from a file; ModelFormatError where it is damaged or has other features."""
     lightgbm, text = _lightgbm(), files.json(file)
     if not isinstance(text, str):
         raise ModelFormatError(f"{files.path(file)} does not hold trees.")
@@ -148,5 +153,4 @@ def _lightgbm() -> Any:
 
 
 def _logit(logistic: LogisticFusion, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    p = logistic.probability(features).astype(np.float64)
-    return np.clip(logit(p), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    return clipped_logit(logistic.probability(features).astype(np.float64))

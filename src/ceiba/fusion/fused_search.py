@@ -41,11 +41,11 @@ class Fusion(Component, Protocol):
 
 
 class Reranker(Component, Protocol):
-    """Corrects probabilities by what else a row holds. It does not change after it is made."""
+    """Corrects the probabilities of a row's labels by its other labels. It does not change after it is made."""
 
     n_features: int
 
-    def corrected(
+    def rerank(
         self,
         ptr: NDArray[np.int64],
         labels: NDArray[np.int32],
@@ -67,7 +67,7 @@ class FusedSearch(CandidateGenerator):
         Fitted on the features of pairs.
     name : str, default="fused"
     reranker : Reranker or None, default=None
-        Corrects the probabilities of what the sources find without filters.
+        Corrects the probabilities of all labels that the sources find without filters.
 
     Notes
     -----
@@ -106,7 +106,7 @@ class FusedSearch(CandidateGenerator):
         """Return the probability, and for each source what it says and what that adds to the log-odds.
 
         The details are "sources", a list of (`Evidence`, rank or None, contribution), and "others", what else adds:
-        measures of the pair, "label", the label's own features, and "row context", what a second look at the row adds.
+        measures of the pair, "label", the label's own features, and "row context", what the reranker adds.
         """
         plain = _unfiltered(ctx)
         ptr, labels = single_pair(label)
@@ -193,10 +193,10 @@ class FusedSearch(CandidateGenerator):
         if self._reranker is None:
             return first
         if whole:
-            return self._reranker.corrected(ptr, labels, features, first)
+            return self._reranker.rerank(ptr, labels, features, first)
         all_ptr, all_labels = self._pairs.union(found, Q.n_rows)
         features = self._pairs.features(Q, found, all_ptr, all_labels, plain)
-        corrected = self._reranker.corrected(all_ptr, all_labels, features, self._fusion.probability(features))
+        corrected = self._reranker.rerank(all_ptr, all_labels, features, self._fusion.probability(features))
         if not len(corrected):
             return first
         n_labels = len(self._pairs.label_features)

@@ -17,7 +17,7 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import Fields
 from ceiba.retrieval.generator import SearchContext
-from ceiba.retrieval.label_terms import n_stems_of, read_stems
+from ceiba.retrieval.label_terms import binarize, n_stems_of, read_stems
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 from ceiba.retrieval.sparse_index import SparseIndex
@@ -31,18 +31,18 @@ from ceiba.retrieval.sparse_labels import (
 )
 
 _FILE = "label-mentions.safetensors"
-_ALL = 0.999  # of a label's stems, after rounding
-_ROWS = 512  # of training texts, looked at together
+_ALL = 0.999  # share from which a text has all stems of a label, after rounding
+_ROWS = 512  # training texts of a batch
 _MOST_ROWS = 20_000  # training texts that are counted
-_PRIOR = 0.2, 2.0  # right mentions and mentions that every label has at first
+_PRIOR = 0.2, 2.0  # pseudo-counts: right mentions, and all mentions, of every label
 
 
 @component("label-mentions", "measure")
 class LabelMentions:
     """Whether a text has all stems of a label, and how often training texts that do so have the label.
 
-    A label such as "history" is named by many texts that are not about it. One that is often named and never right is
-    an unlikely label, also where it has no training text.
+    A label such as "history" is named by many texts that are not about it. A label that is often named and never right
+    is unlikely, also where it has no training text.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class LabelMentions:
     ) -> LabelMentions:
         """Count the mentions of labels in training texts.
 
-        Of more than 20,000 texts, as many in equal distances are looked at.
+        Of more than 20,000 texts, 20,000 at equal distances are counted.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class LabelMentions:
         taken = np.unique(np.linspace(0, words.n_rows - 1, min(words.n_rows, _MOST_ROWS)).astype(np.intp))
         for begin in range(0, len(taken), _ROWS):
             part = taken[begin : begin + _ROWS]
-            present = _present(merged_columns(words.rows(part), stems, n_stems_of(stems)))
+            present = binarize(merged_columns(words.rows(part), stems, n_stems_of(stems)))
             near = sp.csr_array(present.sparse() @ rarest)  # texts with the rarest stem of a label's text
             near.sort_indices()
             ptr, found = near.indptr.astype(np.int64), near.indices.astype(np.int32)
@@ -128,10 +128,10 @@ class LabelMentions:
         *,
         ctx: SearchContext,
     ) -> NDArray[np.float32]:
-        """Return the share of stems, what is known of mentions, and that again where the text names the label."""
+        """Return the share of stems, the logs of the label's counts, and these again where the text names the label."""
         stems = self._stems
         seen = Q.once(
-            ("present stems", id(stems)), lambda: Queries(_present(merged_query(Q, stems, n_stems_of(stems))))
+            ("present stems", id(stems)), lambda: Queries(binarize(merged_query(Q, stems, n_stems_of(stems))))
         )
         share = self._labels.score(seen, ptr, labels, ctx=ctx)
         known = self._known[labels]
@@ -167,10 +167,6 @@ def share_rows(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix:
     """Return the stems of label texts, each with its share of the text's squared TF-IDF."""
     rows = merged_columns(X, stems, n_stems_of(stems))
     return FeatureMatrix(rows.indptr, rows.indices, rows.data**2, rows.n_sparse)
-
-
-def _present(rows: FeatureMatrix) -> FeatureMatrix:
-    return FeatureMatrix(rows.indptr, rows.indices, np.ones_like(rows.data), rows.n_sparse)
 
 
 def _rarest_stems(rows: FeatureMatrix) -> sp.csr_array:

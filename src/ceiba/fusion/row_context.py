@@ -1,4 +1,4 @@
-"""A second look at the most probable labels of a row: each is judged beside the others."""
+"""Reranking of the most probable labels of a row: each is judged beside the others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from ceiba._params import Interval
 from ceiba.data.offsets import row_numbers
 from ceiba.errors import ModelFormatError
-from ceiba.fusion.boosting import load_booster, train_booster
+from ceiba.fusion.boosting import clipped_logit, load_booster, train_booster
 from ceiba.fusion.tree_arrays import core_trees
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
@@ -20,18 +20,17 @@ from ceiba.io.sealed import STRING, Fields
 from ceiba.retrieval.dense_labels import DenseLabels
 
 _FILE = "row-context.json"
-_MOST = 50  # labels of a row that are looked at again
-_LEADING = 20  # of them that say what the row is about
-_ROWS = 128  # looked at together
-_LARGEST_LOGIT = 16.0
+_MOST = 50  # labels of a row that are reranked
+_LEADING = 20  # of them, whose embeddings stand for the row
+_ROWS = 128  # rows of a batch
 _COLUMNS = (
     "logit", "rank", "logit below the best", "sum of all", "sum from here on", "best", "sum before", "cosine to others",
     "largest cosine to one before", "that times its probability",
 )  # fmt: skip
 
 
-class LearnedPairs(NamedTuple):
-    """Pairs that a second look is learned from.
+class HeldOutPairs(NamedTuple):
+    """Pairs of rows held out, on which a reranker is trained.
 
     Attributes
     ----------
@@ -52,11 +51,11 @@ class LearnedPairs(NamedTuple):
 
 @component("row-context", "reranker")
 class RowContext:
-    """Corrects the probabilities of a row's 50 most probable labels by what the others are.
+    """Reranks a row's 50 most probable labels by the other labels among them.
 
-    A first fusion sees every pair by itself. Boosted trees then see its probability, the label's place in the row, how
-    much probability there is before and after it, and how near it is to the other labels. They also see the features of
-    the pair again. A label that is like those before it is often right, one that stands alone is often not.
+    The fusion sees every pair by itself. Boosted trees then see its probability and features, the label's place in the
+    row, the sums of probabilities before and after it, and its cosines to the other labels. A label that resembles
+    those before it is often right. A label that resembles no other is often wrong.
 
     Parameters
     ----------
@@ -83,9 +82,9 @@ class RowContext:
 
     @classmethod
     def fitted(
-        cls, learned: Sequence[LearnedPairs], embeddings: DenseLabels, *, seed: int, n_threads: int
+        cls, learned: Sequence[HeldOutPairs], embeddings: DenseLabels, *, seed: int, n_threads: int
     ) -> RowContext:
-        """Return what was learned from pairs."""
+        """Return a reranker that was trained on pairs."""
         parts, starts, rights = [], [], []
         for pairs in learned:
             at, context = context_features(pairs.ptr, pairs.labels, pairs.first, embeddings)
@@ -98,14 +97,14 @@ class RowContext:
         )
         return cls(booster, n_features, embeddings)
 
-    def corrected(
+    def rerank(
         self,
         ptr: NDArray[np.int64],
         labels: NDArray[np.int32],
         features: NDArray[np.float32],
         first: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Return the probabilities of all pairs found for some rows, of which those of each row's best are corrected.
+        """Return the probabilities of all pairs found for some rows, corrected for the best labels of each row.
 
         Parameters
         ----------
@@ -146,7 +145,7 @@ def context_features(
     first: NDArray[np.float32],
     embeddings: DenseLabels,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return which pairs are among the 50 most probable of their row, and what the row says of each: (P', 10)."""
+    """Return the places of each row's 50 most probable pairs, and their features of the row: shape (P', 10)."""
     row = row_numbers(ptr)
     order = np.lexsort((-first, row))  # equal ones stay in the order of the labels
     place = np.arange(len(order)) - np.repeat(ptr[:-1], np.diff(ptr))
@@ -154,7 +153,7 @@ def context_features(
     at, row, place = order[kept], row[kept], place[kept]
     p = np.zeros((len(ptr) - 1, _MOST))
     p[row, place] = first[at]
-    log_odds = np.clip(logit(np.clip(p, 1e-12, 1 - 1e-12)), -_LARGEST_LOGIT, _LARGEST_LOGIT)
+    log_odds = clipped_logit(np.clip(p, 1e-12, 1 - 1e-12))
     total, until = p.sum(axis=1, keepdims=True), np.cumsum(p, axis=1)
     columns = [
         log_odds,
@@ -176,7 +175,7 @@ def context_features(
 
 
 def _nearness(rows: NDArray[np.float32], p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how near each label is to the leading others, and to the nearest one that is more probable."""
+    """Return each label's mean cosine to the leading others, and its largest one to a label that is more probable."""
     cosines = rows @ rows.transpose(0, 2, 1)
     n = rows.shape[1]
     cosines[:, np.arange(n), np.arange(n)] = 0

@@ -1,4 +1,4 @@
-"""Several generators whose scores are added up."""
+"""A generator that adds up the scores of several others."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NUMBER = Interval(float, 0, None)
 class BlendedSearch(CandidateGenerator):
     """Ranks the best labels of several generators by the weighted sum of their scores.
 
-    A label that two generators rank in the middle can be ahead of those that one of them alone finds.
+    A label that two generators rank in the middle can rank above labels that only one of them finds.
 
     Parameters
     ----------
     parts : sequence of CandidateGenerator
         They are parts of the model themselves.
     weights : sequence of float
-        What the score of each counts.
+        The weight of each part's score.
     n_labels : int
     depth : int
         The fewest labels that each is asked for.

@@ -1,4 +1,4 @@
-"""Labels found by the words of their texts: how alike the words are, and what share of a label's words a text has."""
+"""Labels found by the words of their texts: by cosine, and by the share of a label's words that a text has."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ceiba.retrieval.sparse_labels import (
     read_row_labels,
 )
 
-_COSINE, _SHARE = 0.5, 0.1  # what the cosine of words or stems counts, and the share of a label's words or stems
+_COSINE, _SHARE = 0.5, 0.1  # weights: of the cosine of words or stems, and of the share of a label's words or stems
 
 
 @component("label-terms", "generator")
 class LabelTerms(CandidateGenerator):
-    """Ranks labels by two measures of their words together, and of the words' stems: the cosine, and the share.
+    """Ranks labels by a weighted sum of cosines and shares, of words and of their stems.
 
-    The share is that of a label's words that the text has, weighted by their squared TF-IDF. A long text has a low
+    The share is the part of a label's words that the text has, weighted by their squared TF-IDF. A long text has a low
     cosine to every label. The share of a label that it names is still 1.
 
     Parameters
@@ -92,9 +92,9 @@ class LabelTerms(CandidateGenerator):
 
 
 def text_term_rows(Q: Queries, stems: NDArray[np.int32]) -> FeatureMatrix:
-    """Return words and stems of texts: the TF-IDF of words, which words there are, and both for stems."""
+    """Return rows of texts: the TF-IDF of words, a 1 for each word that occurs, and both for stems."""
     words, of_stems = Q.features.sparse_part(), merged_query(Q, stems, n_stems_of(stems))
-    return _side_by_side([words, _present(words), of_stems, _present(of_stems)])
+    return _side_by_side([words, binarize(words), of_stems, binarize(of_stems)])
 
 
 def label_term_rows(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix:
@@ -102,6 +102,11 @@ def label_term_rows(X: FeatureMatrix, stems: NDArray[np.int32]) -> FeatureMatrix
     words, of_stems = X.sparse_part(), merged_columns(X, stems, n_stems_of(stems))
     parts = [(words, _COSINE, 1), (words, _SHARE, 2), (of_stems, _COSINE, 1), (of_stems, _SHARE, 2)]
     return _side_by_side([_with_data(rows, np.float32(weight) * rows.data**power) for rows, weight, power in parts])
+
+
+def binarize(rows: FeatureMatrix) -> FeatureMatrix:
+    """Return sparse features with 1 in place of each stored value."""
+    return _with_data(rows, np.ones_like(rows.data))
 
 
 def n_stems_of(stems: NDArray[np.int32]) -> int:
@@ -115,10 +120,6 @@ def read_stems(files: FolderFiles, file: str, n_words: int) -> NDArray[np.int32]
     if stems is None or stems.dtype != np.int32 or stems.shape != (n_words,) or stems.min(initial=0) < 0:
         raise ModelFormatError(f"{files.path(file)} does not hold a stem for each of {n_words} words.")
     return stems
-
-
-def _present(rows: FeatureMatrix) -> FeatureMatrix:
-    return _with_data(rows, np.ones_like(rows.data))
 
 
 def _with_data(rows: FeatureMatrix, data: NDArray[np.float32]) -> FeatureMatrix:

@@ -1,4 +1,4 @@
-"""A search by embeddings that a linear map moves first, from where texts are to where their labels are."""
+"""A search by embeddings after a linear map of them, from texts to their labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContex
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 
-_PENALTY = 30.0  # of the squared distance of the map from the identity, in training texts
+_PENALTY = 30.0  # weight of the squared distance from the identity; that of a training text is 1
 
 
 @component("mapped", "generator")
@@ -82,8 +82,8 @@ def fit_query_map(
 ) -> NDArray[np.float32]:
     """Return the linear map of texts' embeddings to the mean embedding of their labels' texts.
 
-    It is a ridge regression that is drawn to the identity: with few texts it leaves embeddings where they are. It holds
-    for labels without a training text too, as it moves texts, not labels.
+    It is a ridge regression that is regularized towards the identity: with few texts it changes little. It serves
+    labels without a training text too, because it maps texts, not labels.
 
     Parameters
     ----------

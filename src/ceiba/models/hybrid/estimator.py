@@ -78,6 +78,7 @@ class HybridClassifier(Presets, PartitionedClassifier):
     -----
     The fusion is a logistic regression. Its features are logarithms of each source's score and rank, similarities to
     the label's text, and the label's frequency. With LightGBM installed, boosted trees correct its logit; see `fusion`.
+    With an encoder and label texts as well, a reranker then judges the 50 most probable labels beside each other.
 
     Texts are held out by cross-validation: up to 20,000 training texts, three of four folds in turn; up to 200,000,
     two of four; above that, a twentieth once. The sources are then trained again on all texts.

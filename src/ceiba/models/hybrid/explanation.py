@@ -44,7 +44,8 @@ class FusedExplanation:
         The probability.
     sources : list of SourceEvidence
     others : dict of str to float
-        Other contributions to the logit: of measures of text and label together, and of the label alone ("label").
+        Other contributions to the logit: of measures of text and label together, of the label alone ("label"), and of
+        the other labels found ("row context").
     training_texts : list of NearTrainingText or None
         Training texts near to the text, the nearest first; None where the model does not keep them.
     """

@@ -1,4 +1,4 @@
-"""What the hybrid model learns from pairs of texts held out: a fusion, a second look at each row, thresholds."""
+"""What the hybrid model learns from pairs of texts held out: a fusion, a reranker, thresholds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ceiba.data.offsets import row_numbers
 from ceiba.fusion.boosting import BoostedFusion, has_lightgbm
 from ceiba.fusion.fused_search import Fusion
 from ceiba.fusion.logistic import LogisticFusion
-from ceiba.fusion.row_context import LearnedPairs, RowContext
+from ceiba.fusion.row_context import HeldOutPairs, RowContext
 from ceiba.fusion.thresholds import Thresholds, tune_thresholds
 from ceiba.models.hybrid.settings import GBDT, HybridSettings
 
 Scored = tuple[NDArray[np.int64], NDArray[np.int32], sp.csr_array]  # labels found for rows, and their right labels
 
 _FEWEST_TO_BOOST = 1000  # right pairs
-_PARTS = 3  # of the rows: a fusion of two of them gives the first probabilities of the third
+_PARTS = 3  # of the rows: a fusion trained on two of them gives the probabilities of the third
 
 
 def fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings: HybridSettings) -> Fusion:
@@ -29,7 +29,7 @@ def fit_fusion(features: NDArray[np.float32], right: NDArray[np.bool_], settings
     return _fitted(features, right, settings, boosted=boosted)
 
 
-def look_again(
+def fit_reranker(
     fusion: Fusion,
     features: Sequence[NDArray[np.float32]],
     right: Sequence[NDArray[np.bool_]],
@@ -37,10 +37,10 @@ def look_again(
     embeddings: Any,
     settings: HybridSettings,
 ) -> tuple[RowContext | None, list[NDArray[np.float32]]]:
-    """Return what corrects the fusion's probabilities by the other labels of a row, and the probabilities of all pairs.
+    """Return a reranker, and the probabilities of all pairs.
 
-    It learns from probabilities by fusions that have not learned from the row. There is none without embeddings of
-    label texts, for a logistic fusion, or of few pairs.
+    The reranker is trained on probabilities by fusions that were not trained on the row. There is no reranker without
+    embeddings of label texts, for a logistic fusion, or where pairs are few.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ def look_again(
     if embeddings is None or settings.fusion not in ("auto", GBDT) or not _can_boost(np.concatenate(right)):
         return None, [fusion.probability(part) for part in features]
     learned = [
-        LearnedPairs(ptr, columns, part, own, first)
+        HeldOutPairs(ptr, columns, part, own, first)
         for part, own, (ptr, columns, _), first in zip(
             features, right, scored, _first_probabilities(features, right, scored, settings), strict=True
         )
     ]
     context = RowContext.fitted(learned, embeddings, seed=settings.seed, n_threads=settings.context.n_threads)
-    return context, [context.corrected(pairs.ptr, pairs.labels, pairs.features, pairs.first) for pairs in learned]
+    return context, [context.rerank(pairs.ptr, pairs.labels, pairs.features, pairs.first) for pairs in learned]
 
 
 def tuned_thresholds(probabilities: Sequence[NDArray[np.float32]], scored: Sequence[Scored]) -> Thresholds:
@@ -92,7 +92,7 @@ def _first_probabilities(
     scored: Sequence[Scored],
     settings: HybridSettings,
 ) -> list[NDArray[np.float32]]:
-    """Return the probabilities of all pairs, each by a fusion that has not learned from the pair's row."""
+    """Return the probability of each pair, by a fusion that was not trained on the pair's row."""
     everything, all_right = np.concatenate(features), np.concatenate(right)
     part = np.concatenate([row_numbers(ptr) % _PARTS for ptr, *_ in scored])
     first = np.empty(len(part), np.float32)

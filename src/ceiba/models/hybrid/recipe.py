@@ -18,7 +18,7 @@ from ceiba.fusion.fused_search import FusedSearch
 from ceiba.fusion.pair_features import PairFeatures
 from ceiba.fusion.thresholds import Thresholds
 from ceiba.models.hybrid.folds import MOST_ROWS, named_rows, out_of_fold
-from ceiba.models.hybrid.learned_fusion import fit_fusion, look_again, tuned_thresholds
+from ceiba.models.hybrid.learned_fusion import fit_fusion, fit_reranker, tuned_thresholds
 from ceiba.models.hybrid.settings import LABEL_EMBEDDINGS, HybridSettings, LabelRows
 from ceiba.models.hybrid.sources import chosen_sources, make_sources
 from ceiba.models.hybrid.transformers import (
@@ -135,7 +135,7 @@ def train_hybrid(
     pairs = make_sources(X, labels, label_rows, names, settings, tuned, executor)
     pairs = _with_rows(pairs, X.rows(held_out), labels.take(held_out), names, settings, tuned)
     embeddings = next((each for each in pairs.sources if each.name == LABEL_EMBEDDINGS), None)
-    reranker, probabilities = look_again(fusion, features, right, scored, embeddings, settings)
+    reranker, probabilities = fit_reranker(fusion, features, right, scored, embeddings, settings)
     thresholds = tuned_thresholds(probabilities, scored)
     generators = (*pairs.sources, FusedSearch(pairs, fusion, reranker=reranker))
     return HybridParts(generators, thresholds, names, sum(len(part) for part in right), tuned)

@@ -53,7 +53,7 @@ from ceiba.retrieval.blended_search import BlendedSearch
 from ceiba.retrieval.dense_index import dense_index
 from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator
-from ceiba.retrieval.label_terms import LabelTerms, label_term_rows
+from ceiba.retrieval.label_terms import LabelTerms, label_term_rows, n_stems_of
 from ceiba.retrieval.mapped_search import MappedSearch, fit_query_map
 from ceiba.retrieval.neighbor_votes import NeighborVotes
 from ceiba.retrieval.neighbors import SPARSE, Neighbors
@@ -64,8 +64,8 @@ from ceiba.retrieval.tree_search import TreeSearch
 from ceiba.tree.embeddings import pifa
 
 _MADE_OF = {MAPPED_EMBEDDINGS: (LABEL_EMBEDDINGS,), LABEL_BLEND: (MAPPED_EMBEDDINGS, LABEL_TERMS)}
-_MAPPED_WEIGHT = 1.5  # of the cosine in the blend, beside the scores of terms
-_BLEND_DEPTH = 2  # times as many labels as other sources are asked for: unlike those it also ranks labels in the middle
+_MAPPED_WEIGHT = 1.5  # weight of the cosine in the blend; the score of terms has 1
+_BLEND_DEPTH = 2  # times the candidates of another source: labels that no part ranks first follow later
 _POWERS = (1.0, 4.0)  # exponents of the similarities of neighbors in words
 _CLASS_WORDS = 128  # words kept of a label's mean: 64 to 512 are alike on validation texts of titles
 _LEAF_SIZE, _WEIGHT_THRESHOLD = 200, 0.01  # defaults on embeddings: larger clusters and smaller weights than on words
@@ -163,8 +163,8 @@ def make_sources(
         sources.append(SparseLabels(SparseIndex(label_rows.features.sparse_part()), label_rows.label, name=LABEL_WORDS))
         measures += [ScoreMeasure(sources[-1]), LabelPhrases(label_rows.texts, label_rows.label)]
     if LABEL_STEMS in names and label_rows is not None and label_rows.stems is not None:
-        stems, n_stems = label_rows.stems, int(label_rows.stems.max()) + 1
-        rows = merged_columns(label_rows.features, stems, n_stems)
+        stems = label_rows.stems
+        rows = merged_columns(label_rows.features, stems, n_stems_of(stems))
         sources.append(SparseLabels(SparseIndex(rows), label_rows.label, name=LABEL_STEMS, merged=stems))
         measures.append(ScoreMeasure(sources[-1]))
     if LABEL_TERMS in names and label_rows is not None and label_rows.stems is not None:
