@@ -116,3 +116,24 @@ def test_fields_that_are_not_sound_are_refused(fitted, tmp_path, name, field, va
     change_manifest(tmp_path / "m", within=("model", "generators", names.index(name)), **{field: value})
     with pytest.raises(ModelFormatError):
         ceiba.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("mapped-label-embeddings", {"inner": "labels"}),
+        ("mapped-label-embeddings", {"inner": "label-words"}),
+        ("label-blend", {"parts": ["labels", "queries"]}),
+        ("label-blend", {"weights": [1e300, 1]}),
+        ("label-blend", {"weights": [10**400, 1]}),
+        ("label-blend", {"depth": 10**30}),
+        ("fused", {"depths": {"label-blend": 10**12}}),
+        ("fused", {"sources": ["labels"]}),
+    ],
+)
+def test_parts_and_numbers_that_cannot_answer_are_refused(fitted, tmp_path, name, fields):
+    fitted.save(tmp_path / "m")
+    names = [each.name for each in fitted.model_.generators]
+    change_manifest(tmp_path / "m", within=("model", "generators", names.index(name)), **fields)
+    with pytest.raises(ModelFormatError):
+        ceiba.load(tmp_path / "m")

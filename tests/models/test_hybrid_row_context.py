@@ -2,12 +2,18 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from tests.model_folders import DROPPED, change_manifest
 from tests.models.test_hybrid import NAMES, corpus
 
 import ceiba
 from ceiba import HybridClassifier
+from ceiba.data.offsets import offsets
 from ceiba.errors import ModelFormatError
+from ceiba.models.hybrid.learned_fusion import fit_fusion, fit_reranker
+from ceiba.models.hybrid.settings import HybridSettings
+from ceiba.retrieval.dense_labels import DenseLabels
+from ceiba.retrieval.generator import SearchContext
 
 FUSED = ("model", "generators", -1)
 ASKED = corpus(12, seed=4)[0]
@@ -83,3 +89,38 @@ def test_a_damaged_file_is_named(fitted, tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ModelFormatError, match="row-context"):
         ceiba.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("embeddings", ["labels", "queries"])
+def test_a_part_that_is_no_generator_is_refused(fitted, tmp_path, embeddings):
+    fitted.save(tmp_path / "m")
+    change_manifest(tmp_path / "m", within=(*FUSED, "reranker"), embeddings=embeddings)
+    with pytest.raises(ModelFormatError):
+        ceiba.load(tmp_path / "m")
+
+
+def test_any_number_of_threads_writes_the_same_files(fitted, tiny_encoder, tmp_path):
+    two = HybridClassifier(encoder=f"frozen:{tiny_encoder}", max_length=16, n_jobs=2)
+    two.fit(*corpus(1000), label_texts=NAMES).save(tmp_path / "two")
+    fitted.save(tmp_path / "one")
+    for name in ("boosting.json", "row-context.json"):
+        one, other = (next((tmp_path / folder).rglob(name)) for folder in ("one", "two"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("n_wrong_rows", [0, 1])
+def test_no_reranker_where_the_only_wrong_pair_is_held_out(n_wrong_rows):
+    """Held out, the only row with a wrong pair would leave nothing but right ones to learn from."""
+    pytest.importorskip("lightgbm")
+    settings = HybridSettings((), (), None, 2, 2, "auto", 0, SearchContext(10, "l3-hinge", 1))
+    n = 1200
+    ptr, columns = np.arange(n + 1, dtype=np.int64) * 2, np.tile(np.arange(2, dtype=np.int32), n)
+    right = np.ones(2 * n, bool)
+    right[2 * n_wrong_rows + 1] = False
+    features = np.random.default_rng(0).random((2 * n, 3), np.float32)
+    Y = sp.csr_array((np.ones(right.sum(), np.float32), columns[right], offsets(right.reshape(n, 2).sum(axis=1))))
+    fusion = fit_fusion(features, right, settings)
+    labels = DenseLabels(np.eye(2, dtype=np.float32), name="label-embeddings")
+    context, (probabilities,) = fit_reranker(fusion, [features], [right], [(ptr, columns, Y)], labels, settings)
+    assert context is None
+    assert (probabilities == fusion.probability(features)).all()

@@ -91,7 +91,7 @@ class BoostedFusion:
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the trees as text, beside the regression."""
-        writer.json(_FILE, self._booster.model_to_string())
+        writer.json(_FILE, text_of(self._booster))
         return self._logistic.save(writer)
 
     @classmethod
@@ -126,6 +126,12 @@ def train_booster(
     params = {**_PARAMS, "feature_fraction": share, "seed": seed % 2**31, "num_threads": n_threads}
     lightgbm = _lightgbm()
     return lightgbm.train(params, lightgbm.Dataset(features, right.astype(np.float32), init_score=start), _ROUNDS)
+
+
+def text_of(booster: Any) -> str:
+    """Return a booster of LightGBM as text, without the number of threads it was trained with."""
+    lines = booster.model_to_string().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("[num_threads:"))
 
 
 def load_booster(files: FolderFiles, file: str, n_features: int) -> Any:

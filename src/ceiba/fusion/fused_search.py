@@ -149,10 +149,10 @@ class FusedSearch(CandidateGenerator):
         own = arrays.get("label_features")
         if own is None or own.dtype != np.float32 or own.shape != (n_labels, len(names)) or not np.isfinite(own).all():
             raise ModelFormatError(f"{files.path(_FILE)} does not hold {len(names)} features of each label.")
-        sources = [context.part(str(name), fields) for name in fields.get("sources", LIST)]
+        sources = [context.generator(str(name), fields) for name in fields.get("sources", LIST)]
         measures = [_measure(values, files, fields, context) for values in fields.get("measures", LIST)]
         n_candidates = fields.get("n_candidates", Interval(int, 1, None))
-        pairs = PairFeatures(sources, measures, own, names, n_candidates, _depths(fields, sources))
+        pairs = PairFeatures(sources, measures, own, names, n_candidates, _depths(fields, sources, n_labels))
         fusion = load_component("fusion", files, fields.within("fusion"), context)
         try:
             fusion.probability(np.zeros((1, len(pairs.names)), np.float32))  # whether it knows as many features
@@ -261,7 +261,7 @@ def _most(labels_of: LabelFilter) -> int:
     return int(np.diff(labels_of[0]).max(initial=0))
 
 
-def _depths(fields: Fields, sources: Sequence[CandidateGenerator]) -> dict[str, int]:
+def _depths(fields: Fields, sources: Sequence[CandidateGenerator], n_labels: int) -> dict[str, int]:
     """Read how many labels some sources are asked for; models of former versions do not say."""
     if "depths" not in fields.values:
         return {}
@@ -269,7 +269,7 @@ def _depths(fields: Fields, sources: Sequence[CandidateGenerator]) -> dict[str, 
     for name in depths.values:
         if name not in names:
             raise ModelFormatError(f"{fields.path}: 'depths' names {name!r}, which is not one of the sources.")
-    return {name: depths.get(name, Interval(int, 1, None)) for name in depths.values}
+    return {name: depths.get(name, Interval(int, 1, n_labels)) for name in depths.values}
 
 
 def _measure(values: Any, files: FolderFiles, fields: Fields, context: LoadContext) -> Any:

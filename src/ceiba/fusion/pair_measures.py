@@ -92,7 +92,7 @@ class ScoreMeasure:
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> ScoreMeasure:
         """Find the generator."""
-        return cls(context.part(fields.get("generator", STRING), fields))
+        return cls(context.generator(fields.get("generator", STRING), fields))
 
 
 @component("label-phrases", "measure")

@@ -12,7 +12,7 @@ from scipy.special import expit
 from ceiba._params import Interval
 from ceiba.data.offsets import row_numbers
 from ceiba.errors import ModelFormatError
-from ceiba.fusion.boosting import clipped_logit, load_booster, train_booster
+from ceiba.fusion.boosting import clipped_logit, load_booster, text_of, train_booster
 from ceiba.fusion.tree_arrays import core_trees
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
@@ -122,16 +122,14 @@ class RowContext:
 
     def save(self, writer: FolderWriter) -> dict[str, Any]:
         """Write the trees as text."""
-        writer.json(_FILE, self._booster.model_to_string())
+        writer.json(_FILE, text_of(self._booster))
         return {"embeddings": self._embeddings.name, "n_features": self.n_features}
 
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> RowContext:
         """Read what `save` wrote."""
         name, n_features = fields.get("embeddings", STRING), fields.get("n_features", Interval(int, 1))
-        embeddings = context.part(name, fields)
-        if embeddings.kind != DenseLabels.kind:
-            raise ModelFormatError(f"{fields.path}: {name!r} has no embeddings of labels.")
+        embeddings = context.generator(name, fields, DenseLabels.kind)
         booster = load_booster(files, _FILE, len(_COLUMNS) + n_features)
         try:
             return cls(booster, n_features, embeddings)

@@ -18,6 +18,8 @@ from ceiba.io.reading import FolderFiles
 from ceiba.io.sealed import STRING, Fields, dump_json
 from ceiba.io.tensors import write_tensors
 
+_NO_GENERATORS = ("labels", "queries")  # parts of every model
+
 
 class FolderWriter:
     """Writes the files of a model into a folder.
@@ -71,6 +73,13 @@ class LoadContext:
         if name not in self.parts:
             raise ModelFormatError(f"{fields.path} names {name!r}, which is no part of the model before it.")
         return self.parts[name]
+
+    def generator(self, name: str, fields: Fields, *kinds: str) -> Any:
+        """Return a generator that was loaded before, of one of the kinds if any are given; else ModelFormatError."""
+        found = self.part(name, fields)
+        if name in _NO_GENERATORS or (kinds and found.kind not in kinds):
+            raise ModelFormatError(f"{fields.path} names {name!r}, which is no generator of labels that fits there.")
+        return found
 
 
 class Component(Protocol):

@@ -18,7 +18,7 @@ from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContex
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
 
-_NUMBER = Interval(float, 0, None)
+_WEIGHT = Interval(float, 0, 1e6)
 
 
 @component("blended", "generator")
@@ -80,9 +80,10 @@ class BlendedSearch(CandidateGenerator):
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> BlendedSearch:
         """Find the parts."""
-        parts = [context.part(str(name), fields) for name in fields.get("parts", LIST)]
+        parts = [context.generator(str(name), fields) for name in fields.get("parts", LIST)]
         weights = fields.get("weights", LIST)
-        if len(weights) != len(parts) or not all(_NUMBER.accepts(weight) for weight in weights):
+        if len(weights) != len(parts) or not all(_WEIGHT.accepts(weight) for weight in weights):
             raise ModelFormatError(f"{fields.path}: 'weights' are not one number for each of {len(parts)} parts.")
-        n_labels, depth = len(context.part("labels", fields)), fields.get("depth", Interval(int, 1, None))
+        n_labels = len(context.part("labels", fields))
+        depth = fields.get("depth", Interval(int, 1, 2**31 - 1))
         return cls(parts, [float(weight) for weight in weights], n_labels, depth=depth, name=fields.get("name", STRING))

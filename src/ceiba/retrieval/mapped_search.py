@@ -13,6 +13,7 @@ from ceiba.features.matrix import EMBEDDING, FeatureMatrix
 from ceiba.io.reading import FolderFiles
 from ceiba.io.registry import FolderWriter, LoadContext, component
 from ceiba.io.sealed import STRING, Fields
+from ceiba.retrieval.dense_labels import DenseLabels
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
@@ -65,7 +66,7 @@ class MappedSearch(CandidateGenerator):
         matrix = files.tensors(file).get("matrix")
         if matrix is None or matrix.dtype != np.float32 or matrix.shape != (dim, dim) or not np.isfinite(matrix).all():
             raise ModelFormatError(f"{files.path(file)} does not hold a map of {dim} numbers to as many.")
-        return cls(context.part(fields.get("inner", STRING), fields), matrix, name=name)
+        return cls(context.generator(fields.get("inner", STRING), fields, DenseLabels.kind), matrix, name=name)
 
     def _seen(self, Q: Queries) -> Queries:
         return Q.once(("mapped", self.name, id(self._matrix)), lambda: Queries(self._mapped(Q), Q.texts))

@@ -182,7 +182,7 @@ class ScoreFusion(CandidateGenerator):
     @classmethod
     def load(cls, files: FolderFiles, fields: Fields, context: LoadContext) -> ScoreFusion:
         """Read what `save` wrote."""
-        name, source = fields.get("name", STRING), context.part(fields.get("source", STRING), fields)
+        name, source = fields.get("name", STRING), context.generator(fields.get("source", STRING), fields)
         shape = len(context.part("labels", fields)), context.part("queries", fields).dims.get(EMBEDDING, 0)
         embeddings = read_dense(files, f"{name}.safetensors", shape, array="embeddings")
         weight = float(fields.get("weight", Interval(float, 0, None)))

@@ -40,7 +40,7 @@ def fit_reranker(
     """Return a reranker, and the probabilities of all pairs.
 
     The reranker is trained on probabilities by fusions that were not trained on the row. There is no reranker without
-    embeddings of label texts, for a logistic fusion, or where pairs are few.
+    embeddings of label texts, for a logistic fusion, where pairs are few, or where nearly all are right or wrong.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def fit_reranker(
         Of the labels' texts.
     settings : HybridSettings
     """
-    if embeddings is None or settings.fusion not in ("auto", GBDT) or not _can_boost(np.concatenate(right)):
+    may = embeddings is not None and settings.fusion in ("auto", GBDT)
+    if not may or not _can_boost(np.concatenate(right)) or not _both_in_others(right, scored):
         return None, [fusion.probability(part) for part in features]
     learned = [
         HeldOutPairs(ptr, columns, part, own, first)
@@ -86,6 +87,17 @@ def _can_boost(right: NDArray[np.bool_]) -> bool:
     return has_lightgbm() and int(right.sum()) >= _FEWEST_TO_BOOST
 
 
+def _part_of_pairs(scored: Sequence[Scored]) -> NDArray[np.int64]:
+    return np.concatenate([row_numbers(ptr) % _PARTS for ptr, *_ in scored])
+
+
+def _both_in_others(right: Sequence[NDArray[np.bool_]], scored: Sequence[Scored]) -> bool:
+    """Return whether right pairs and wrong ones are left, whichever part of the rows is held out."""
+    part, each = _part_of_pairs(scored), np.concatenate(right)
+    kinds = np.stack([np.bincount(part[each == kind], minlength=_PARTS) for kind in (True, False)])
+    return bool((kinds < kinds.sum(axis=1, keepdims=True)).all())
+
+
 def _first_probabilities(
     features: Sequence[NDArray[np.float32]],
     right: Sequence[NDArray[np.bool_]],
@@ -94,7 +106,7 @@ def _first_probabilities(
 ) -> list[NDArray[np.float32]]:
     """Return the probability of each pair, by a fusion that was not trained on the pair's row."""
     everything, all_right = np.concatenate(features), np.concatenate(right)
-    part = np.concatenate([row_numbers(ptr) % _PARTS for ptr, *_ in scored])
+    part = _part_of_pairs(scored)
     first = np.empty(len(part), np.float32)
     for number in range(_PARTS):
         held_out = part == number
