@@ -229,3 +229,11 @@ def test_a_vocabulary_names_the_labels_of_a_corpus(write):
     with pytest.warns(DataWarning, match="1 of 3"):
         data.use_vocabulary(read_vocabulary(write(TSV, "v.tsv")))
     assert data.label_texts == ["cats", "dogs", X + "pet"]
+
+
+def test_a_key_of_the_metadata_may_be_called_metadata(tmp_path):
+    file = tmp_path / "corpus.jsonl"
+    document = {"text": "x", "metadata": {"metadata": "first", "title": "second"}, "subjects": [{"uri": "u"}]}
+    file.write_text(json.dumps(document))
+    found = read(file, text_column=["metadata", "title"])
+    assert ["first" in text and "second" in text for text in found.texts] == [True]

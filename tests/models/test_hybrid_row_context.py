@@ -124,3 +124,13 @@ def test_no_reranker_where_the_only_wrong_pair_is_held_out(n_wrong_rows):
     context, (probabilities,) = fit_reranker(fusion, [features], [right], [(ptr, columns, Y)], labels, settings)
     assert context is None
     assert (probabilities == fusion.probability(features)).all()
+
+
+def test_one_text_is_answered_as_in_a_batch(fitted):
+    """Bit for bit: nearest embeddings of one text, too, are those that a batch finds."""
+    asked = [*corpus(40, seed=5)[0], "", "apple", "volcanic eruption"]
+    labels, scores = fitted.predict_topk(asked)
+    for row, text in enumerate(asked):
+        own, own_scores = fitted.predict_topk([text])
+        assert (own[0] == labels[row]).all()
+        assert (own_scores[0] == scores[row]).all()

@@ -103,11 +103,12 @@ class AnnifJson:
         names.warn(self.path)
 
     def _add_metadata(self, rows: Rows, values: dict[str, list[Any]], names: Sequence[str]) -> None:
-        for i, cell in enumerate(values.get(_METADATA, [])):
+        objects = values.get(_METADATA, [])  # a key of the metadata may be called "metadata" too
+        for i, cell in enumerate(objects):
             if cell is not None and not _is_object(cell):
                 fail(self.path, rows.where(i), f"{_METADATA!r} must be an object, not {describe(cell)}.")
         for name in names:
-            values[name] = [(cell or {}).get(name) for cell in values[_METADATA]]
+            values[name] = [(cell or {}).get(name) for cell in objects]
 
     @staticmethod
     def _fill(values: dict[str, list[Any]], texts: Sequence[str]) -> None:

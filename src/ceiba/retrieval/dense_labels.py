@@ -17,7 +17,7 @@ from ceiba.retrieval.dense_index import DenseIndex, load_dense_index, save_dense
 from ceiba.retrieval.generator import CandidateGenerator, Evidence, SearchContext, single_pair
 from ceiba.retrieval.queries import Queries
 from ceiba.retrieval.ranked import Ranked
-from ceiba.retrieval.top import joined, ranked_dense
+from ceiba.retrieval.top import joined, ranked_dense, ranked_pairs
 
 _CELLS = 1 << 24  # of the matrix of cosines made at once
 
@@ -52,10 +52,16 @@ class DenseLabels(CandidateGenerator):
         n = len(self._rows) if n is None else n
         embeddings, size = Q.features.block(EMBEDDING), max(1, min(256, _CELLS // len(self._rows)))
         parts = [
-            ranked_dense(embeddings[begin : begin + size] @ self._rows.T, n)
+            self._nearest(np.ascontiguousarray(embeddings[begin : begin + size]), n, ctx.n_threads)
             for begin in range(0, max(1, Q.n_rows), size)
         ]
         return joined(parts)
+
+    def _nearest(self, embeddings: NDArray[np.float32], n: int, n_threads: int) -> Ranked:
+        """Return the n best labels by the cosines of `score`: a product of matrices rounds otherwise for other rows."""
+        near = ranked_dense(embeddings @ self._rows.T, n)
+        cosines = core.inner_products(embeddings, self._rows, near.ptr, near.ids, n_threads)
+        return ranked_pairs(len(embeddings), near.rows, near.ids, cosines, n)
 
     def score(
         self, Q: Queries, ptr: NDArray[np.int64], labels: NDArray[np.int32], *, ctx: SearchContext

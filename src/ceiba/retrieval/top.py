@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from ceiba.data.offsets import offsets
 from ceiba.retrieval.ranked import Ranked
 
+_ROUNDING = 4e-6  # how far two ways to add up a cosine may differ
+
 
 def ranked_dense(scores: NDArray[np.float32], n: int) -> Ranked:
-    """Return the n best columns of each row, equal ones in the order of the columns."""
+    """Return the n best columns of each row, and those that rounding may have put below them."""
     n = min(n, scores.shape[1])
     limit = np.partition(scores, scores.shape[1] - n, axis=1)[:, scores.shape[1] - n, None]
-    row, ids = np.nonzero(scores >= limit)
-    return ranked_pairs(len(scores), row, ids, scores[row, ids], n)
+    row, ids = np.nonzero(scores >= limit - _ROUNDING)
+    return ranked_pairs(len(scores), row, ids, scores[row, ids])
 
 
 def ranked_pairs(n_rows: int, row: NDArray, ids: NDArray, scores: NDArray, n: int | None = None) -> Ranked:
