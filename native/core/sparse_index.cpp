@@ -322,7 +322,8 @@ class RowSearch {
             if (static_cast<int64_t>(candidates_.size()) * kRowInEntries <= of_block) break;
             others -= terms_[j].size;
             added += add(terms_[j], first, last);
-            const int64_t worth = 4 * static_cast<int64_t>(candidates_.size());  // entries to look at all candidates for
+            const int64_t worth =
+                4 * static_cast<int64_t>(candidates_.size());  // entries to look at all candidates for
             if (added < worth && j + 1 < terms_.size()) continue;
             added = 0;
             rest = static_cast<float>(rest_[j + 1]);
