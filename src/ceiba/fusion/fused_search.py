@@ -99,7 +99,8 @@ class FusedSearch(CandidateGenerator):
         order = np.lexsort((labels, row))
         found = self._pairs.found(Q, plain)
         scores = np.empty(len(labels), np.float32)
-        scores[order] = self._probability(Q, found, ptr, labels[order], plain)
+        features = self._pairs.features(Q, found, ptr, labels[order], plain)
+        scores[order] = self._probability(Q, found, ptr, labels[order], features, plain)
         return scores
 
     def explain(self, Q: Queries, label: int, *, ctx: SearchContext) -> Evidence:
@@ -122,7 +123,7 @@ class FusedSearch(CandidateGenerator):
             sources.append((source.explain(Q, label, ctx=plain), rank, added.pop(source.name)))
         probability = float(self._fusion.probability(features)[0])
         if self._reranker is not None:
-            first, probability = probability, float(self._probability(Q, found, ptr, labels, plain)[0])
+            first, probability = probability, float(self._probability(Q, found, ptr, labels, features, plain)[0])
             added["row context"] = _log_odds(probability) - _log_odds(first)
         return Evidence(self.name, probability, {"sources": sources, "others": added})
 
@@ -168,7 +169,9 @@ class FusedSearch(CandidateGenerator):
     def _rank_block(self, Q: Queries, n: int | None, ctx: SearchContext) -> Ranked:
         plain = _unfiltered(ctx)
         ptr, labels, found = self._candidates(Q, ctx, plain)
-        probability = self._probability(Q, found, ptr, labels, plain, whole=ctx.allowed is None and ctx.denied is None)
+        features = self._pairs.features(Q, found, ptr, labels, plain)
+        whole = ctx.allowed is None and ctx.denied is None
+        probability = self._probability(Q, found, ptr, labels, features, plain, whole=whole)
         if ctx.denied is not None:
             row = row_numbers(ptr)
             kept = ~_among(row, labels, ctx.denied, len(self._pairs.label_features))
@@ -183,20 +186,20 @@ class FusedSearch(CandidateGenerator):
         found: Sequence[Ranked],
         ptr: NDArray[np.int64],
         labels: NDArray[np.int32],
+        features: NDArray[np.float32],
         plain: SearchContext,
         *,
         whole: bool = False,
     ) -> NDArray[np.float32]:
-        """Return the probabilities of pairs; with `whole` these are all that the sources found."""
-        features = self._pairs.features(Q, found, ptr, labels, plain)
+        """Return the probabilities of pairs by their features; with `whole` these are all that the sources found."""
         first = self._fusion.probability(features)
         if self._reranker is None:
             return first
         if whole:
             return self._reranker.rerank(ptr, labels, features, first)
         all_ptr, all_labels = self._pairs.union(found, Q.n_rows)
-        features = self._pairs.features(Q, found, all_ptr, all_labels, plain)
-        corrected = self._reranker.rerank(all_ptr, all_labels, features, self._fusion.probability(features))
+        others = self._pairs.features(Q, found, all_ptr, all_labels, plain)
+        corrected = self._reranker.rerank(all_ptr, all_labels, others, self._fusion.probability(others))
         if not len(corrected):
             return first
         n_labels = len(self._pairs.label_features)

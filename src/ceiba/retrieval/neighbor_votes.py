@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ceiba._native import core
-from ceiba._params import Interval, check
+from ceiba._params import COUNT, NOT_NEGATIVE, check
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.retrieval.ranked import Ranked
 
 _TYPES: dict[str, Any] = {"ptr": np.int64, "indices": np.int32, "n_labels": np.int64}
 _ALL = np.iinfo(np.int64).max
-_COUNT, _POWER = [Interval(int, 1)], [Interval(float, 0)]  # made once: one text's answer must not take the time of it
 
 
 class NeighborVotes:
@@ -121,7 +120,7 @@ class NeighborVotes:
             When there is no such row, or a score is not finite.
         """
         if n is not None:
-            check("n", n, _COUNT, "NeighborVotes.rank")
+            check("n", n, [COUNT], "NeighborVotes.rank")
         given = _checked(neighbors, power, n_threads, "NeighborVotes.rank")
         try:
             return Ranked(*self._votes.rank(*given, power, _ALL if n is None else min(n, _ALL), n_threads))
@@ -162,8 +161,8 @@ class NeighborVotes:
 
 
 def _checked(neighbors: Ranked, power: float, n_threads: int, owner: str) -> tuple[NDArray, ...]:
-    check("power", power, _POWER, owner)
-    check("n_threads", n_threads, _COUNT, owner)
+    check("power", power, [NOT_NEGATIVE], owner)
+    check("n_threads", n_threads, [COUNT], owner)
     if neighbors.ids.dtype.kind not in "iu" or neighbors.ptr.dtype.kind not in "iu":
         raise InputTypeError(f"{owner}: neighbors must hold row numbers.")
     kinds = (np.int64, np.int32, np.float32)

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ceiba._native import core
-from ceiba._params import Interval, check
+from ceiba._params import COUNT, NOT_NEGATIVE, check
 from ceiba._progress import Report
 from ceiba.errors import InputError, InputTypeError, ModelFormatError
 from ceiba.features.matrix import FeatureMatrix, as_features
 from ceiba.retrieval.ranked import Ranked
 
-_COUNT, _LEAST = [Interval(int, 1)], [Interval(float, 0)]  # made once: one text's answer must not take the time of it
 _TYPES: dict[str, Any] = {
     "indptr": np.int64,
     "indices": np.int32,
@@ -165,9 +164,9 @@ class SparseIndex:
             When Q has another number of features, or an argument is out of range.
         """
         owner = "SparseIndex.search"
-        check("n", n, _COUNT, owner)
-        check("least", least, _LEAST, owner)
-        check("n_threads", n_threads, _COUNT, owner)
+        check("n", n, [COUNT], owner)
+        check("least", least, [NOT_NEGATIVE], owner)
+        check("n_threads", n_threads, [COUNT], owner)
         rows = self._queries(Q)
         if exclude is not None:
             exclude = self._excluded(exclude, len(rows[0]) - 1)
@@ -191,7 +190,7 @@ class SparseIndex:
         InputError
             When `ptr` does not fit Q and `rows`, or there is no such row.
         """
-        check("n_threads", n_threads, _COUNT, "SparseIndex.score")
+        check("n_threads", n_threads, [COUNT], "SparseIndex.score")
         try:
             return self._index.score(
                 *self._queries(Q), np.ascontiguousarray(ptr, np.int64), np.ascontiguousarray(rows, np.int32), n_threads
